@@ -1,0 +1,27 @@
+"""The environment of the tests, set before Django's settings are read: `-p config.pytest_environment`.
+
+Every xdist worker gets a Redis database of its own; pytest-django gives it a Postgres database of its own.
+"""
+
+import os
+import re
+
+_WORKER = int(re.sub(r"\D", "", os.environ.get("PYTEST_XDIST_WORKER", "")) or 0)
+
+os.environ.update(
+    DEBUG="off",
+    SIGNUP_OPEN="on",
+    HTTPS="off",
+    ALLOWED_HOSTS="*",
+    MESH_CHECK_ANSWERS="on",
+    RATE_LIMIT_READ="off",
+    RATE_LIMIT_WRITE="off",
+    RATE_LIMIT_LOGIN="off",
+    LOG_LEVEL="WARNING",
+    LOG_FORMAT="json",
+)
+os.environ.setdefault("SECRET_KEY", "only-for-tests-only-for-tests-only-for-tests")
+if "REDIS_URL" in os.environ:
+    address = re.sub(r"(/\d+$|[?&](db|virtual_host)=\d+)", "", os.environ["REDIS_URL"])
+    database = 2 + _WORKER
+    os.environ["REDIS_URL"] = f"{address}?db={database}" if address.startswith("unix") else f"{address}/{database}"

@@ -1,0 +1,60 @@
+"""Everything that answers, besides the mesh's own paths, which `mesh.rest.MeshMiddleware` takes first."""
+
+from functools import cache
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, URLResolver, path, re_path
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.renderers import OpenApiJsonRenderer
+from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerView
+
+from config import health
+from mesh.errors import MeshError, NotFound
+from mesh.http import problem
+from mesh.rest import url_patterns
+
+
+@cache
+def _document() -> bytes:
+    document = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+    rendered: bytes = OpenApiJsonRenderer().render(document)
+    return rendered
+
+
+def openapi(request: HttpRequest) -> HttpResponse:
+    """The OpenAPI document; made once."""
+    return HttpResponse(_document(), content_type="application/json")
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return problem(NotFound(f"There is nothing at {request.path}. The paths are listed at /docs."))
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    return problem(MeshError("Something went wrong here."))
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return problem(_BadRequest("The server cannot make sense of this request."))
+
+
+class _BadRequest(MeshError):
+    status, code, title = 400, "malformed", "Malformed request"
+
+
+handler400: Any = bad_request
+handler404: Any = not_found
+handler500: Any = server_error
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    re_path("^health/?$", health.health, name="health"),
+    re_path("^health/ready/?$", health.ready),
+    re_path("^metrics/?$", health.metrics),
+    re_path("^openapi.json$", openapi, name="openapi"),
+    re_path("^docs/?$", SpectacularSwaggerView.as_view(url_name="openapi")),
+    re_path("^redoc/?$", SpectacularRedocView.as_view(url_name="openapi")),
+    path("admin/", admin.site.urls),
+    *url_patterns(),
+]

@@ -1,0 +1,150 @@
+"""MeshModelAdmin: what an ADMIN does in the admin passes through the host too, with all that it guarantees."""
+
+from typing import Any, ClassVar
+
+from django.contrib import admin, messages
+from django.db.models import ForeignKey, Model, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from unfold.admin import ModelAdmin
+
+from mesh.call import Answer
+from mesh.errors import Invalid, MeshError
+from mesh.http import client_of, request_id_of
+from mesh.mesh import Mesh
+from mesh.models import AuditEntry
+from mesh.rest import identity
+
+
+class MeshModelAdmin(ModelAdmin):  # type: ignore[misc]
+    """Changes rows through operations: `add`, `change` and `remove` name them; without one, it cannot be done here.
+
+    The form's fields are the operation's arguments; of a foreign key, its id.
+    """
+
+    add: ClassVar[str] = ""
+    change: ClassVar[str] = ""
+    remove: ClassVar[str] = ""
+    add_fields: ClassVar[tuple[str, ...]] = ()
+    change_fields: ClassVar[tuple[str, ...]] = ()
+    shown_fields: ClassVar[tuple[str, ...]] = ()
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
+        return self.add_fields if obj is None else (*self.change_fields, *self.shown_fields)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
+        return () if obj is None else self.shown_fields
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(self.add) and super().has_add_permission(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return bool(self.change) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return bool(self.remove) and super().has_delete_permission(request, obj)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> type[Any]:
+        """The form whose validation runs the operation, so that its refusals stand beside the fields."""
+        form: type[Any] = super().get_form(request, obj, change, **kwargs)
+        operation = self.change if change else self.add
+
+        class OperationForm(form):  # type: ignore[misc]
+            answer: Answer | None = None
+
+            def _post_clean(inner) -> None:
+                if not operation or inner.errors or (change and not inner.changed_data):
+                    return
+                arguments = arguments_of(inner, inner.changed_data if change else list(inner.fields))
+                if change:
+                    arguments["id"] = inner.instance.pk
+                try:
+                    inner.answer = self.call(request, operation, arguments)
+                except Invalid as refusal:
+                    for error in refusal.errors:
+                        field = _field_of(inner, error["loc"])
+                        inner.add_error(field, error["msg"])
+                except MeshError as refusal:
+                    inner.add_error(None, refusal.detail)
+
+        return OperationForm
+
+    def save_form(self, request: HttpRequest, form: Any, change: bool) -> Any:
+        if not change:
+            form.instance = self.model._default_manager.get(pk=form.answer.row_id)
+        return form.instance
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        """Nothing: the operation has saved the row."""
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Nothing: the operation has saved what belongs to the row."""
+
+    def delete_model(self, request: HttpRequest, obj: Model) -> None:
+        self.call(request, self.remove, {"id": obj.pk})
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        for pk in queryset.values_list("pk", flat=True):
+            self.call(request, self.remove, {"id": pk})
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        try:
+            response: HttpResponse = super().delete_view(request, object_id, extra_context)
+            return response
+        except MeshError as refusal:
+            messages.error(request, refusal.detail)
+            meta = self.model._meta
+            return HttpResponseRedirect(reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[object_id]))
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        try:
+            response: HttpResponse = super().changelist_view(request, extra_context)
+            return response
+        except MeshError as refusal:
+            messages.error(request, refusal.detail)
+            return HttpResponseRedirect(request.get_full_path())
+
+    def call(self, request: HttpRequest, operation: str, arguments: dict[str, Any]) -> Answer:
+        """Calls an operation as the ADMIN who is signed in. Raises MeshError."""
+        mesh = Mesh(
+            identity().actor(request.user.pk or 0),
+            door="admin",
+            request_id=request_id_of(request),
+            client=client_of(request),
+        )
+        return mesh.call_tool(operation, arguments)
+
+
+def arguments_of(form: Any, names: list[str]) -> dict[str, Any]:
+    """The form's values as an operation takes them: rows as ids, empty optional fields left out of an addition."""
+    found: dict[str, Any] = {}
+    for name in names:
+        value = form.cleaned_data[name]
+        if isinstance(value, QuerySet):
+            value = [row.pk for row in value]
+        elif isinstance(value, Model):
+            value = value.pk
+        model_field = next((f for f in form._meta.model._meta.fields if f.name == name), None)
+        if value in ("", None) and (form.instance.pk is None or not getattr(model_field, "null", False)):
+            if form.instance.pk is None:
+                continue
+            value = ""
+        found[f"{name}_id" if isinstance(model_field, ForeignKey) else name] = value
+    return found
+
+
+def _field_of(form: Any, loc: list[str | int]) -> str | None:
+    for part in loc:
+        for name in (str(part), str(part).removesuffix("_id")):
+            if name in form.fields:
+                return name
+    return None
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(MeshModelAdmin):
+    list_display = ("at", "actor", "operation", "row_id", "outcome", "door", "address")
+    list_filter = ("outcome", "door", "operation")
+    search_fields = ("operation", "request_id", "actor__email")
+    list_select_related = ("actor",)
+    shown_fields = ("at", "actor", "operation", "door", "row_id", "outcome", "request_id", "address")

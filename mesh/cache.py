@@ -1,0 +1,74 @@
+"""The cache of answers. It can be emptied or away at any time: that costs time, never truth.
+
+Key: `{operation}:{actor}:{role}:{versions}:{hash of arguments}`. The value begins with the actor it was made for,
+which is checked on reading.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import msgspec
+from prometheus_client import Counter
+
+from mesh.call import Actor, Answer
+from mesh.operations import Operation
+from mesh.redis import attempt
+
+LOOKUPS = Counter("meshwork_cache_lookups_total", "Cached reads, by operation and result.", ["operation", "result"])
+
+_WAIT = 2.0  # seconds that a miss waits for another request which computes the same answer
+_POLL = 0.01
+
+
+def key_of(operation: Operation, actor: Actor, versions: Mapping[str, int], arguments: Mapping[str, Any]) -> str:
+    """The key of an answer; the same for two calls only if the same answer is right for both."""
+    whose = f"{actor.id}:{actor.role}" if operation.cached_per_actor else "all"
+    generation = ".".join(map(str, versions.values()))
+    digest = hashlib.blake2b(msgspec.json.encode(arguments, order="sorted"), digest_size=16).hexdigest()
+    return f"meshwork:{operation.name}:{whose}:{generation}:{digest}"
+
+
+def cached(operation: Operation, actor: Actor, key: str, compute: Callable[[], Answer]) -> Answer:
+    """The stored answer, or `compute`'s, stored; concurrent misses of one key compute once."""
+    owner = actor.id if operation.cached_per_actor else 0
+    found = _get(key)
+    if (answer := _unpack(found, owner)) is not None:
+        LOOKUPS.labels(operation.name, "hit").inc()
+        return answer
+    LOOKUPS.labels(operation.name, "miss").inc()
+    if not attempt(lambda redis: bool(redis.set(f"{key}:lock", b"1", nx=True, px=int(_WAIT * 1000))), True):
+        deadline = time.monotonic() + _WAIT
+        while time.monotonic() < deadline:
+            time.sleep(_POLL)
+            if (answer := _unpack(_get(key), owner)) is not None:
+                return answer
+            if not attempt(lambda redis: redis.exists(f"{key}:lock"), 0):
+                break
+    answer = compute()
+    attempt(lambda redis: _store(redis, key, _pack(answer, owner), operation.declaration.ttl), None)
+    return answer
+
+
+def _get(key: str) -> bytes | None:
+    return attempt(lambda redis: cast(bytes | None, redis.get(key)), None)
+
+
+def _store(redis: Any, key: str, value: bytes, ttl: int) -> None:
+    with redis.pipeline(transaction=False) as pipe:
+        pipe.set(key, value, ex=ttl).delete(f"{key}:lock").execute()
+
+
+def _pack(answer: Answer, owner: int) -> bytes:
+    return f"{owner} {answer.next_cursor or ''}\n".encode() + answer.body
+
+
+def _unpack(value: bytes | None, owner: int) -> Answer | None:
+    if value is None:
+        return None
+    head, _, body = value.partition(b"\n")
+    whose, _, cursor = head.decode().partition(" ")
+    if whose != str(owner):
+        return None
+    return Answer(body, next_cursor=cursor or None, cache="hit")

@@ -1,0 +1,90 @@
+"""Who asks, and the envelope in which the request travels."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+Role = Literal["ADMIN", "AGENT", ""]
+Door = Literal["python", "rest", "tool", "cli", "admin"]
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asks: a user, or nobody (`ANONYMOUS`, id 0). Made anew from the database for each request."""
+
+    id: int = 0
+    role: Role = ""
+    email: str = ""
+    name: str = ""
+    session_id: int | None = None
+
+    @property
+    def is_admin(self) -> bool:
+        return self.role == "ADMIN"
+
+    @property
+    def is_anonymous(self) -> bool:
+        return self.id == 0
+
+    @property
+    def scope(self) -> str:
+        """The version scope of what this actor alone sees."""
+        return f"user:{self.id}"
+
+
+ANONYMOUS = Actor()
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Where a request came from: the address that limits count, and what a list of sessions shows."""
+
+    address: str = ""
+    user_agent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request's envelope, the same through every door and over every transport.
+
+    `values` are the method's keyword arguments, validated; `arguments` is the same as plain JSON-able data
+    (flat, only what was sent): what audit, idempotency and remote transports use.
+    """
+
+    operation: str
+    actor: Actor
+    values: Mapping[str, Any]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    door: Door = "python"
+    request_id: str = ""
+    client: Client = Client()
+    idempotency_key: str = ""
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a call brought: the JSON body (empty where there is none) and what the edges need to know of it."""
+
+    body: bytes
+    row_id: int | str | None = None
+    next_cursor: str | None = None
+    replayed: bool = False
+    dry_run: bool = False
+    cache: Literal["", "hit", "miss"] = ""
+
+
+class Identity(Protocol):
+    """What the mesh asks of the app that keeps the users; `MESH["IDENTITY"]` names it."""
+
+    def authenticate(self, authorization: str, api_key: str, scopes: Sequence[str]) -> tuple[Actor, Mapping[str, int]]:
+        """The actor behind a credential and, in the same statement, the versions of `scopes`.
+
+        `{actor}` in a scope stands for the actor's id. Raises Unauthenticated.
+        """
+
+    def actor(self, user_id: int) -> Actor:
+        """The active user with this id, as of now. Raises Unauthenticated."""
+
+    def actor_by_email(self, email: str) -> Actor:
+        """The active user with this e-mail, in any case. Raises Unauthenticated."""

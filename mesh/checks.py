@@ -1,0 +1,91 @@
+"""System checks: what would make an operation unsafe or unclear is found before the server starts."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, get_args, get_origin
+
+from annotated_types import Le, Lt, MaxLen
+from django.apps import apps
+from django.core.checks import CheckMessage, Error, register
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from mesh.operations import Operation
+from mesh.schemas import TextLimits
+from mesh.scope import ScopedModel, ScopedQuerySet
+from mesh.service import registry
+
+
+@register()
+def check_models(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Every ScopedModel says who sees its rows, from both sides."""
+    found: list[CheckMessage] = []
+    for model in apps.get_models():
+        if not issubclass(model, ScopedModel):
+            continue
+        rows = model._default_manager.all()
+        if not isinstance(rows, ScopedQuerySet) or type(rows).visible_to is ScopedQuerySet.visible_to:
+            found.append(Error(f"{model.__name__}'s queryset has no visible_to of its own.", obj=model, id="mesh.E001"))
+        if model.audience is ScopedModel.audience:
+            found.append(Error(f"{model.__name__} has no audience of its own.", obj=model, id="mesh.E002"))
+    return found
+
+
+@register()
+def check_operations(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Names and routes are unique; every operation is documented, typed and bounded."""
+    operations = list(registry.operations.values())
+    found: list[CheckMessage] = [
+        Error(f"Two services or operations are called {name}.", id="mesh.E003") for name in registry.duplicates
+    ]
+    routes = Counter((r.method, _shape(r.path)) for op in operations for r in op.declaration.routes)
+    found += [Error(f"Two operations answer {m} {p}.", id="mesh.E004") for (m, p), n in routes.items() if n > 1]
+    for operation in operations:
+        found += [
+            Error(f"{operation.service.__name__}.{operation.name} {fault}.", obj=operation.service, id=code)
+            for code, fault in _faults(operation)
+        ]
+    return found
+
+
+def _shape(path: str) -> str:
+    return "/".join("{}" if part.startswith("{") else part for part in path.split("/"))
+
+
+def _faults(operation: Operation) -> Iterator[tuple[str, str]]:
+    if not operation.description:
+        yield "mesh.E005", "has no docstring: people and LLMs read it"
+    parameters = {parameter.name for parameter in operation.parameters}
+    for route in operation.declaration.routes:
+        for name in set(route.names) - parameters:
+            yield "mesh.E006", f"has no parameter {name}, which its route {route.path} names"
+    if operation.is_body_operation and sum(p.model is not None for p in operation.parameters) > 1:
+        yield "mesh.E007", "has more than one body"
+    names = Counter(name for parameter in operation.parameters for name in parameter.argument_names)
+    for name in (name for name, times in names.items() if times > 1):
+        yield "mesh.E008", f"takes {name} twice: tools send all arguments as one flat object"
+    if operation.declaration.routes:
+        for parameter in operation.parameters:
+            if not _bounded(parameter.annotation, ()):
+                yield "mesh.E009", f"takes {parameter.name} without a bound on its text, number or list"
+
+
+def _bounded(annotation: Any, metadata: tuple[Any, ...]) -> bool:
+    """Whether every text in a type has a length, every integer a maximum and every list a size."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return all(_bounded_field(info) for info in annotation.model_fields.values())
+    if hasattr(annotation, "__metadata__"):
+        return _bounded(get_args(annotation)[0], (*metadata, *annotation.__metadata__))
+    limits = [item for entry in metadata for item in (entry, *getattr(entry, "metadata", ()))]
+    if annotation is str:
+        return any(isinstance(item, (TextLimits, MaxLen)) for item in limits)
+    if annotation is int:
+        return any(isinstance(item, (Le, Lt)) for item in limits)
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin in (list, dict):
+        return any(isinstance(item, MaxLen) for item in limits) and all(_bounded(part, ()) for part in parts)
+    return str(origin) == "typing.Literal" or all(_bounded(part, metadata) for part in parts)
+
+
+def _bounded_field(info: FieldInfo) -> bool:
+    return _bounded(info.annotation, tuple(info.metadata))

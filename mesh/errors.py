@@ -1,0 +1,130 @@
+"""Every way a call can be refused, and the one table of its HTTP and gRPC statuses.
+
+Apps subclass with a code of their own: `class OutOfStock(Conflict): code = "shop.out_of_stock"`.
+The shape of an answer is RFC 9457 (`application/problem+json`).
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, TypedDict
+
+from pydantic import ValidationError
+
+
+class FieldError(TypedDict):
+    """One thing wrong with the input: `loc` is its path, such as `["body", "title"]`."""
+
+    loc: list[str | int]
+    msg: str
+    type: str
+
+
+class MeshError(Exception):
+    """A refusal that the caller can understand. Anything else that is raised is a bug: a logged 500."""
+
+    status: ClassVar[int] = 500
+    grpc: ClassVar[str] = "INTERNAL"
+    code: str = "internal"
+    title: ClassVar[str] = "Internal error"
+    retry_after: int | None = None
+    #: Whether what the command did so far stays, though it is refused (a stolen token's session must end).
+    keeps_changes: ClassVar[bool] = False
+
+    def __init__(self, detail: str = "", *, retry_after: int | None = None, **extra: Any) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.extra = extra
+        if retry_after is not None:
+            self.retry_after = retry_after
+
+    def problem(self) -> dict[str, Any]:
+        """The RFC 9457 body: `type, title, status, detail, code`, and `errors` for validation."""
+        return {
+            "type": "about:blank",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+            **self.extra,
+        }
+
+
+class Malformed(MeshError):
+    status, grpc, code, title = 400, "INVALID_ARGUMENT", "malformed", "Malformed request"
+
+
+class Invalid(MeshError):
+    """The input does not hold; `errors` names every fault at once."""
+
+    status, grpc, code, title = 422, "INVALID_ARGUMENT", "invalid", "Invalid input"
+
+    def __init__(self, errors: Sequence[FieldError], detail: str = "") -> None:
+        self.errors = list(errors)
+        super().__init__(detail or _sentence(self.errors), errors=self.errors)
+
+    @classmethod
+    def field(cls, loc: Sequence[str | int], msg: str, type_: str = "value_error") -> "Invalid":
+        """One field is wrong: `Invalid.field(["body", "meeting_id"], "No such meeting.")`."""
+        return cls([{"loc": list(loc), "msg": msg, "type": type_}])
+
+
+class Unauthenticated(MeshError):
+    status, grpc, code, title = 401, "UNAUTHENTICATED", "unauthenticated", "Not signed in"
+
+
+class Forbidden(MeshError):
+    status, grpc, code, title = 403, "PERMISSION_DENIED", "forbidden", "Not allowed"
+
+
+class NotFound(MeshError):
+    status, grpc, code, title = 404, "NOT_FOUND", "not_found", "Not found"
+
+
+class MethodNotAllowed(MeshError):
+    status, grpc, code, title = 405, "UNIMPLEMENTED", "method_not_allowed", "Method not allowed"
+
+
+class Conflict(MeshError):
+    status, grpc, code, title = 409, "ABORTED", "conflict", "Conflict"
+
+
+class InProgress(Conflict):
+    """The first request with this Idempotency-Key is still running."""
+
+    code, retry_after = "idempotency.in_progress", 1
+
+
+class TooLarge(MeshError):
+    status, grpc, code, title = 413, "RESOURCE_EXHAUSTED", "too_large", "Too large"
+
+
+class UnsupportedMediaType(MeshError):
+    status, grpc, code, title = 415, "INVALID_ARGUMENT", "unsupported_media_type", "Unsupported media type"
+
+
+class RateLimited(MeshError):
+    status, grpc, code, title = 429, "RESOURCE_EXHAUSTED", "rate_limited", "Too many requests"
+    retry_after = 60
+
+
+class Unavailable(MeshError):
+    status, grpc, code, title = 503, "UNAVAILABLE", "unavailable", "Unavailable"
+    retry_after = 2
+
+
+class DeadlineExceeded(MeshError):
+    status, grpc, code, title = 504, "DEADLINE_EXCEEDED", "deadline_exceeded", "Took too long"
+
+
+def field_errors(error: ValidationError, *prefix: str) -> list[FieldError]:
+    """pydantic's errors in our shape, without the input that was sent (it may be a secret)."""
+    return [
+        {"loc": [*prefix, *item["loc"]], "msg": item["msg"].removeprefix("Value error, "), "type": item["type"]}
+        for item in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+
+
+def _sentence(errors: Sequence[FieldError]) -> str:
+    if len(errors) == 1:
+        only = errors[0]
+        return f"{'.'.join(map(str, only['loc']))}: {only['msg']}"
+    return f"{len(errors)} fields are invalid; see errors."

@@ -1,0 +1,173 @@
+"""HTTP at the edge: reading a request with all its limits, and writing an answer or a refusal."""
+
+import ipaddress
+import json
+import re
+import uuid
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+
+from mesh.call import Answer, Client
+from mesh.errors import Invalid, Malformed, MeshError, TooLarge, UnsupportedMediaType
+from mesh.operations import Operation
+
+MAX_BODY = 1024 * 1024
+MAX_DEPTH = 32
+MAX_FIELDS = 100
+MAX_KEY = 255
+
+_REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+
+
+def request_id_of(request: HttpRequest) -> str:
+    """The caller's `X-Request-ID` where it is one, else a new one."""
+    sent = request.META.get("HTTP_X_REQUEST_ID", "")
+    return sent if _REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
+
+
+def client_of(request: HttpRequest) -> Client:
+    """Where the request came from; `X-Forwarded-For` counts only as far as trusted proxies wrote it."""
+    meta = request.META
+    address = meta.get("REMOTE_ADDR") or "local"
+    if settings.TRUSTED_PROXIES and "HTTP_X_FORWARDED_FOR" in meta:
+        for hop in reversed(meta["HTTP_X_FORWARDED_FOR"].split(",")):
+            if not _trusted(address):
+                break
+            address = hop.strip()
+    return Client(address[:64], meta.get("HTTP_USER_AGENT", "")[:255])
+
+
+def _trusted(address: str) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address)
+        return any(parsed in ipaddress.ip_network(proxy, strict=False) for proxy in settings.TRUSTED_PROXIES)
+    except ValueError:
+        return False
+
+
+def query_of(request: HttpRequest) -> dict[str, str]:
+    """The query string as a flat object. Raises Malformed, or Invalid for a name that is sent twice."""
+    raw = request.META.get("QUERY_STRING", "")
+    if not raw:
+        return {}
+    try:
+        pairs = parse_qsl(raw, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+    except ValueError:
+        raise Malformed("The query string is not valid UTF-8, or has too many fields.") from None
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Invalid.field(["query", twice], "Sent more than once.")
+    return found
+
+
+def body_of(request: HttpRequest, *, form: bool) -> Any:
+    """The JSON value of the body, or its form fields where `form` is allowed; None where nothing was sent."""
+    raw = _read(request)
+    if not raw:
+        return None
+    content_type = request.META.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    if form and content_type == "application/x-www-form-urlencoded":
+        try:
+            return dict(parse_qsl(raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS))
+        except ValueError:
+            raise Malformed("The form is not valid UTF-8, or has too many fields.") from None
+    if content_type and content_type != "application/json" and not content_type.endswith("+json"):
+        raise UnsupportedMediaType("Send `Content-Type: application/json`.")
+    return parse_json(raw)
+
+
+def _read(request: HttpRequest) -> bytes:
+    too_large = TooLarge(f"A body may have {MAX_BODY} bytes at most.")
+    stream = request.META["wsgi.input"]
+    if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
+        raw: bytes = stream.read(MAX_BODY + 1)
+    else:
+        try:
+            length = int(request.META.get("CONTENT_LENGTH") or 0)
+        except ValueError:
+            raise Malformed("Content-Length is not a number.") from None
+        if length > MAX_BODY:
+            raise too_large
+        raw = stream.read(length) if length > 0 else b""
+    if len(raw) > MAX_BODY:
+        raise too_large
+    return raw
+
+
+def parse_json(raw: bytes) -> Any:
+    """A JSON value of bounded depth. Raises Malformed."""
+    try:
+        value = msgspec.json.decode(raw)
+    except RecursionError:
+        raise Malformed(f"The JSON is nested deeper than {MAX_DEPTH} levels.") from None
+    except msgspec.ValidationError:
+        raise Malformed("The JSON holds a number that is out of range.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise Malformed("The body is not valid JSON in UTF-8.") from None
+    if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+        raise Malformed(f"The JSON is nested deeper than {MAX_DEPTH} levels.")
+    return value
+
+
+def _depth(value: Any) -> int:
+    depth, level = 0, [value]
+    while level and depth <= MAX_DEPTH:
+        containers = [item for item in level if isinstance(item, (dict, list))]
+        level = [child for item in containers for child in (item.values() if isinstance(item, dict) else item)]
+        depth += bool(containers)
+    return depth
+
+
+def idempotency_key_of(request: HttpRequest) -> str:
+    key: str = request.META.get("HTTP_IDEMPOTENCY_KEY", "")
+    if key and not _KEY.fullmatch(key):
+        raise Invalid.field(["header", "Idempotency-Key"], "Send 1 to 255 printable ASCII characters.")
+    return key
+
+
+def prefers_dry_run(request: HttpRequest) -> bool:
+    prefer = request.META.get("HTTP_PREFER", "")
+    return bool(prefer) and any(part.strip().lower() == "dry-run" for part in re.split("[,;]", prefer))
+
+
+def success(request: HttpRequest, operation: Operation, answer: Answer, mount: str) -> HttpResponse:
+    """The response to a call that succeeded."""
+    status = 200 if answer.dry_run else operation.status
+    response = HttpResponse(answer.body, status=status, content_type="application/json" if answer.body else None)
+    response["Cache-Control"] = "no-store"
+    if answer.dry_run:
+        response["Preference-Applied"] = "dry-run"
+    elif operation.location and answer.row_id is not None:
+        response["Location"] = mount + operation.location.replace("{id}", str(answer.row_id))
+    if answer.replayed:
+        response["Idempotent-Replay"] = "true"
+    if answer.cache:
+        response["X-Cache"] = answer.cache
+    if answer.next_cursor is not None:
+        query = request.GET.copy()
+        query["cursor"] = answer.next_cursor
+        response["Link"] = f'<{request.build_absolute_uri(request.path)}?{query.urlencode()}>; rel="next"'
+    return response
+
+
+def problem(refusal: MeshError, headers: dict[str, str] | None = None) -> HttpResponse:
+    """The response to a refusal: RFC 9457, with the headers that its status asks for."""
+    response = HttpResponse(
+        json.dumps(refusal.problem()), status=refusal.status, content_type="application/problem+json"
+    )
+    response._has_been_logged = True  # type: ignore[attr-defined]  # Django would log it once more
+    response["Cache-Control"] = "no-store"
+    if refusal.status == 401:
+        response["WWW-Authenticate"] = 'Bearer realm="meshwork"'
+    if refusal.retry_after is not None:
+        response["Retry-After"] = str(refusal.retry_after)
+    for name, value in (headers or {}).items():
+        response[name] = value
+    return response

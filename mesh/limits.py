@@ -1,0 +1,85 @@
+"""Rate limits: so many requests a minute, counted in Redis in one atomic step. Without Redis nothing is limited."""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from django.conf import settings
+
+from mesh.errors import RateLimited
+from mesh.redis import attempt
+
+_SECONDS = {"s": 1, "sec": 1, "min": 60, "h": 3600, "hour": 3600}
+
+# One window per key: it begins with the first request and ends by itself.
+_COUNT = """
+local n = redis.call('INCR', KEYS[1])
+if n == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+return {n, redis.call('PTTL', KEYS[1])}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """`quota` requests in `window` seconds."""
+
+    quota: int
+    window: int
+
+    @classmethod
+    @cache
+    def parse(cls, text: str) -> "Limit | None":
+        """`600/min` (or `/s`, `/h`); `off` is none."""
+        if text == "off":
+            return None
+        match = re.fullmatch(r"(\d+)/(s|sec|min|h|hour)", text)
+        if match is None:
+            raise ValueError(f"a rate limit reads 600/min, 10/s, 1000/h or off, not {text!r}")
+        return cls(int(match[1]), _SECONDS[match[2]])
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What is left of a limit for one key."""
+
+    limit: Limit
+    used: int
+    resets_in: int
+
+    @property
+    def exceeded(self) -> bool:
+        return self.used > self.limit.quota
+
+    def headers(self, name: str) -> dict[str, str]:
+        """The `RateLimit` and `RateLimit-Policy` headers of this limit."""
+        left = max(0, self.limit.quota - self.used)
+        return {
+            "RateLimit": f'"{name}";r={left};t={self.resets_in}',
+            "RateLimit-Policy": f'"{name}";q={self.limit.quota};w={self.limit.window}',
+        }
+
+
+def count(limit: Limit, key: str) -> Usage | None:
+    """Counts one request; None where Redis is away."""
+    found = attempt(lambda redis: redis.eval(_COUNT, 1, f"meshwork:limit:{key}", limit.window * 1000), None)
+    if found is None:
+        return None
+    used, milliseconds = found
+    return Usage(limit, int(used), max(1, -(-int(milliseconds) // 1000)))
+
+
+def count_login(address: str, account: str) -> None:
+    """Counts an attempt to sign in, per address and per account. Raises RateLimited."""
+    limit = Limit.parse(settings.MESH["RATE_LIMIT_LOGIN"])
+    if limit is not None:
+        refuse_if_exceeded(count(limit, f"login:address:{address}"))
+        if account:
+            refuse_if_exceeded(count(limit, f"login:account:{account.lower()}"))
+
+
+def refuse_if_exceeded(usage: Usage | None) -> None:
+    if usage is not None and usage.exceeded:
+        raise RateLimited(
+            f"At most {usage.limit.quota} requests in {usage.limit.window} seconds. Wait {usage.resets_in} seconds.",
+            retry_after=usage.resets_in,
+        )

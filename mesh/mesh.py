@@ -1,0 +1,159 @@
+"""Mesh, the caller's half: is it allowed, is it cached, else over the transport to the host."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+import structlog
+from django.conf import settings
+
+from mesh import host, versions
+from mesh.binding import bind_flat
+from mesh.cache import cached, key_of
+from mesh.call import Actor, Answer, Call, Client, Door
+from mesh.errors import NotFound
+from mesh.operations import Operation
+from mesh.service import Service, registry
+from mesh.transports import transport_of
+
+log = structlog.get_logger(__name__)
+S = TypeVar("S", bound=Service)
+
+
+class Mesh:
+    """All operations, with exactly the rights of one actor.
+
+    `Mesh(actor).meetings.schedule_meeting(data=…)`, typed as `mesh.of(MeetingService).schedule_meeting(data=…)`;
+    by name with plain arguments as `mesh.call_tool("schedule_meeting", {…})`.
+    """
+
+    def __init__(
+        self,
+        actor: Actor,
+        *,
+        door: Door = "python",
+        request_id: str = "",
+        client: Client | None = None,
+        known_versions: Mapping[str, int] | None = None,
+    ) -> None:
+        self.actor = actor
+        self.door: Door = door
+        self.request_id = request_id
+        self.client = client or Client()
+        self._known_versions = known_versions
+
+    def of(self, service: type[S]) -> S:
+        """The service, with its methods' own types; each call goes through the mesh."""
+        return cast(S, _Proxy(self, service))
+
+    def __getattr__(self, name: str) -> Any:
+        if name in registry.services:
+            return self.of(registry.services[name])
+        raise AttributeError(f"there is no service {name!r}; there are {', '.join(sorted(registry.services))}")
+
+    def call(
+        self,
+        operation: Operation,
+        values: Mapping[str, Any],
+        arguments: Mapping[str, Any],
+        *,
+        idempotency_key: str = "",
+        dry_run: bool = False,
+        fresh: bool = False,
+    ) -> Answer:
+        """One call with bound arguments; `fresh` passes the cache by. Raises MeshError."""
+        operation.declaration.allow(self.actor)
+        call = Call(
+            operation=operation.name,
+            actor=self.actor,
+            values=values,
+            arguments=arguments,
+            door=self.door,
+            request_id=self.request_id,
+            client=self.client,
+            idempotency_key=idempotency_key,
+            dry_run=dry_run and operation.is_command,
+        )
+        transport = transport_of(operation.service_name)
+        if fresh or not self._may_be_cached(operation):
+            return transport.send(call)
+        key = key_of(operation, self.actor, self._versions(operation), arguments)
+        return cached(operation, self.actor, key, lambda: transport.send(call))
+
+    def get_tools(self, format: str = "mcp") -> list[dict[str, Any]]:
+        """The tools that this actor may use, in the shape that `mcp`, `openai` or `anthropic` takes."""
+        from mesh.tools import tools_for
+
+        return tools_for(self.actor, format)
+
+    def call_tool(
+        self, name: str, arguments: Mapping[str, Any], *, idempotency_key: str = "", dry_run: bool = False
+    ) -> Answer:
+        """Calls a tool by its name with flat arguments, as an LLM sends them. Raises MeshError."""
+        operation = registry.operations.get(name)
+        if operation is None or not operation.declaration.tool:
+            raise NotFound(f"There is no tool {name!r}. List the tools to see their names.")
+        arguments = dict(arguments)
+        if operation.is_command:
+            dry_run = bool(arguments.pop("dry_run", False)) or dry_run
+        operation.declaration.allow(self.actor)
+        values, plain = bind_flat(operation, arguments)
+        return self.call(operation, values, plain, idempotency_key=idempotency_key, dry_run=dry_run)
+
+    def _may_be_cached(self, operation: Operation) -> bool:
+        """Whether it may: what an ADMIN sees of everyone is not, for no scope covers it."""
+        if not operation.declaration.ttl or not settings.MESH["CACHE"]:
+            return False
+        return not operation.cached_per_actor or not (self.actor.is_admin or self.actor.is_anonymous)
+
+    def _versions(self, operation: Operation) -> Mapping[str, int]:
+        scopes = scopes_of(operation, self.actor.id)
+        if self._known_versions is not None and all(scope in self._known_versions for scope in scopes):
+            return {scope: self._known_versions[scope] for scope in scopes}
+        return versions.current(scopes)
+
+
+def scopes_of(operation: Operation, actor_id: int) -> list[str]:
+    """The version scopes of a cached operation, for this actor."""
+    if not operation.declaration.ttl:
+        return []
+    return [scope.replace("{actor}", str(actor_id)) for scope in operation.declaration.scopes]
+
+
+class _Proxy:
+    """A service's methods as calls through the mesh, decoded to the types they declare."""
+
+    def __init__(self, mesh: Mesh, service: type[Service]) -> None:
+        self._mesh = mesh
+        self._operations = registry.of_service(service)
+
+    def __getattr__(self, name: str) -> Any:
+        operation = self._operations.get(name)
+        if operation is None:
+            raise AttributeError(f"{name!r} is no operation; there are {', '.join(sorted(self._operations))}")
+
+        def call(**values: Any) -> Any:
+            answer = self._mesh.call(operation, *_bound(operation, values))
+            return host.decoded(operation, answer)
+
+        return call
+
+
+def _bound(operation: Operation, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Keyword arguments of Python callers, completed with defaults, and the same as plain data."""
+    complete: dict[str, Any] = {}
+    plain: dict[str, Any] = {}
+    unknown = values.keys() - {parameter.name for parameter in operation.parameters}
+    if unknown:
+        raise TypeError(f"{operation.name}() got unexpected arguments: {', '.join(sorted(unknown))}")
+    for parameter in operation.parameters:
+        if parameter.name in values:
+            complete[parameter.name] = value = values[parameter.name]
+            sent = parameter.adapter.dump_python(value, mode="json", exclude_unset=True)
+            plain |= sent if parameter.model else {parameter.name: sent}
+        elif parameter.model is not None:
+            complete[parameter.name] = parameter.model()
+        elif parameter.required:
+            raise TypeError(f"{operation.name}() needs {parameter.name}")
+        else:
+            complete[parameter.name] = parameter.default
+    return complete, plain

@@ -1,0 +1,54 @@
+"""The mesh's own tables: versions of scopes, idempotency keys, the audit trail."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Now
+
+
+class Version(models.Model):
+    """A scope's generation: it grows with every change to what the scope's cached reads show."""
+
+    scope = models.CharField(max_length=100, primary_key=True)
+    number = models.BigIntegerField(default=1)
+
+
+class IdempotencyKey(models.Model):
+    """The stored answer of a command that succeeded under an Idempotency-Key, kept for 24 hours."""
+
+    #: `user:7`, or `address:192.0.2.1` where nobody is signed in.
+    owner = models.CharField(max_length=100)
+    key = models.CharField(max_length=255)
+    operation = models.CharField(max_length=100)
+    #: HMAC over the operation and its arguments.
+    fingerprint = models.BinaryField(max_length=32)
+    #: The JSON answer; encrypted where the operation's answer is secret.
+    body = models.BinaryField()
+    row_id = models.CharField(max_length=64, blank=True, default="")
+    created_at = models.DateTimeField(db_default=Now(), editable=False, db_index=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["owner", "key"], name="mesh_idempotencykey_once")]
+
+
+class AuditEntry(models.Model):
+    """One command that was asked for: by whom, through which door, and what became of it."""
+
+    at = models.DateTimeField(db_default=Now(), editable=False)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, db_constraint=False, related_name="+"
+    )
+    operation = models.CharField(max_length=100)
+    door = models.CharField(max_length=20)
+    #: The id of the row that the command made or changed, where the answer has one.
+    row_id = models.CharField(max_length=64, blank=True, default="")
+    #: `ok`, or the code of the refusal.
+    outcome = models.CharField(max_length=64)
+    request_id = models.CharField(max_length=128, blank=True, default="")
+    address = models.CharField(max_length=64, blank=True, default="")
+
+    class Meta:
+        verbose_name_plural = "audit entries"
+        indexes = [models.Index(fields=["actor", "-id"], name="mesh_auditentry_actor")]
+
+    def __str__(self) -> str:
+        return f"{self.operation} {self.outcome}"

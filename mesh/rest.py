@@ -1,0 +1,250 @@
+"""Operations as REST: routes become URLs, a request becomes a call, an answer or a refusal becomes a response.
+
+`MeshMiddleware` answers the mesh's own paths before the rest of Django looks at the request; everything else (the
+admin, the docs, health) goes on. The same paths exist as DRF views, from which the OpenAPI document is made.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import URLPattern, path
+from django.utils.module_loading import import_string
+from prometheus_client import Histogram
+from rest_framework.views import APIView
+
+from mesh.binding import bind_rest
+from mesh.call import ANONYMOUS, Actor, Identity
+from mesh.errors import MeshError, MethodNotAllowed
+from mesh.http import (
+    body_of,
+    client_of,
+    idempotency_key_of,
+    prefers_dry_run,
+    problem,
+    query_of,
+    request_id_of,
+    success,
+)
+from mesh.limits import Limit, Usage, count, count_login, refuse_if_exceeded
+from mesh.mesh import Mesh
+from mesh.operations import Operation, Route
+from mesh.service import registry
+
+log = structlog.get_logger("mesh.requests")
+
+CANONICAL = "api/v1"
+
+DURATION = Histogram(
+    "meshwork_request_seconds",
+    "Time to answer a request, by operation and status.",
+    ["operation", "status"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One path and the operations behind its methods."""
+
+    path: str
+    segments: tuple[str, ...]
+    methods: dict[str, tuple[Operation, Route]] = field(default_factory=dict)
+
+    @property
+    def allowed(self) -> list[str]:
+        return [*self.methods, *(["HEAD"] if "GET" in self.methods else []), "OPTIONS"]
+
+    def match(self, segments: list[str]) -> dict[str, str] | None:
+        found = {}
+        for mine, theirs in zip(self.segments, segments, strict=True):
+            if mine[0] == "{":
+                found[mine[1:-1]] = theirs
+            elif mine != theirs:
+                return None
+        return found
+
+
+class Router:
+    """Every path of the registry; one look-up for a fixed path, a few comparisons for one with parameters."""
+
+    def __init__(self, operations: Mapping[str, Operation]) -> None:
+        self.resources: dict[str, Resource] = {}
+        for operation in operations.values():
+            for route in operation.declaration.routes:
+                resource = self.resources.setdefault(route.path, Resource(route.path, route.segments))
+                resource.methods[route.method] = (operation, route)
+        self._fixed = {r.segments: r for r in self.resources.values() if "{" not in r.path}
+        self._open: dict[tuple[str, int], list[Resource]] = {}
+        for resource in self.resources.values():
+            if "{" in resource.path:
+                self._open.setdefault((resource.segments[0], len(resource.segments)), []).append(resource)
+
+    def match(self, path_info: str) -> tuple[Resource, dict[str, str], str] | None:
+        """The resource at a path under any mount, its path parameters, and the mount."""
+        segments = path_info.strip("/").split("/")
+        mount = ""
+        if segments[0] == "api" and len(segments) > 2 and segments[1] in ("v1", "v2"):
+            mount, segments = f"/api/{segments[1]}", segments[2:]
+        if (fixed := self._fixed.get(tuple(segments))) is not None:
+            return fixed, {}, mount
+        for resource in self._open.get((segments[0], len(segments)), ()):
+            if (found := resource.match(segments)) is not None:
+                return resource, found, mount
+        return None
+
+
+@cache
+def router() -> Router:
+    return Router(registry.operations)
+
+
+@cache
+def identity() -> Identity:
+    found: Identity = import_string(settings.MESH["IDENTITY"])()
+    return found
+
+
+class MeshMiddleware:
+    """Answers the mesh's paths; gives every request its id, in the logs and in the answer."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        request_id = request_id_of(request)
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        started = time.perf_counter()
+        try:
+            found = router().match(request.path_info)
+            response = self.get_response(request) if found is None else answer(request, request_id, *found)
+            response["X-Request-ID"] = request_id
+            log.info(
+                "request",
+                method=request.method,
+                path=request.path_info,
+                status=response.status_code,
+                milliseconds=round((time.perf_counter() - started) * 1000, 1),
+            )
+            return response
+        finally:
+            structlog.contextvars.clear_contextvars()
+
+
+def answer(
+    request: HttpRequest, request_id: str, resource: Resource, path_parameters: dict[str, str], mount: str
+) -> HttpResponse:
+    """The response to a request for an operation, whatever happens."""
+    method = request.method or ""
+    if method == "OPTIONS":
+        return HttpResponse(status=204, headers={"Allow": ", ".join(resource.allowed)})
+    found = resource.methods.get("GET" if method == "HEAD" else method)
+    if found is None:
+        refusal = MethodNotAllowed(f"{method} is not for this path; {', '.join(resource.allowed)} are.")
+        return problem(refusal, {"Allow": ", ".join(resource.allowed)})
+    operation, route = found
+    started = time.perf_counter()
+    response = _Exchange(request, request_id, operation, route, path_parameters, mount).response()
+    DURATION.labels(operation.name, response.status_code).observe(time.perf_counter() - started)
+    if method == "HEAD":
+        length = len(response.content)
+        response.content = b""
+        response["Content-Length"] = str(length)
+    return response
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """One request and its answer."""
+
+    request: HttpRequest
+    request_id: str
+    operation: Operation
+    route: Route
+    path_parameters: dict[str, str]
+    mount: str
+    usage: Usage | None = None
+
+    def response(self) -> HttpResponse:
+        try:
+            response = self._answered()
+        except MeshError as refusal:
+            response = problem(refusal)
+        except Exception:
+            log.exception("bug", operation=self.operation.name)
+            response = problem(MeshError(f"Something went wrong here. Quote request {self.request_id}."))
+        if self.usage is not None:
+            for name, value in self.usage.headers("write" if self.operation.is_command else "read").items():
+                response[name] = value
+        return response
+
+    def _answered(self) -> HttpResponse:
+        request, operation = self.request, self.operation
+        client = client_of(request)
+        try:
+            actor, versions = self._who()
+        except MeshError:
+            self._count(f"address:{client.address}")
+            raise
+        structlog.contextvars.bind_contextvars(user_id=actor.id, operation=operation.name)
+        self._count(f"address:{client.address}" if actor.is_anonymous else f"user:{actor.id}")
+        operation.declaration.allow(actor)
+        takes_body = self.route.method not in ("GET", "DELETE")
+        body = body_of(request, form=operation.declaration.form) if takes_body else None
+        values, plain = bind_rest(operation, self.route, self.path_parameters, query_of(request), body)
+        if operation.declaration.account is not None:
+            count_login(client.address, str(plain.get(operation.declaration.account, "")))
+        mesh = Mesh(actor, door="rest", request_id=self.request_id, client=client, known_versions=versions)
+        found = mesh.call(
+            operation,
+            values,
+            plain,
+            idempotency_key=idempotency_key_of(request),
+            dry_run=prefers_dry_run(request),
+            fresh=request.META.get("HTTP_CACHE_CONTROL") == "no-cache",
+        )
+        return success(request, operation, found, self.mount)
+
+    def _who(self) -> tuple[Actor, Mapping[str, int] | None]:
+        meta = self.request.META
+        authorization, api_key = meta.get("HTTP_AUTHORIZATION", ""), meta.get("HTTP_X_API_KEY", "")
+        if not authorization and not api_key:
+            return ANONYMOUS, None
+        declaration = self.operation.declaration
+        return identity().authenticate(authorization, api_key, declaration.scopes if declaration.ttl else ())
+
+    def _count(self, whose: str) -> None:
+        kind = "WRITE" if self.operation.is_command else "READ"
+        limit = Limit.parse(settings.MESH[f"RATE_LIMIT_{kind}"])
+        if limit is not None:
+            self.usage = count(limit, f"{kind}:{whose}")
+            refuse_if_exceeded(self.usage)
+
+
+class OperationView(APIView):
+    """A path of the mesh as a DRF view: what the OpenAPI document is made from."""
+
+    resource: Resource | None = None
+    authentication_classes = ()
+    permission_classes = ()
+
+    def dispatch(self, request: HttpRequest, *args: Any, **path_parameters: str) -> HttpResponse:
+        assert self.resource is not None
+        return answer(request, request_id_of(request), self.resource, path_parameters, f"/{CANONICAL}")
+
+
+def url_patterns() -> Iterator[URLPattern]:
+    """The canonical URLs of every operation."""
+    for resource in router().resources.values():
+        methods = [name.lower() for name in resource.methods]
+        view: Any = type("MeshView", (OperationView,), {"resource": resource, "http_method_names": methods})
+        for method in methods:
+            setattr(view, method, OperationView.dispatch)
+        url = resource.path.replace("{", "<str:").replace("}", ">")
+        yield path(f"{CANONICAL}{url}", view.as_view())

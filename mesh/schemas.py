@@ -1,0 +1,190 @@
+"""The vocabulary of inputs and answers: every text has a length, every integer a maximum, every list a size."""
+
+import base64
+import binascii
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
+from uuid import UUID
+
+from django.db.models.expressions import Combinable
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    EmailStr,
+    Field,
+    GetJsonSchemaHandler,
+    StringConstraints,
+    WithJsonSchema,
+)
+from pydantic.fields import FieldInfo
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+MAX_BIGINT = 2**63 - 1
+
+
+def _clean(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("Text must not contain the NUL character.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("Text must be valid Unicode (a lone surrogate was sent).") from None
+    return text
+
+
+def text(low: int, high: int, *, strip: bool = True) -> Any:
+    """A text of `low` to `high` characters, by default without blanks around it: `Annotated[str, text(1, 200)]`."""
+    return TextLimits(low, high, strip)
+
+
+@dataclass(frozen=True)
+class TextLimits:
+    low: int
+    high: int
+    strip: bool
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], CoreSchema]) -> CoreSchema:
+        limits = StringConstraints(min_length=self.low, max_length=self.high, strip_whitespace=self.strip)
+        return handler(Annotated[source, limits, AfterValidator(_clean)])
+
+
+def _no_number(value: Any) -> Any:
+    if isinstance(value, (int, float)) or (isinstance(value, str) and value.strip().lstrip("+-").isdigit()):
+        raise ValueError("Give the time as RFC 3339, such as 2025-01-15T10:00:00Z.")
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return datetime(value.year, value.month, value.day, tzinfo=UTC)
+    return value
+
+
+def _utc(value: datetime) -> datetime:
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("The time is out of range: years 1 to 9999, in UTC.") from None
+
+
+Time = Annotated[
+    datetime,
+    BeforeValidator(_no_number),
+    AfterValidator(_utc),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2025-01-15T10:00:00Z"]}),
+]
+Id = Annotated[int, Field(ge=1, le=MAX_BIGINT)]
+Ref = Annotated[Id | UUID, Field(description="The row's integer id, or its uuid.")]
+Search = Annotated[str | None, text(0, 200), Field(description="Every word must occur, in any case.")]
+
+
+Email = Annotated[
+    EmailStr,
+    BeforeValidator(lambda value: value.strip() if isinstance(value, str) else value),
+    Field(max_length=254, examples=["alice@example.com"]),
+]
+
+
+class In(BaseModel):
+    """What a caller sends. Unknown fields are refused.
+
+    `class MeetingPatch(MeetingIn, partial=True)` has the same fields, none of them required: only what was
+    sent changes.
+    """
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    partial: ClassVar[bool] = False
+
+    def __init_subclass__(cls, partial: bool = False, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, partial: bool = False, **kwargs: Any) -> None:
+        cls.partial = partial
+        if partial:
+            for info in cls.model_fields.values():
+                info.default, info.default_factory = None, None
+            cls.model_rebuild(force=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schema = handler.resolve_ref_schema(handler(core))
+        for prop in schema.get("properties", {}).values():
+            if cls.partial or prop.get("default", ...) is None:  # an absent field is unchanged, or just absent
+                prop.pop("default", None)
+        return schema
+
+    def sent(self) -> dict[str, Any]:
+        """The fields that were sent, by name."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+class Out(BaseModel):
+    """What a caller gets. Fields are read from the row by name, or as `Column` says."""
+
+    model_config = ConfigDict(from_attributes=True, extra="forbid", populate_by_name=True)
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        return cls.model_validate(row)
+
+
+@dataclass(frozen=True)
+class Column:
+    """Where an Out field comes from, when not from the column of its name: a lookup or an expression."""
+
+    source: str | Combinable
+
+
+def column_of(name: str, info: FieldInfo) -> str | Combinable:
+    return next((item.source for item in info.metadata if isinstance(item, Column)), name)
+
+
+class Cursor:
+    """The place in a keyset list: the id after which the next page begins, opaque to callers."""
+
+    @staticmethod
+    def encode(row_id: int) -> str:
+        return base64.urlsafe_b64encode(f"id:{row_id}".encode()).decode().rstrip("=")
+
+    @staticmethod
+    def decode(cursor: str) -> int:
+        try:
+            kind, _, number = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii").partition(":")
+            if kind == "id" and number.isdigit() and 0 < int(number) <= MAX_BIGINT:
+                return int(number)
+        except (binascii.Error, ValueError):
+            pass
+        raise ValueError("Take the cursor from `next` of the page before.")
+
+
+def _check_cursor(value: str) -> str:
+    Cursor.decode(value)
+    return value
+
+
+class PageParams(In):
+    """Which page of a list."""
+
+    limit: int = Field(50, ge=1, le=200, description="How many rows a page holds.")
+    cursor: Annotated[str, text(1, 64), AfterValidator(_check_cursor)] | None = Field(
+        None, description="`next` of the page before; without it, the first page."
+    )
+
+    @property
+    def after(self) -> int | None:
+        return None if self.cursor is None else Cursor.decode(self.cursor)
+
+
+T = TypeVar("T")
+
+
+class Page(BaseModel, Generic[T]):
+    """A page of a list, newest first."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    count: int | None = Field(description="How many rows there are in all, on the first page; null after.")
+    next: str | None = Field(description="The `cursor` of the next page; null on the last.")
+    results: list[T]

@@ -1,0 +1,133 @@
+"""Service, the base class of every resource: who asks, which rows they see, what was changed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+
+from django.db.models import QuerySet
+from pydantic import BaseModel
+
+from mesh.call import Actor, Call, Door
+from mesh.errors import Invalid, NotFound
+from mesh.operations import Declaration, Operation
+from mesh.rows import read_one, read_page
+from mesh.schemas import Page, PageParams
+from mesh.scope import ScopedModel, ScopedQuerySet
+
+if TYPE_CHECKING:
+    from mesh.mesh import Mesh
+
+M = TypeVar("M", bound=ScopedModel)
+Schema = TypeVar("Schema", bound=BaseModel)
+S = TypeVar("S", bound="Service")
+
+
+class Work:
+    """What one run of a command did: the version scopes it changed, and whether it said so."""
+
+    def __init__(self) -> None:
+        self.scopes: set[str] = set()
+        self.declared = False
+
+
+class Service:
+    """One resource's operations. Subclasses set `name` and have typed methods marked @query or @command."""
+
+    name: ClassVar[str] = ""
+
+    def __init__(self, actor: Actor, *, call: Call | None = None, work: Work | None = None) -> None:
+        self.actor = actor
+        self.call = call or Call(operation="", actor=actor, values={})
+        self.work = work or Work()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.name:
+            registry.add(cls)
+
+    @classmethod
+    def declarations(cls) -> dict[str, Declaration]:
+        return {n: m.__operation__ for n, m in vars(cls).items() if hasattr(m, "__operation__")}
+
+    @property
+    def mesh(self) -> "Mesh":
+        """The mesh, for this actor, as part of this call."""
+        return self.mesh_through(self.call.door)
+
+    def mesh_through(self, door: Door) -> "Mesh":
+        """The mesh, for this actor, as if asked through another door."""
+        from mesh.mesh import Mesh  # the mesh leads to the host, which runs services: a circle by nature
+
+        return Mesh(self.actor, door=door, request_id=self.call.request_id, client=self.call.client)
+
+    def of(self, service: type[S]) -> S:
+        """Another service, called through the mesh: `self.of(MeetingService).get_meeting(id=…)`. Reads only."""
+        return self.mesh.of(service)
+
+    def rows(self, model: type[ScopedModel]) -> Any:
+        """The rows of `model` that the actor may see, as the model's own queryset class."""
+        return cast(ScopedQuerySet[Any], model._default_manager.all()).visible_to(self.actor)
+
+    def take(self, model: type[M], pk: int | None = None, **lookup: Any) -> M:
+        """The row, locked for a change, with its audience as it was. Raises NotFound where the actor sees none."""
+        query = self.rows(model) if pk is None else self.rows(model).filter(pk=pk)
+        row: M | None = query.filter(**lookup).select_for_update(no_key=True, of=("self",)).first()
+        if row is None:
+            raise absent(model)
+        if model.versioned:
+            self.work.scopes |= row.audience()
+        return row
+
+    def changed(self, *rows: ScopedModel) -> None:
+        """These rows are new, other or gone: everyone in their audience reads afresh. No rows: nothing changed."""
+        self.work.declared = True
+        for row in rows:
+            if row.versioned:
+                self.work.scopes |= row.audience()
+
+    def one(self, rows: QuerySet[Any], schema: type[Schema]) -> Schema:
+        """The one row of `rows` as `schema`, encoded straight to JSON where the answer goes out. Raises NotFound."""
+        found = read_one(rows, schema)
+        if found is None:
+            raise absent(rows.model)
+        return cast(Schema, found)
+
+    def page(self, rows: QuerySet[Any], schema: type[Schema], page: PageParams) -> Page[Schema]:
+        """A page of `rows` as `schema`, newest first, encoded straight to JSON where the answer goes out."""
+        return cast(Page[Schema], read_page(rows, schema, page))
+
+    @contextmanager
+    def naming(self, *loc: str) -> Iterator[None]:
+        """A NotFound inside becomes Invalid on the field `loc`: an id in a body that the actor cannot see."""
+        try:
+            yield
+        except NotFound as error:
+            raise Invalid.field(["body", *loc], error.detail, "not_found") from None
+
+
+def absent(model: type[Any]) -> NotFound:
+    return NotFound(f"There is no such {model._meta.verbose_name}, or it is not yours to see.")
+
+
+class Registry:
+    """Every service and operation of the process, by name."""
+
+    def __init__(self) -> None:
+        self.services: dict[str, type[Service]] = {}
+        self.operations: dict[str, Operation] = {}
+        self.duplicates: list[str] = []
+
+    def add(self, service: type[Service]) -> None:
+        if service.name in self.services:
+            self.duplicates.append(service.name)
+        self.services[service.name] = service
+        for name in service.declarations():
+            if name in self.operations:
+                self.duplicates.append(name)
+            self.operations[name] = Operation.of(service, name, getattr(service, name))
+
+    def of_service(self, service: type[Service]) -> dict[str, Operation]:
+        return {name: op for name, op in self.operations.items() if op.service is service}
+
+
+registry = Registry()

@@ -1,0 +1,76 @@
+"""Helpers for the tests: a JSON client for one person, and the two sides of a scope held against each other."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from django.db.models import Model
+from django.http import HttpResponse
+from django.test import Client
+
+from mesh.call import Actor
+from mesh.scope import ScopedModel
+
+
+class Answered:
+    """A response with its JSON at hand."""
+
+    def __init__(self, response: HttpResponse) -> None:
+        self.status = response.status_code
+        self.headers = response.headers
+        self.text = response.content.decode()
+        self.json: Any = json.loads(self.text) if self.text and "json" in response.headers["Content-Type"] else None
+
+    def __repr__(self) -> str:
+        return f"<{self.status} {self.text[:2000]}>"
+
+
+class Api:
+    """Calls the API as one person (`token`), or as nobody."""
+
+    def __init__(self, token: str = "", mount: str = "/api/v1", **headers: str) -> None:
+        self.client, self.token, self.mount, self.headers = Client(), token, mount, headers
+
+    def request(self, method: str, path: str, data: Any = None, **headers: str) -> Answered:
+        """`headers` as `Idempotency_Key="…"`; `data` is sent as JSON, or as it is where it is bytes."""
+        extra: dict[str, Any] = {f"HTTP_{name.upper()}": value for name, value in {**self.headers, **headers}.items()}
+        if self.token:
+            extra.setdefault("HTTP_AUTHORIZATION", f"Bearer {self.token}")
+        content_type = extra.pop("HTTP_CONTENT_TYPE", "application/json")
+        body = b"" if data is None else data if isinstance(data, bytes) else json.dumps(data).encode()
+        response: Any = self.client.generic(method, self.mount + path, body, content_type, **extra)
+        return Answered(response)
+
+    def get(self, path: str, **headers: str) -> Answered:
+        return self.request("GET", path, **headers)
+
+    def post(self, path: str, data: Any = None, **headers: str) -> Answered:
+        return self.request("POST", path, data, **headers)
+
+    def patch(self, path: str, data: Any = None, **headers: str) -> Answered:
+        return self.request("PATCH", path, data, **headers)
+
+    def put(self, path: str, data: Any = None, **headers: str) -> Answered:
+        return self.request("PUT", path, data, **headers)
+
+    def delete(self, path: str, **headers: str) -> Answered:
+        return self.request("DELETE", path, **headers)
+
+
+def scope_mismatches(model: type[ScopedModel], actors: Iterable[Actor]) -> list[str]:
+    """Where `visible_to` and `audience` say different things of a row; for actors who are no ADMIN."""
+    found = []
+    manager: Any = model._default_manager
+    audiences = {row.pk: row.audience() for row in manager.all()}
+    for actor in actors:
+        visible = set(manager.all().visible_to(actor).values_list("pk", flat=True))
+        heard = {pk for pk, audience in audiences.items() if actor.scope in audience}
+        found += [f"{_name(model)} {pk}: {actor.scope} sees it, but is not in its audience" for pk in visible - heard]
+        found += [
+            f"{_name(model)} {pk}: {actor.scope} is in its audience, but does not see it" for pk in heard - visible
+        ]
+    return found
+
+
+def _name(model: type[Model]) -> str:
+    return model._meta.label
