@@ -1,0 +1,173 @@
+"""Tokens, sessions and passwords: who is behind a request, in one statement."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any
+
+from django.contrib.auth.backends import BaseBackend
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db.models.functions import Now
+from django.http import HttpRequest
+from django.utils import timezone
+from rest_framework_simplejwt.exceptions import TokenError
+from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
+
+from accounts.models import Role, Session, User
+from mesh.call import Actor, Client
+from mesh.database import fetch
+from mesh.errors import Invalid, Unauthenticated
+from mesh.http import client_of
+from mesh.limits import count_login
+from mesh.versions import VERSION_OF
+
+_USER = "SELECT u.id, u.role, u.email, u.name FROM accounts_user u WHERE u.is_active AND "
+_BEHIND_TOKEN = """
+SELECT u.id, u.role, u.email, u.name{versions}
+FROM accounts_session s JOIN accounts_user u ON u.id = s.user_id
+WHERE s.id = %s AND u.id = %s AND u.is_active AND s.ended_at IS NULL AND s.expires_at > now()
+"""
+_SIGN_IN_AGAIN = "This token is not valid, or its session has ended. Sign in again."
+
+
+class AccountsIdentity:
+    """What the mesh asks about users: see `mesh.call.Identity`."""
+
+    def authenticate(self, authorization: str, api_key: str, scopes: Sequence[str]) -> tuple[Actor, Mapping[str, int]]:
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise Unauthenticated("Send `Authorization: Bearer <token>`.")
+        expires, user_id, session_id = _claims(token.strip())
+        if expires <= timezone.now().timestamp():
+            raise Unauthenticated("This token has expired. Refresh it, or sign in again.")
+        names = [scope.replace("{actor}", str(user_id)) for scope in scopes]
+        sql = _BEHIND_TOKEN.format(versions=f", {VERSION_OF}" * len(names))
+        found = fetch(sql, (*names, session_id, user_id))
+        if not found:
+            raise Unauthenticated(_SIGN_IN_AGAIN)
+        user, role, email, name, *numbers = found[0]
+        return Actor(user, role, email, name, session_id), dict(zip(names, numbers, strict=True))
+
+    def actor(self, user_id: int) -> Actor:
+        return _one(fetch(_USER + "u.id = %s", [user_id]))
+
+    def actor_by_email(self, email: str) -> Actor:
+        return _one(fetch(_USER + "lower(u.email) = lower(%s)", [email]))
+
+
+def _one(rows: list[tuple[Any, ...]]) -> Actor:
+    if not rows:
+        raise Unauthenticated("There is no active user with this id or e-mail.")
+    return Actor(*rows[0])
+
+
+@lru_cache(maxsize=4096)
+def _claims(token: str) -> tuple[int, int, int]:
+    """When a token ends, its user and its session. Kept for a while: a signature does not change."""
+    try:
+        claims = AccessToken(token)  # type: ignore[arg-type]
+        return int(claims["exp"]), int(claims["user_id"]), int(claims["session_id"])
+    except (TokenError, KeyError, TypeError, ValueError):
+        raise Unauthenticated(_SIGN_IN_AGAIN) from None
+
+
+def checked_password(email: str, password: str) -> User:
+    """The active user with this e-mail and password; an unknown e-mail takes as long as a wrong password."""
+    user: User | None = User.objects.filter(email__iexact=email).first()
+    if user is None:
+        make_password(password)
+    elif user.check_password(password) and user.is_active:
+        return user
+    raise Unauthenticated("The e-mail or the password is wrong.")
+
+
+def require_good_password(password: str, user: User, loc: str) -> None:
+    """Django's password validators. Raises Invalid on the field `loc`, with all that is wrong."""
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise Invalid(
+            [{"loc": ["body", loc], "msg": str(message), "type": "password"} for message in error.messages]
+        ) from None
+
+
+def open_session(user: User, client: Client) -> dict[str, Any]:
+    """A new session and its first tokens."""
+    session = Session(
+        user=user, user_agent=client.user_agent, address=client.address, expires_at=timezone.now() + _lifetime()
+    )
+    refresh = RefreshToken.for_user(user)
+    session.refresh_jti = str(refresh["jti"])
+    session.save(force_insert=True)
+    return _tokens(refresh, session.pk)
+
+
+class SessionOver(Unauthenticated):
+    code = "accounts.session_over"
+
+
+class TokenReused(SessionOver):
+    """A refresh token came a second time: one of the two who have it stole it, so the session ends for both."""
+
+    code = "accounts.token_reused"
+    keeps_changes = True
+
+
+def rotate(token: str) -> dict[str, Any]:
+    """New tokens for a refresh token, decided in the database: of two that use it at once, one gets them."""
+    try:
+        refresh = RefreshToken(token)  # type: ignore[arg-type]
+        session_id, user_id, jti = int(refresh["session_id"]), int(refresh["user_id"]), str(refresh["jti"])
+    except (TokenError, KeyError, TypeError, ValueError):
+        raise SessionOver(_SIGN_IN_AGAIN) from None
+    refresh.set_jti()
+    refresh.set_exp()
+    refresh.set_iat()
+    current = Session.objects.active().filter(pk=session_id, user_id=user_id, user__is_active=True)
+    renewed = current.filter(refresh_jti=jti).update(
+        refresh_jti=str(refresh["jti"]), last_used_at=Now(), expires_at=timezone.now() + _lifetime()
+    )
+    if renewed:
+        return _tokens(refresh, session_id)
+    if current.exists():
+        Session.objects.filter(pk=session_id).end()
+        raise TokenReused("This refresh token was used before, so its session has ended. Sign in again.")
+    raise SessionOver(_SIGN_IN_AGAIN)
+
+
+def _tokens(refresh: RefreshToken, session_id: int) -> dict[str, Any]:
+    refresh["session_id"] = session_id
+    access = refresh.access_token
+    return {
+        "access_token": str(access),
+        "refresh_token": str(refresh),
+        "expires_in": int(access.lifetime.total_seconds()),
+    }
+
+
+def _lifetime() -> timedelta:
+    lifetime: timedelta = RefreshToken.lifetime
+    return lifetime
+
+
+class AdminBackend(BaseBackend):
+    """Signs ADMINs in to the admin, under the same limits as over the API."""
+
+    def authenticate(
+        self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
+    ) -> User | None:
+        if not username or not password:
+            return None
+        if request is not None:
+            count_login(client_of(request).address, username)
+        try:
+            user = checked_password(username, password)
+        except Unauthenticated:
+            return None
+        return user if user.is_admin else None
+
+    def get_user(self, user_id: int) -> User | None:
+        user: User | None = User.objects.filter(pk=user_id, is_active=True, role=Role.ADMIN).first()
+        return user

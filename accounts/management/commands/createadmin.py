@@ -1,0 +1,44 @@
+"""`createadmin`: the first ADMIN, or one more; safe to repeat."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+from pydantic import TypeAdapter, ValidationError
+
+from accounts.credentials import require_good_password
+from accounts.models import Role, User
+from mesh import Email
+from mesh.errors import Invalid
+from mesh.versions import bump
+
+
+class Command(BaseCommand):
+    help = "Makes an ADMIN with this e-mail and password, or makes the user who has the e-mail one."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--email", required=True)
+        parser.add_argument("--password", required=True)
+        parser.add_argument("--name", default="")
+
+    @transaction.atomic
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            email = TypeAdapter(Email).validate_python(options["email"])
+        except ValidationError as error:
+            raise CommandError(f"--email: {error.errors()[0]['msg']}") from None
+        user = User.objects.select_for_update().filter(email__iexact=email).first()
+        known = user is not None
+        user = user or User(email=email)
+        try:
+            require_good_password(options["password"], user, "password")
+        except Invalid as error:
+            raise CommandError("\n".join(f"--password: {item['msg']}" for item in error.errors)) from None
+        user.name = options["name"] or user.name
+        user.role, user.is_active = Role.ADMIN, True
+        if not known or not user.check_password(options["password"]):
+            user.set_password(options["password"])
+        user.save()
+        bump(user.audience())
+        self.stdout.write(f"{user.email} {'is' if known else 'is now'} an ADMIN; sign in at /admin/.")

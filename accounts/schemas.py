@@ -1,0 +1,111 @@
+"""What goes in and out of accounts."""
+
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, Field
+
+from accounts.models import Role
+from mesh import Email, In, Out, Time, text
+
+Name = Annotated[str, text(1, 100)]
+Password = Annotated[str, text(1, 128, strip=False), Field(examples=["correct horse battery staple"])]
+Token = Annotated[str, text(1, 2000)]
+
+
+class UserOut(Out):
+    """A person who may sign in."""
+
+    id: int
+    email: str
+    name: str
+    role: Role
+    is_active: bool
+    created_at: Time
+    updated_at: Time
+
+
+class PersonOut(Out):
+    """A person, as other rows name them."""
+
+    id: int
+    name: str
+    email: str
+
+
+class SignupIn(In):
+    """Your new account."""
+
+    email: Email
+    password: Password
+    name: Annotated[str, text(0, 100)] = Field(
+        "", validation_alias=AliasChoices("name", "full_name"), examples=["Alice Adams"]
+    )
+
+
+class LoginIn(In):
+    """Your e-mail and password; `email` may be sent in place of `username`."""
+
+    username: Annotated[str, text(1, 254)] = Field(
+        validation_alias=AliasChoices("username", "email"), examples=["alice@example.com"]
+    )
+    password: Password
+    grant_type: Literal["password"] | None = Field(None, description="As OAuth 2 clients send it.")
+    scope: Annotated[str, text(0, 200)] = Field("", description="As OAuth 2 clients send it; has no effect.")
+    client_id: Annotated[str, text(0, 200)] | None = Field(None, description="As OAuth 2 clients send it.")
+    client_secret: Annotated[str, text(0, 200)] | None = Field(None, description="As OAuth 2 clients send it.")
+
+
+class TokensOut(Out):
+    """An access token for the `Authorization` header, and the refresh token for the next one."""
+
+    access_token: str
+    token_type: Literal["bearer"] = "bearer"
+    refresh_token: str
+    expires_in: int = Field(description="Seconds that the access token lives.")
+
+
+class RefreshIn(In):
+    """The refresh token you got last."""
+
+    refresh_token: Token
+
+
+class PasswordIn(In):
+    """Your password, old and new."""
+
+    current_password: Password
+    new_password: Password
+
+
+class SessionOut(Out):
+    """A place where you are signed in."""
+
+    id: int
+    user_agent: str
+    address: str
+    created_at: Time
+    last_used_at: Time
+    expires_at: Time
+
+
+class ProfilePatch(In, partial=True):
+    """What of yourself changes."""
+
+    name: Name = Field(validation_alias=AliasChoices("name", "full_name"), examples=["Alice Adams"])
+
+
+class UserIn(In):
+    """A new user. Without a password they are invited; `role` and `password` are an ADMIN's to set."""
+
+    email: Email
+    name: Name = Field(validation_alias=AliasChoices("name", "full_name"), examples=["John Doe"])
+    password: Password | None = None
+    role: Role | None = None
+
+
+class UserPatch(In, partial=True):
+    """What of a user changes."""
+
+    name: Name
+    role: Role
+    is_active: bool
