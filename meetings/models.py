@@ -1,0 +1,132 @@
+"""Meetings and who is invited to them."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, ClassVar, Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Lower, Now
+
+from accounts.models import acquaintance
+from mesh import Actor, ScopedModel, ScopedQuerySet
+from mesh.search import every_word
+
+
+class MeetingQuerySet(ScopedQuerySet["Meeting"]):
+    def visible_to(self, actor: Actor) -> Self:
+        return self if actor.is_admin else self.filter(pk__in=_meeting_ids_of(actor.id))
+
+    def between(self, first: datetime | None, last: datetime | None) -> Self:
+        """Those that begin from `first` to `last`, both included."""
+        rows = self if first is None else self.filter(scheduled_time__gte=first)
+        return rows if last is None else rows.filter(scheduled_time__lte=last)
+
+    def search(self, text: str | None) -> Self:
+        return self.filter(every_word(text, "title", "description", "location"))
+
+
+class Meeting(ScopedModel):
+    """A meeting: its organizer edits it, its attendees read it."""
+
+    organizer = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="organized_meetings")
+    title = models.CharField(max_length=200)
+    description = models.CharField(max_length=5000, blank=True, default="")
+    scheduled_time = models.DateTimeField()
+    duration_minutes = models.PositiveSmallIntegerField(default=30)
+    location = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001  (the API answers null)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    versioned: ClassVar[bool] = True
+    objects = MeetingQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["organizer", "-id"], name="meetings_meeting_organizer")]
+        constraints = [
+            models.CheckConstraint(condition=~Q(title=""), name="meetings_meeting_title"),
+            models.CheckConstraint(
+                condition=Q(duration_minutes__gte=5, duration_minutes__lte=1440), name="meetings_meeting_duration"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+    def audience(self) -> set[str]:
+        invited = self.attendees.exclude(user=None).values_list("user_id", flat=True)
+        return {f"user:{user_id}" for user_id in (self.organizer_id, *invited)}
+
+    def may_be_changed_by(self, actor: Actor) -> bool:
+        return actor.is_admin or self.organizer_id == actor.id
+
+    def invite(self, user_ids: Iterable[int], emails: Iterable[str]) -> None:
+        """Makes these the attendees; who was invited before keeps their answer."""
+        wanted, guests = set(user_ids), {email.lower(): email for email in emails}
+        here = {(a.user_id, a.email and a.email.lower()): a for a in self.attendees.all()}
+        keep = {(user_id, None) for user_id in wanted} | {(None, email) for email in guests}
+        gone = [attendee.pk for key, attendee in here.items() if key not in keep]
+        if gone:
+            self.attendees.filter(pk__in=gone).delete()
+        new = [Attendee(meeting=self, user_id=user_id) for user_id in sorted(wanted) if (user_id, None) not in here]
+        new += [Attendee(meeting=self, email=guests[e]) for e in guests if (None, e) not in here]
+        Attendee.objects.bulk_create(new)
+
+
+class Response(models.TextChoices):
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    DECLINED = "declined"
+    TENTATIVE = "tentative"
+
+
+class AttendeeQuerySet(ScopedQuerySet["Attendee"]):
+    def visible_to(self, actor: Actor) -> Self:
+        return self if actor.is_admin else self.filter(meeting_id__in=_meeting_ids_of(actor.id))
+
+
+class Attendee(ScopedModel):
+    """Someone invited to a meeting: a user, or a guest of whom there is only an e-mail."""
+
+    meeting = models.ForeignKey(Meeting, models.CASCADE, related_name="attendees")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="invitations"
+    )
+    email = models.EmailField(max_length=254, null=True, blank=True)  # noqa: DJ001  (null where there is a user)
+    response = models.CharField(max_length=9, choices=Response.choices, default=Response.PENDING)
+
+    versioned: ClassVar[bool] = True
+    objects = AttendeeQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["user", "meeting"], name="meetings_attendee_user")]
+        constraints = [
+            models.UniqueConstraint(fields=["meeting", "user"], name="meetings_attendee_user_once"),
+            models.UniqueConstraint("meeting", Lower("email"), name="meetings_attendee_email_once"),
+            models.CheckConstraint(
+                condition=Q(user=None, email__isnull=False) | Q(user__isnull=False, email=None),
+                name="meetings_attendee_user_or_email",
+            ),
+            models.CheckConstraint(condition=Q(response__in=Response.values), name="meetings_attendee_response"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.user or self.email)
+
+    def audience(self) -> set[str]:
+        return self.meeting.audience()
+
+
+def _meeting_ids_of(user_id: int) -> QuerySet[Any]:
+    """The ids of the meetings that a user organizes or is invited to."""
+    invited = Attendee.objects.filter(user_id=user_id).values_list("meeting_id", flat=True)
+    return invited.union(Meeting.objects.filter(organizer_id=user_id).values_list("pk", flat=True))
+
+
+@acquaintance
+def people_met(user_id: int) -> QuerySet[Any]:
+    """Those who organize or attend a meeting with a user."""
+    meetings = _meeting_ids_of(user_id)
+    invited = Attendee.objects.filter(meeting_id__in=meetings).exclude(user=None).values_list("user_id", flat=True)
+    return invited.union(Meeting.objects.filter(pk__in=meetings).values_list("organizer_id", flat=True))
