@@ -1,0 +1,134 @@
+"""Projects and tasks."""
+
+from typing import Any, Self
+from uuid import UUID
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
+from uuid_utils.compat import uuid7
+
+from accounts.models import acquaintance
+from mesh import Actor, ScopedModel, ScopedQuerySet
+from mesh.search import every_word
+
+
+class ProjectQuerySet(ScopedQuerySet["Project"]):
+    def visible_to(self, actor: Actor) -> Self:
+        return self if actor.is_admin else self.filter(pk__in=_project_ids_of(actor.id))
+
+    def search(self, text: str | None) -> Self:
+        return self.filter(every_word(text, "title", "description"))
+
+
+class Project(ScopedModel):
+    """A project: its owner edits it; its members, those whom its tasks are assigned to, read it."""
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="projects")
+    title = models.CharField(max_length=200)
+    description = models.CharField(max_length=5000, blank=True, default="")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = ProjectQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["owner", "-id"], name="tasks_project_owner")]
+        constraints = [models.CheckConstraint(condition=~Q(title=""), name="tasks_project_title")]
+
+    def __str__(self) -> str:
+        return self.title
+
+    def audience(self) -> set[str]:
+        members = self.tasks.exclude(assignee=None).values_list("assignee_id", flat=True)
+        return {f"user:{user_id}" for user_id in (self.owner_id, *members)}
+
+    def may_be_changed_by(self, actor: Actor) -> bool:
+        return actor.is_admin or self.owner_id == actor.id
+
+
+class TaskStatus(models.TextChoices):
+    TODO = "todo"
+    IN_PROGRESS = "in_progress"
+    DONE = "done"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_open(self) -> bool:
+        return self in (TaskStatus.TODO, TaskStatus.IN_PROGRESS)
+
+
+class TaskQuerySet(ScopedQuerySet["Task"]):
+    def visible_to(self, actor: Actor) -> Self:
+        return self if actor.is_admin else self.filter(Q(creator_id=actor.id) | Q(assignee_id=actor.id))
+
+    def with_ref(self, ref: int | UUID) -> Self:
+        """The task with this id, or with this uuid."""
+        return self.filter(uuid=ref) if isinstance(ref, UUID) else self.filter(pk=ref)
+
+    def overdue(self, wanted: bool | None) -> Self:
+        """Those that are open past their due date, or all the others."""
+        if wanted is None:
+            return self
+        late = Q(due_date__lt=Now(), status__in=[TaskStatus.TODO, TaskStatus.IN_PROGRESS])
+        return self.filter(late) if wanted else self.exclude(late)
+
+    def search(self, text: str | None) -> Self:
+        return self.filter(every_word(text, "title", "description"))
+
+
+class Task(ScopedModel):
+    """Something to do: its creator edits it, its assignee moves its status; both see it."""
+
+    uuid = models.UUIDField(default=uuid7, unique=True, editable=False)
+    creator = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="created_tasks")
+    assignee = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="assigned_tasks"
+    )
+    project = models.ForeignKey(Project, models.SET_NULL, null=True, blank=True, related_name="tasks")
+    due_meeting = models.ForeignKey(
+        "meetings.Meeting", models.SET_NULL, null=True, blank=True, related_name="due_tasks"
+    )
+    title = models.CharField(max_length=200)
+    description = models.CharField(max_length=1000, blank=True, default="")
+    status = models.CharField(max_length=11, choices=TaskStatus.choices, default=TaskStatus.TODO)
+    due_date = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = TaskQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["creator", "-id"], name="tasks_task_creator"),
+            models.Index(fields=["assignee", "-id"], name="tasks_task_assignee"),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=~Q(title=""), name="tasks_task_title"),
+            models.CheckConstraint(condition=Q(status__in=TaskStatus.values), name="tasks_task_status"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+    def audience(self) -> set[str]:
+        return {f"user:{user_id}" for user_id in (self.creator_id, self.assignee_id) if user_id is not None}
+
+    def may_be_changed_by(self, actor: Actor) -> bool:
+        return actor.is_admin or self.creator_id == actor.id
+
+
+def _project_ids_of(user_id: int) -> QuerySet[Any]:
+    """The ids of the projects that a user owns or has a task in."""
+    member = Task.objects.filter(assignee_id=user_id).exclude(project=None).values_list("project_id", flat=True)
+    return member.union(Project.objects.filter(owner_id=user_id).values_list("pk", flat=True))
+
+
+@acquaintance
+def project_colleagues(user_id: int) -> QuerySet[Any]:
+    """Those who own or have a task in a project together with a user."""
+    projects = _project_ids_of(user_id)
+    members = Task.objects.filter(project_id__in=projects).exclude(assignee=None)
+    owners = Project.objects.filter(pk__in=projects).values_list("owner_id", flat=True)
+    return members.values_list("assignee_id", flat=True).union(owners)

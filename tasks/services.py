@@ -1,0 +1,164 @@
+"""Projects and tasks."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from django.db.models.functions import Now
+from pydantic import Field
+
+from accounts.services import UserService
+from meetings.services import MeetingService
+from mesh import Also, Page, PageParams, Ref, Search, Service, command, query
+from mesh.errors import FieldError, Forbidden, Invalid, NotFound
+from tasks.models import Project, Task
+from tasks.schemas import (
+    ProjectIn,
+    ProjectOut,
+    ProjectPatch,
+    StatusIn,
+    TaskFilters,
+    TaskIn,
+    TaskOut,
+    TaskPatch,
+)
+
+
+class ProjectService(Service):
+    """Projects, which hold tasks together."""
+
+    name = "projects"
+
+    @query("GET /projects")
+    def list_projects(self, *, search: Search = None, page: PageParams) -> Page[ProjectOut]:
+        """List the projects that you own or have a task in, newest first."""
+        return self.page(self.rows(Project).search(search), ProjectOut, page)
+
+    @query("GET /projects/{id}")
+    def get_project(self, *, id: int) -> ProjectOut:
+        """Show one project."""
+        return self.one(self.rows(Project).filter(pk=id), ProjectOut)
+
+    @command("POST /projects")
+    def create_project(self, *, data: ProjectIn) -> ProjectOut:
+        """Start a project; you own it. Whoever gets a task in it becomes a member."""
+        project = Project.objects.create(owner_id=self.actor.id, **data.model_dump())
+        self.changed(project)
+        return self.one(Project.objects.filter(pk=project.pk), ProjectOut)
+
+    @command("PATCH /projects/{id}", "PUT /projects/{id}")
+    def update_project(self, *, id: int, data: ProjectPatch) -> ProjectOut:
+        """Change a project that you own; fields that are not sent stay as they are."""
+        project = self._own(id)
+        for field, value in data.sent().items():
+            setattr(project, field, value)
+        project.updated_at = Now()
+        project.save()
+        self.changed(project)
+        return self.one(Project.objects.filter(pk=project.pk), ProjectOut)
+
+    @command("DELETE /projects/{id}")
+    def delete_project(self, *, id: int) -> None:
+        """Remove a project that you own. Its tasks stay, without it."""
+        project = self._own(id)
+        self.changed(project)
+        project.delete()
+
+    @query(tool=False)
+    def known_projects(self, *, ids: Annotated[list[int], Field(max_length=200)]) -> list[int]:
+        """Which of these projects you may see."""
+        return list(self.rows(Project).filter(pk__in=ids).values_list("pk", flat=True))
+
+    def _own(self, id: int) -> Project:
+        project = self.take(Project, id)
+        if not project.may_be_changed_by(self.actor):
+            raise Forbidden("Only its owner changes a project.")
+        return project
+
+
+class TaskService(Service):
+    """Tasks: what is to be done, by whom and by when."""
+
+    name = "tasks"
+
+    @query("GET /tasks")
+    def list_tasks(self, *, filters: TaskFilters, search: Search = None, page: PageParams) -> Page[TaskOut]:
+        """List the tasks that you created or that are assigned to you, newest first."""
+        equal = {"meeting_id": "due_meeting_id"}
+        wanted = {
+            equal.get(name, name): value
+            for name, value in filters.model_dump(exclude={"overdue"}, exclude_none=True).items()
+        }
+        rows = self.rows(Task).filter(**wanted).overdue(filters.overdue).search(search)
+        return self.page(rows, TaskOut, page)
+
+    @query("GET /tasks/{id}")
+    def get_task(self, *, id: Ref) -> TaskOut:
+        """Show one task."""
+        return self.one(self.rows(Task).with_ref(id), TaskOut)
+
+    @command("POST /tasks")
+    def create_task(self, *, data: TaskIn) -> TaskOut:
+        """Write a task down, for yourself or for someone you know."""
+        self._check_references(data.model_dump())
+        task = Task.objects.create(creator_id=self.actor.id, **data.model_dump())
+        self.changed(task)
+        return self.one(Task.objects.filter(pk=task.pk), TaskOut)
+
+    @command("PATCH /tasks/{id}", "PUT /tasks/{id}")
+    def update_task(self, *, id: Ref, data: TaskPatch) -> TaskOut:
+        """Change a task that you created; of one assigned to you, the status alone."""
+        task = self._taken(id)
+        if not task.may_be_changed_by(self.actor) and data.model_fields_set != {"status"}:
+            raise Forbidden("The assignee may change a task's status only.")
+        return self._updated(task, data.sent())
+
+    @command("DELETE /tasks/{id}")
+    def delete_task(self, *, id: Ref) -> None:
+        """Remove a task that you created."""
+        task = self._own(id)
+        self.changed(task)
+        task.delete()
+
+    @command("PATCH /tasks/{id}/status", "POST /tasks/{id}/status/{status}")
+    def set_task_status(self, *, id: Ref, status: Annotated[StatusIn, Also("new_status")]) -> TaskOut:
+        """Move a task that you created or that is assigned to you to another status."""
+        return self._updated(self._taken(id), {"status": status})
+
+    @command("POST /tasks/{id}/assign/{user_id}")
+    def assign_task(self, *, id: Ref, user_id: int) -> TaskOut:
+        """Give a task that you created to someone you know."""
+        task = self._own(id)
+        if not self.of(UserService).known_people(ids=[user_id], emails=[]):
+            raise NotFound("There is no such user, or you do not know them.")
+        return self._updated(task, {"assignee_id": user_id})
+
+    def _taken(self, ref: Ref) -> Task:
+        return self.take(Task, **({"uuid": ref} if isinstance(ref, UUID) else {"pk": ref}))
+
+    def _own(self, ref: Ref) -> Task:
+        task = self._taken(ref)
+        if not task.may_be_changed_by(self.actor):
+            raise Forbidden("Only who created a task may do this; its assignee may change its status.")
+        return task
+
+    def _updated(self, task: Task, fields: dict[str, Any]) -> TaskOut:
+        self._check_references({name: value for name, value in fields.items() if value != getattr(task, name)})
+        for name, value in fields.items():
+            setattr(task, name, value)
+        task.updated_at = Now()
+        task.save()
+        self.changed(task)
+        return self.one(Task.objects.filter(pk=task.pk), TaskOut)
+
+    def _check_references(self, fields: dict[str, Any]) -> None:
+        """Each id must be of a row that the actor sees. Raises Invalid, naming every field that is not."""
+        meeting, project, assignee = (fields.get(n) for n in ("due_meeting_id", "project_id", "assignee_id"))
+        errors: list[FieldError] = []
+        if meeting is not None and not self.of(MeetingService).known_meetings(ids=[meeting]):
+            errors.append({"loc": ["body", "due_meeting_id"], "msg": "You see no such meeting.", "type": "not_found"})
+        if project is not None and not self.of(ProjectService).known_projects(ids=[project]):
+            errors.append({"loc": ["body", "project_id"], "msg": "You see no such project.", "type": "not_found"})
+        if assignee is not None and not self.of(UserService).known_people(ids=[assignee], emails=[]):
+            errors.append({"loc": ["body", "assignee_id"], "msg": "You know no such user.", "type": "not_found"})
+        if errors:
+            raise Invalid(errors)
