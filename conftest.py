@@ -36,7 +36,7 @@ class Person:
 
     @property
     def actor(self) -> Actor:
-        return Actor(self.user.pk, self.user.role, self.user.email, self.user.name)
+        return Actor(self.user.pk, self.user.role, self.user.email, self.user.name)  # type: ignore[arg-type]
 
     @property
     def mesh(self) -> Mesh:

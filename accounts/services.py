@@ -22,8 +22,9 @@ from accounts.schemas import (
     UserOut,
     UserPatch,
 )
-from mesh import Page, PageParams, Search, Service, admin, anyone, command, query
+from mesh import Page, PageParams, Search, Service, admins, anyone, command, query
 from mesh.errors import Conflict, Forbidden, Invalid
+from mesh.service import absent
 
 
 class EmailTaken(Conflict):
@@ -95,8 +96,8 @@ class AuthService(Service):
     @command("DELETE /auth/sessions/{id}", tool=False)
     def end_session(self, *, id: int) -> None:
         """Sign out one of your sessions, such as a lost phone's."""
-        session = self.take(Session, id, ended_at=None)
-        Session.objects.filter(pk=session.pk).end()
+        if not self.rows(Session).active().filter(pk=id).end():
+            raise absent(Session)
         self.changed()
 
     @command("POST /auth/password", tool=False, account="")
@@ -120,7 +121,7 @@ class UserService(Service):
     @query("GET /users/me")
     def get_me(self) -> UserOut:
         """Show yourself."""
-        return self.one(User.objects.filter(pk=self.actor.id), UserOut)
+        return self.one(User.objects.all(), UserOut, self.actor.id)
 
     @command("PATCH /users/me")
     def update_me(self, *, data: ProfilePatch) -> UserOut:
@@ -138,7 +139,7 @@ class UserService(Service):
     @query("GET /users/{id}")
     def get_user(self, *, id: int) -> UserOut:
         """Show one person you know here."""
-        return self.one(self.rows(User).filter(pk=id), UserOut)
+        return self.one(self.rows(User), UserOut, id)
 
     @command("POST /users")
     def invite_user(self, *, data: UserIn) -> UserOut:
@@ -157,7 +158,7 @@ class UserService(Service):
         )
         return UserOut.of(user)
 
-    @command("PATCH /users/{id}", allow=admin)
+    @command("PATCH /users/{id}", allow=admins)
     def update_user(self, *, id: int, data: UserPatch) -> UserOut:
         """Change a user's name or role, or deactivate them; it holds from their next request on."""
         user = self.take(User, id)
@@ -188,7 +189,7 @@ class UserService(Service):
         if not user.is_active:
             user.sessions.end()
         self.changed(user)
-        return self.one(User.objects.filter(pk=user.pk), UserOut)
+        return self.show(user, UserOut)
 
 
 def _enrolled(email: str, service: Service, **fields: Any) -> User:

@@ -90,6 +90,7 @@ DATABASES["default"].update(
     CONN_MAX_AGE=0,
     OPTIONS={
         **DATABASES["default"].get("OPTIONS", {}),
+        "prepare_threshold": 2,  # of our own binary cursor; Django's own prepares nothing
         "pool": {"min_size": 1, "max_size": env.int("WEB_THREADS", default=4) + 2, "timeout": 5},
         "options": "-c statement_timeout=15s -c lock_timeout=5s -c idle_in_transaction_session_timeout=60s"
         " -c timezone=UTC",

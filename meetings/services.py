@@ -26,7 +26,7 @@ class MeetingService(Service):
     @query("GET /meetings/{id}", ttl=60)
     def get_meeting(self, *, id: int) -> MeetingOut:
         """Show one meeting with its attendees and their answers."""
-        return self.one(self.rows(Meeting).filter(pk=id), MeetingOut)
+        return self.one(self.rows(Meeting), MeetingOut, id)
 
     @command("POST /meetings")
     def schedule_meeting(self, *, data: MeetingIn) -> MeetingOut:
@@ -37,7 +37,7 @@ class MeetingService(Service):
         )
         meeting.invite(user_ids, emails)
         self.changed(meeting)
-        return self.one(Meeting.objects.filter(pk=meeting.pk), MeetingOut)
+        return self.show(meeting, MeetingOut)
 
     @command("PATCH /meetings/{id}", "PUT /meetings/{id}")
     def update_meeting(self, *, id: int, data: MeetingPatch) -> MeetingOut:
@@ -56,7 +56,7 @@ class MeetingService(Service):
                 data.attendee_emails = [a.email for a in here if a.email is not None]
             meeting.invite(*self._invited(data))
         self.changed(meeting)
-        return self.one(Meeting.objects.filter(pk=meeting.pk), MeetingOut)
+        return self.show(meeting, MeetingOut)
 
     @command("DELETE /meetings/{id}")
     def cancel_meeting(self, *, id: int) -> None:
@@ -72,7 +72,7 @@ class MeetingService(Service):
         if not Attendee.objects.filter(meeting=meeting, user_id=self.actor.id).update(response=data.response):
             raise Forbidden("You are not invited to this meeting, so there is nothing to answer.")
         self.changed(meeting)
-        return self.one(Meeting.objects.filter(pk=meeting.pk), MeetingOut)
+        return self.show(meeting, MeetingOut)
 
     @query(tool=False)
     def known_meetings(self, *, ids: Annotated[list[int], Field(max_length=200)]) -> list[int]:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mesh.call import Actor as Actor
     from mesh.mesh import Mesh as Mesh
     from mesh.operations import Also as Also
-    from mesh.operations import admin as admin
+    from mesh.operations import admins as admins
     from mesh.operations import anyone as anyone
     from mesh.operations import command as command
     from mesh.operations import query as query
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "mesh.call": ("ANONYMOUS", "Actor"),
     "mesh.mesh": ("Mesh",),
-    "mesh.operations": ("Also", "admin", "anyone", "command", "query", "signed_in"),
+    "mesh.operations": ("Also", "admins", "anyone", "command", "query", "signed_in"),
     "mesh.schemas": (
         "Column", "Email", "Id", "In", "Out", "Page", "PageParams", "Ref", "Search", "Time", "text",
     ),

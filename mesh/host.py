@@ -40,6 +40,11 @@ class _RolledBack(Exception):
         self.answer = answer
 
 
+def in_command() -> bool:
+    """Whether a command runs here: what is read in its transaction is not yet true for others."""
+    return _running.get() is not None
+
+
 def run(call: Call) -> Answer:
     """The answer of a call that is allowed and bound. Raises MeshError; a bug is any other exception."""
     operation = registry.operations[call.operation]

@@ -101,7 +101,7 @@ class Mesh:
 
     def _may_be_cached(self, operation: Operation) -> bool:
         """Whether it may: what an ADMIN sees of everyone is not, for no scope covers it."""
-        if not operation.declaration.ttl or not settings.MESH["CACHE"]:
+        if not operation.declaration.ttl or not settings.MESH["CACHE"] or host.in_command():
             return False
         return not operation.cached_per_actor or not (self.actor.is_admin or self.actor.is_anonymous)
 

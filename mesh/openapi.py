@@ -56,7 +56,7 @@ def describe(operation: Operation, route: Route) -> Schema:
     found: Schema = {
         "operationId": operation.name if first else f"{operation.name}_{_suffix(operation, route)}",
         "summary": operation.summary,
-        "description": operation.description.partition("\n")[2].strip() or operation.summary + ".",
+        "description": operation.description,
         "tags": [operation.service_name],
         "security": [{}] if operation.declaration.allow is anyone else [{"bearer": []}, {"apiKey": []}],
         "parameters": [*_parameters(operation, route), *_headers(operation)],

@@ -36,7 +36,7 @@ def signed_in(actor: Actor) -> None:
         raise Unauthenticated("Sign in: send `Authorization: Bearer <token>`.")
 
 
-def admin(actor: Actor) -> None:
+def admins(actor: Actor) -> None:
     """Users with the role ADMIN."""
     signed_in(actor)
     if not actor.is_admin:
@@ -198,7 +198,8 @@ class Operation:
 
     @property
     def summary(self) -> str:
-        return self.description.partition("\n")[0].rstrip(".")
+        """The docstring's first sentence."""
+        return self.description.partition("\n")[0].partition(". ")[0].rstrip(".")
 
     @property
     def service_name(self) -> str:

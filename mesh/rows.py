@@ -10,7 +10,6 @@ from functools import cache
 from typing import Any, NamedTuple, cast, get_args, get_origin
 
 import msgspec
-from django.core.exceptions import EmptyResultSet
 from django.db.models import ForeignObjectRel, Model, QuerySet
 from django.db.models.expressions import Combinable
 from pydantic import BaseModel
@@ -18,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from mesh.database import Row, fetch
 from mesh.schemas import Cursor, PageParams, column_of
+from mesh.scope import statement_for_ids
 
 _encode = msgspec.json.Encoder().encode
 
@@ -89,19 +89,31 @@ class _Projection:
         return found
 
 
-def read_one(rows: QuerySet[Any], schema: type[BaseModel]) -> Encoded | None:
-    """The one row that `rows` chooses, encoded; None where there is none."""
-    ids, params = _choose(rows)
+def read_row(model: type[Model], schema: type[BaseModel], pk: int) -> Encoded | None:
+    """The row with this primary key, whoever may see it, encoded."""
+    projection = _projection(model, schema)
+    return _one(projection, f"{projection.key} = %s", (pk,))
+
+
+def read_one(rows: QuerySet[Any], schema: type[BaseModel], pk: int | None = None) -> Encoded | None:
+    """The one of `rows` with this primary key (or the only one), encoded; None where there is none."""
+    ids, params = statement_for_ids(rows)
     if not ids:
         return None
     projection = _projection(cast(type[Model], rows.model), schema)
-    found = fetch(f"{projection.select} WHERE {projection.key} = ({ids} LIMIT 1)", (*projection.params, *params))
+    if pk is None:
+        return _one(projection, f"{projection.key} = ({ids} LIMIT 1)", params)
+    return _one(projection, f"{projection.key} = %s AND {projection.key} IN ({ids})", (pk, *params))
+
+
+def _one(projection: _Projection, where: str, params: Row) -> Encoded | None:
+    found = fetch(f"{projection.select} WHERE {where}", (*projection.params, *params))
     return Encoded(_encode(projection.structs(found)[0]), found[0][0]) if found else None
 
 
 def read_page(rows: QuerySet[Any], schema: type[BaseModel], page: PageParams) -> Encoded:
     """A page of `rows`, newest first, encoded as a `Page` of `schema`."""
-    ids, params = _choose(rows)
+    ids, params = statement_for_ids(rows)
     if not ids:
         return Encoded(_encode({"count": None if page.after else 0, "next": None, "results": []}))
     projection = _projection(cast(type[Model], rows.model), schema)
@@ -121,15 +133,6 @@ def read_page(rows: QuerySet[Any], schema: type[BaseModel], page: PageParams) ->
     cursor = Cursor.encode(found[-1][width - 1]) if more else None
     body = _encode({"count": count, "next": cursor, "results": projection.structs(found, width)})
     return Encoded(body, next_cursor=cursor)
-
-
-def _choose(rows: QuerySet[Any]) -> tuple[str, Row]:
-    """The statement for the ids of the rows; empty where the queryset can have none."""
-    try:
-        sql, params = rows.order_by().values("pk").query.sql_with_params()
-    except EmptyResultSet:
-        return "", ()
-    return sql, tuple(params)
 
 
 @cache

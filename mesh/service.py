@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+from uuid import UUID
 
 from django.db.models import QuerySet
 from pydantic import BaseModel
@@ -10,9 +11,9 @@ from pydantic import BaseModel
 from mesh.call import Actor, Call, Door
 from mesh.errors import Invalid, NotFound
 from mesh.operations import Declaration, Operation
-from mesh.rows import read_one, read_page
+from mesh.rows import read_one, read_page, read_row
 from mesh.schemas import Page, PageParams
-from mesh.scope import ScopedModel, ScopedQuerySet
+from mesh.scope import ScopedModel, scoped
 
 if TYPE_CHECKING:
     from mesh.mesh import Mesh
@@ -66,12 +67,12 @@ class Service:
 
     def rows(self, model: type[ScopedModel]) -> Any:
         """The rows of `model` that the actor may see, as the model's own queryset class."""
-        return cast(ScopedQuerySet[Any], model._default_manager.all()).visible_to(self.actor)
+        return scoped(model, self.actor)
 
-    def take(self, model: type[M], pk: int | None = None, **lookup: Any) -> M:
+    def take(self, model: type[M], ref: int | UUID) -> M:
         """The row, locked for a change, with its audience as it was. Raises NotFound where the actor sees none."""
-        query = self.rows(model) if pk is None else self.rows(model).filter(pk=pk)
-        row: M | None = query.filter(**lookup).select_for_update(no_key=True, of=("self",)).first()
+        lookup = {"uuid" if isinstance(ref, UUID) else "pk": ref}
+        row: M | None = self.rows(model).filter(**lookup).select_for_update(no_key=True, of=("self",)).first()
         if row is None:
             raise absent(model)
         if model.versioned:
@@ -85,11 +86,21 @@ class Service:
             if row.versioned:
                 self.work.scopes |= row.audience()
 
-    def one(self, rows: QuerySet[Any], schema: type[Schema]) -> Schema:
-        """The one row of `rows` as `schema`, encoded straight to JSON where the answer goes out. Raises NotFound."""
-        found = read_one(rows, schema)
+    def one(self, rows: QuerySet[Any], schema: type[Schema], ref: int | UUID) -> Schema:
+        """The one of `rows` with this primary key or uuid, as `schema`. Raises NotFound.
+
+        It is encoded straight to JSON, so it can be returned, but not looked into.
+        """
+        found = read_one(rows.filter(uuid=ref), schema) if isinstance(ref, UUID) else read_one(rows, schema, ref)
         if found is None:
             raise absent(rows.model)
+        return cast(Schema, found)
+
+    def show(self, row: ScopedModel, schema: type[Schema]) -> Schema:
+        """A row that was just made or changed, as `schema`."""
+        found = read_row(type(row), schema, row.pk)
+        if found is None:
+            raise absent(type(row))
         return cast(Schema, found)
 
     def page(self, rows: QuerySet[Any], schema: type[Schema], page: PageParams) -> Page[Schema]:

@@ -1,6 +1,6 @@
 """Operations as tools for LLMs: what an actor may use, in the shapes that LLM APIs take, and calling one."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from pydantic import Field
@@ -13,6 +13,7 @@ from mesh.schemas import In, Out, text
 from mesh.service import Service, registry
 
 Format = Literal["mcp", "openai", "anthropic"]
+FORMATS: tuple[Format, ...] = get_args(Format)
 
 
 def tools_for(actor: Actor, format: str = "mcp") -> list[Schema]:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from mesh import Column, Id, In, Out, Time, text
 from notes.models import NoteStatus
@@ -12,6 +12,8 @@ RawText = Annotated[str, text(1, 100_000, strip=False)]
 
 class NoteIn(In):
     """A new note: its text as `raw_text` or as `content`."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["raw_text"]}, {"required": ["content"]}]})
 
     raw_text: RawText = Field(None, examples=["Maria will send the offer by Friday."])  # type: ignore[assignment]
     content: RawText = Field(None, description="As `raw_text`, by its other name.")  # type: ignore[assignment]
@@ -33,6 +35,8 @@ class NoteIn(In):
 
 class NotePatch(NoteIn, partial=True):
     """What of a note changes; another text is summarized again."""
+
+    model_config = ConfigDict(json_schema_extra={})
 
 
 class NoteFilters(In):

@@ -23,7 +23,7 @@ class NoteService(Service):
     @query("GET /notes/{id}")
     def get_note(self, *, id: int) -> NoteOut:
         """Show one note, its summary's status and, when it is done, the summary."""
-        return self.one(self.rows(Note).filter(pk=id), NoteOut)
+        return self.one(self.rows(Note), NoteOut, id)
 
     @command("POST /notes")
     def add_note(self, *, data: NoteIn) -> NoteOut:
@@ -31,7 +31,7 @@ class NoteService(Service):
         self._check_meeting(data.meeting_id)
         note = Note.objects.create(author_id=self.actor.id, raw_text=data.text or "", meeting_id=data.meeting_id)
         self.changed(note)
-        return self.one(Note.objects.filter(pk=note.pk), NoteOut)
+        return self.show(note, NoteOut)
 
     @command("PATCH /notes/{id}", "PUT /notes/{id}")
     def update_note(self, *, id: int, data: NotePatch) -> NoteOut:
@@ -45,7 +45,7 @@ class NoteService(Service):
         note.updated_at = Now()
         note.save()
         self.changed(note)
-        return self.one(Note.objects.filter(pk=note.pk), NoteOut)
+        return self.show(note, NoteOut)
 
     @command("DELETE /notes/{id}")
     def delete_note(self, *, id: int) -> None:

@@ -1,7 +1,6 @@
 """Projects and tasks."""
 
 from typing import Any, Self
-from uuid import UUID
 
 from django.conf import settings
 from django.db import models
@@ -62,10 +61,6 @@ class TaskStatus(models.TextChoices):
 class TaskQuerySet(ScopedQuerySet["Task"]):
     def visible_to(self, actor: Actor) -> Self:
         return self if actor.is_admin else self.filter(Q(creator_id=actor.id) | Q(assignee_id=actor.id))
-
-    def with_ref(self, ref: int | UUID) -> Self:
-        """The task with this id, or with this uuid."""
-        return self.filter(uuid=ref) if isinstance(ref, UUID) else self.filter(pk=ref)
 
     def overdue(self, wanted: bool | None) -> Self:
         """Those that are open past their due date, or all the others."""

@@ -1,7 +1,6 @@
 """Projects and tasks."""
 
 from typing import Annotated, Any
-from uuid import UUID
 
 from django.db.models.functions import Now
 from pydantic import Field
@@ -36,14 +35,14 @@ class ProjectService(Service):
     @query("GET /projects/{id}")
     def get_project(self, *, id: int) -> ProjectOut:
         """Show one project."""
-        return self.one(self.rows(Project).filter(pk=id), ProjectOut)
+        return self.one(self.rows(Project), ProjectOut, id)
 
     @command("POST /projects")
     def create_project(self, *, data: ProjectIn) -> ProjectOut:
         """Start a project; you own it. Whoever gets a task in it becomes a member."""
         project = Project.objects.create(owner_id=self.actor.id, **data.model_dump())
         self.changed(project)
-        return self.one(Project.objects.filter(pk=project.pk), ProjectOut)
+        return self.show(project, ProjectOut)
 
     @command("PATCH /projects/{id}", "PUT /projects/{id}")
     def update_project(self, *, id: int, data: ProjectPatch) -> ProjectOut:
@@ -54,7 +53,7 @@ class ProjectService(Service):
         project.updated_at = Now()
         project.save()
         self.changed(project)
-        return self.one(Project.objects.filter(pk=project.pk), ProjectOut)
+        return self.show(project, ProjectOut)
 
     @command("DELETE /projects/{id}")
     def delete_project(self, *, id: int) -> None:
@@ -94,7 +93,7 @@ class TaskService(Service):
     @query("GET /tasks/{id}")
     def get_task(self, *, id: Ref) -> TaskOut:
         """Show one task."""
-        return self.one(self.rows(Task).with_ref(id), TaskOut)
+        return self.one(self.rows(Task), TaskOut, id)
 
     @command("POST /tasks")
     def create_task(self, *, data: TaskIn) -> TaskOut:
@@ -102,12 +101,12 @@ class TaskService(Service):
         self._check_references(data.model_dump())
         task = Task.objects.create(creator_id=self.actor.id, **data.model_dump())
         self.changed(task)
-        return self.one(Task.objects.filter(pk=task.pk), TaskOut)
+        return self.show(task, TaskOut)
 
     @command("PATCH /tasks/{id}", "PUT /tasks/{id}")
     def update_task(self, *, id: Ref, data: TaskPatch) -> TaskOut:
         """Change a task that you created; of one assigned to you, the status alone."""
-        task = self._taken(id)
+        task = self.take(Task, id)
         if not task.may_be_changed_by(self.actor) and data.model_fields_set != {"status"}:
             raise Forbidden("The assignee may change a task's status only.")
         return self._updated(task, data.sent())
@@ -122,7 +121,7 @@ class TaskService(Service):
     @command("PATCH /tasks/{id}/status", "POST /tasks/{id}/status/{status}")
     def set_task_status(self, *, id: Ref, status: Annotated[StatusIn, Also("new_status")]) -> TaskOut:
         """Move a task that you created or that is assigned to you to another status."""
-        return self._updated(self._taken(id), {"status": status})
+        return self._updated(self.take(Task, id), {"status": status})
 
     @command("POST /tasks/{id}/assign/{user_id}")
     def assign_task(self, *, id: Ref, user_id: int) -> TaskOut:
@@ -132,11 +131,8 @@ class TaskService(Service):
             raise NotFound("There is no such user, or you do not know them.")
         return self._updated(task, {"assignee_id": user_id})
 
-    def _taken(self, ref: Ref) -> Task:
-        return self.take(Task, **({"uuid": ref} if isinstance(ref, UUID) else {"pk": ref}))
-
     def _own(self, ref: Ref) -> Task:
-        task = self._taken(ref)
+        task = self.take(Task, ref)
         if not task.may_be_changed_by(self.actor):
             raise Forbidden("Only who created a task may do this; its assignee may change its status.")
         return task
@@ -148,7 +144,7 @@ class TaskService(Service):
         task.updated_at = Now()
         task.save()
         self.changed(task)
-        return self.one(Task.objects.filter(pk=task.pk), TaskOut)
+        return self.show(task, TaskOut)
 
     def _check_references(self, fields: dict[str, Any]) -> None:
         """Each id must be of a row that the actor sees. Raises Invalid, naming every field that is not."""

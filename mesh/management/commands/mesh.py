@@ -8,12 +8,13 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.module_loading import import_string
 
-from mesh.call import ANONYMOUS
+from mesh.call import ANONYMOUS, Actor
 from mesh.errors import Invalid, MeshError
 from mesh.json_schema import arguments_schema
 from mesh.mesh import Mesh
 from mesh.operations import Operation
 from mesh.service import registry
+from mesh.tools import FORMATS, tools_for
 
 
 class Command(BaseCommand):
@@ -31,8 +32,12 @@ class Command(BaseCommand):
         parser.add_argument("--key", default="", help="an idempotency key: repeat the command safely")
         parser.add_argument("--dry-run", action="store_true", help="show what would happen, change nothing")
         parser.add_argument("--json", action="store_true", help="the table as JSON")
+        parser.add_argument("--tools", choices=FORMATS, help="all tools, in the shape that this API takes, as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["tools"]:
+            self.stdout.write(json.dumps(tools_for(Actor(role="ADMIN", id=-1), options["tools"]), indent=2))
+            return
         if options["operation"] is None:
             self._table(as_json=options["json"])
             return
