@@ -86,7 +86,7 @@ def _command(operation: Operation, call: Call) -> Answer:
             try:
                 return _in_transaction(operation, call)
             except MeshError as error:
-                if not error.keeps_changes:
+                if call.dry_run or not error.keeps_changes:
                     raise
                 refusal = error
     except _RolledBack as dry:
@@ -108,12 +108,20 @@ def _in_transaction(operation: Operation, call: Call) -> Answer:
         raise RuntimeError(
             f"{call.operation} must say what it changed: self.changed(row), or self.changed() for nothing"
         )
+    steps = [_audit(call, "ok", answer.row_id)]
     if keyed:
-        _store(operation, call, answer)
-    _record(call, "ok", answer.row_id)
+        steps.append(_keep(operation, call, answer))
     if work.scopes:
-        versions.bump(work.scopes)
+        steps.append((versions.BUMP, [sorted(work.scopes)]))
+    _run_together(steps)
     return answer
+
+
+def _run_together(steps: list[tuple[str, list[Any]]]) -> None:
+    """Several writes as one statement."""
+    *before, (last, _) = steps
+    ctes = ", ".join(f"step_{number} AS ({sql})" for number, (sql, _) in enumerate(before))
+    fetch(f"WITH {ctes} {last}" if ctes else last, [value for _, values in steps for value in values])
 
 
 def _method(operation: Operation, call: Call, work: Work) -> Callable[..., Any]:
@@ -174,9 +182,9 @@ def _stored(operation: Operation, call: Call) -> Answer | None:
     return Answer(body, row_id or None, replayed=True)
 
 
-def _store(operation: Operation, call: Call, answer: Answer) -> None:
+def _keep(operation: Operation, call: Call, answer: Answer) -> tuple[str, list[Any]]:
     body = _fernet(settings.SECRET_KEY).encrypt(answer.body) if operation.declaration.secret else answer.body
-    fetch(
+    return (
         "INSERT INTO mesh_idempotencykey (owner, key, operation, fingerprint, body, row_id) "
         "VALUES (%s, %s, %s, %s, %s, %s)",
         [_owner(call), call.idempotency_key, call.operation, _fingerprint(call), body, str(answer.row_id or "")],
@@ -186,8 +194,8 @@ def _store(operation: Operation, call: Call, answer: Answer) -> None:
 # Audit: every command that reached the host, and what became of it.
 
 
-def _record(call: Call, outcome: str, row_id: int | str | None) -> None:
-    fetch(
+def _audit(call: Call, outcome: str, row_id: int | str | None) -> tuple[str, list[Any]]:
+    return (
         "INSERT INTO mesh_auditentry (actor_id, operation, door, row_id, outcome, request_id, address) "
         "VALUES (%s, %s, %s, %s, %s, %s, %s)",
         [
@@ -208,7 +216,7 @@ def _record_refusal(call: Call, refusal: MeshError) -> None:
         return
     try:
         with transaction.atomic():
-            _record(call, refusal.code, None)
+            _run_together([_audit(call, refusal.code, None)])
     except (DatabaseError, InterfaceError) as error:
         log.warning("audit_failed", error=str(error), operation=call.operation)
 

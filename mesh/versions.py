@@ -19,10 +19,13 @@ def current(scopes: Sequence[str]) -> Mapping[str, int]:
     return dict(zip(scopes, row, strict=True))
 
 
+#: Raises the versions of a list of scopes, in key order, so that transactions never wait for each other in a circle.
+BUMP = (
+    "INSERT INTO mesh_version (scope, number) SELECT scope, 1 FROM unnest(%s::text[]) AS scope ORDER BY scope "
+    "ON CONFLICT (scope) DO UPDATE SET number = mesh_version.number + 1"
+)
+
+
 def bump(scopes: Collection[str]) -> None:
-    """Raises the versions, in key order, so that transactions never wait for each other in a circle."""
-    fetch(
-        "INSERT INTO mesh_version (scope, number) SELECT scope, 1 FROM unnest(%s::text[]) AS scope ORDER BY scope "
-        "ON CONFLICT (scope) DO UPDATE SET number = mesh_version.number + 1",
-        [sorted(scopes)],
-    )
+    """Raises the versions of the scopes; the last statement of its transaction."""
+    fetch(BUMP, [sorted(scopes)])
