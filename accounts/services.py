@@ -3,8 +3,7 @@
 from typing import Annotated, Any
 
 from django.conf import settings
-from django.db.models import Q
-from django.db.models.functions import Lower, Now
+from django.db.models.functions import Now
 from pydantic import Field
 
 from accounts.credentials import checked_password, open_session, require_good_password, rotate
@@ -177,9 +176,9 @@ class UserService(Service):
         emails: Annotated[list[str], Field(max_length=200)],
     ) -> list[PersonOut]:
         """Which of these people you know, by id or by e-mail in any case."""
-        rows = self.rows(User).alias(lower_email=Lower("email"))
-        wanted = Q(pk__in=ids) | Q(lower_email__in=[email.lower() for email in emails])
-        return [PersonOut.of(user) for user in rows.filter(wanted).only("name", "email")]
+        named = User.objects.named(ids, emails)
+        known = self.visible(User, [user.pk for user in named])
+        return [PersonOut.of(user) for user in named if user.pk in known]
 
     def _updated(self, user: User, data: ProfilePatch | UserPatch) -> UserOut:
         for field, value in data.sent().items():

@@ -77,7 +77,7 @@ class MeetingService(Service):
     @query(tool=False)
     def known_meetings(self, *, ids: Annotated[list[int], Field(max_length=200)]) -> list[int]:
         """Which of these meetings you may see."""
-        return list(self.rows(Meeting).filter(pk__in=ids).values_list("pk", flat=True))
+        return sorted(self.visible(Meeting, ids))
 
     def _own(self, id: int) -> Meeting:
         meeting = self.take(Meeting, id)

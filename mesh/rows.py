@@ -5,11 +5,13 @@ statement, and one more for each nested list.
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, NamedTuple, cast, get_args, get_origin
+from typing import Any, NamedTuple, TypeVar, cast, get_args, get_origin
 
 import msgspec
+from django.db import connection
 from django.db.models import ForeignObjectRel, Model, QuerySet
 from django.db.models.expressions import Combinable
 from pydantic import BaseModel
@@ -18,6 +20,8 @@ from pydantic.fields import FieldInfo
 from mesh.database import Row, fetch
 from mesh.schemas import Cursor, PageParams, column_of
 from mesh.scope import statement_for_ids
+
+M = TypeVar("M", bound=Model)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -111,6 +115,27 @@ def _one(projection: _Projection, where: str, params: Row) -> Encoded | None:
     return Encoded(_encode(projection.structs(found)[0]), found[0][0]) if found else None
 
 
+def read_ids(rows: QuerySet[Any], ids: Sequence[int]) -> set[int]:
+    """Which of these ids are among `rows`."""
+    sql, params = statement_for_ids(rows)
+    if not sql or not ids:
+        return set()
+    return {
+        row[0] for row in fetch(f"SELECT id FROM unnest(%s::bigint[]) AS id WHERE id IN ({sql})", (list(ids), *params))
+    }
+
+
+def take_row(rows: QuerySet[M], pk: int) -> M | None:
+    """The model instance of `rows` with this primary key, locked for a change until the transaction ends."""
+    sql, params = statement_for_ids(rows)
+    if not sql:
+        return None
+    key = _key_of(cast(type[Model], rows.model))
+    table = key.partition(".")[0]
+    select = f"SELECT {table}.* FROM {table} WHERE {key} = %s AND {key} IN ({sql}) FOR NO KEY UPDATE OF {table}"
+    return next(iter(rows.model._base_manager.raw(select, (pk, *params))), None)
+
+
 def read_page(rows: QuerySet[Any], schema: type[BaseModel], page: PageParams) -> Encoded:
     """A page of `rows`, newest first, encoded as a `Page` of `schema`."""
     ids, params = statement_for_ids(rows)
@@ -140,18 +165,22 @@ def _projection(model: type[Model], schema: type[BaseModel], key: str = "pk") ->
     columns, objects, lists = _columns(model, schema, prefix="", start=0)
     query = cast(Any, model)._base_manager.order_by().values_list(key, *columns).query
     select, params = query.sql_with_params()
-    quote = query.get_compiler("default").quote_name_unless_alias
-    meta = model._meta
-    key_column = (meta.pk if key == "pk" else meta.get_field(key)).column  # type: ignore[union-attr]
     return _Projection(
         select=select,
         params=tuple(params),
-        key=f"{quote(meta.db_table)}.{quote(key_column)}",
-        primary_key=f"{quote(meta.db_table)}.{quote(meta.pk.column)}",
+        key=_key_of(model, key),
+        primary_key=_key_of(model),
         struct=_struct(schema),
         objects=tuple(objects),
         lists=tuple(lists),
     )
+
+
+def _key_of(model: type[Model], name: str = "pk") -> str:
+    """A column of the model's table, as SQL."""
+    meta: Any = model._meta
+    column = (meta.pk if name == "pk" else meta.get_field(name)).column
+    return f"{connection.ops.quote_name(meta.db_table)}.{connection.ops.quote_name(column)}"
 
 
 def _columns(

@@ -1,6 +1,6 @@
 """Service, the base class of every resource: who asks, which rows they see, what was changed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 from uuid import UUID
@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from mesh.call import Actor, Call, Door
 from mesh.errors import Invalid, NotFound
 from mesh.operations import Declaration, Operation
-from mesh.rows import read_one, read_page, read_row
+from mesh.rows import read_ids, read_one, read_page, read_row, take_row
 from mesh.schemas import Page, PageParams
 from mesh.scope import ScopedModel, scoped
 
@@ -71,13 +71,18 @@ class Service:
 
     def take(self, model: type[M], ref: int | UUID) -> M:
         """The row, locked for a change, with its audience as it was. Raises NotFound where the actor sees none."""
-        lookup = {"uuid" if isinstance(ref, UUID) else "pk": ref}
-        row: M | None = self.rows(model).filter(**lookup).select_for_update(no_key=True, of=("self",)).first()
+        if isinstance(ref, UUID):
+            ref = model._default_manager.filter(uuid=ref).values_list("pk", flat=True).first() or 0
+        row: M | None = take_row(self.rows(model), ref)
         if row is None:
             raise absent(model)
         if model.versioned:
             self.work.scopes |= row.audience()
         return row
+
+    def visible(self, model: type[ScopedModel], ids: Sequence[int]) -> set[int]:
+        """Which of these ids are of rows that the actor may see."""
+        return read_ids(self.rows(model), ids)
 
     def changed(self, *rows: ScopedModel) -> None:
         """These rows are new, other or gone: everyone in their audience reads afresh. No rows: nothing changed."""

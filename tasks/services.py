@@ -65,7 +65,7 @@ class ProjectService(Service):
     @query(tool=False)
     def known_projects(self, *, ids: Annotated[list[int], Field(max_length=200)]) -> list[int]:
         """Which of these projects you may see."""
-        return list(self.rows(Project).filter(pk__in=ids).values_list("pk", flat=True))
+        return sorted(self.visible(Project, ids))
 
     def _own(self, id: int) -> Project:
         project = self.take(Project, id)
