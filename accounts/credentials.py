@@ -125,7 +125,8 @@ def rotate(token: str) -> dict[str, Any]:
     refresh.set_jti()
     refresh.set_exp()
     refresh.set_iat()
-    current = Session.objects.active().filter(pk=session_id, user_id=user_id, user__is_active=True)
+    # Conditions on the session's own columns alone: only those are looked at again after waiting for another's lock.
+    current = Session.objects.active().filter(pk=session_id, user_id=user_id)
     renewed = current.filter(refresh_jti=jti).update(
         refresh_jti=str(refresh["jti"]), last_used_at=Now(), expires_at=timezone.now() + _lifetime()
     )

@@ -28,6 +28,8 @@ from mesh.service import absent
 
 class EmailTaken(Conflict):
     code = "accounts.email_taken"
+    constraint = "accounts_user_email_once"
+    message = "Someone with this e-mail is already here."
 
 
 class SignupClosed(Forbidden):
@@ -192,8 +194,6 @@ class UserService(Service):
 
 
 def _enrolled(email: str, service: Service, **fields: Any) -> User:
-    if User.objects.filter(email__iexact=email).exists():
-        raise EmailTaken(f"Someone with the e-mail {email} is already here.")
     user = User.objects.enrol(email=email, **fields)
     service.changed(user)
     return user

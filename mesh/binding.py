@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from pydantic import AliasChoices, BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from mesh.errors import FieldError, Invalid, NotFound, field_errors
-from mesh.operations import Operation, Parameter, Route
+from mesh.operations import Operation, Parameter, Route, input_names
 
 Values = dict[str, Any]
 
@@ -81,7 +81,7 @@ class _Binding:
 
     def _model(self, parameter: Parameter, model: type[BaseModel], source: str, operation: Operation) -> None:
         sent = self.sources[source]
-        names = _input_names(model) & self.left[source]
+        names = input_names(model) & self.left[source]
         self.left[source] -= names
         if not names and not operation.is_body_operation:
             self.values[parameter.name] = _default(model)
@@ -93,7 +93,7 @@ class _Binding:
                 self._error(source, item)
             return
         self.values[parameter.name] = value
-        self.plain |= value.model_dump(mode="json", exclude_unset=True)
+        self.plain |= value.model_dump(mode="json", exclude_unset=True, by_alias=True)
 
     def _error(self, source: str, error: FieldError) -> None:
         self.errors.append({**error, "loc": [source, *error["loc"]]} if source else error)
@@ -102,15 +102,6 @@ class _Binding:
 def _plain_loc(loc: list[str | int]) -> list[str | int]:
     """Places in a list stay; the names that pydantic gives to the branches of a union go."""
     return [part for part in loc if isinstance(part, int)]
-
-
-@cache
-def _input_names(model: type[BaseModel]) -> frozenset[str]:
-    names: set[str] = set()
-    for name, info in model.model_fields.items():
-        choices = info.validation_alias
-        names.update(str(c) for c in choices.choices) if isinstance(choices, AliasChoices) else names.add(name)
-    return frozenset(names)
 
 
 @cache

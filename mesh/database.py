@@ -33,7 +33,7 @@ def refusal_of(error: DatabaseError | InterfaceError) -> MeshError | None:
     """What a caller is told of a database error; None where it is a bug of ours."""
     state = _state(error)
     if state == "23505":
-        return Conflict("Another row already has this value.")
+        return _conflict_over(constraint_of(error))
     if state == "23503":
         return Conflict("A row that this one refers to was removed meanwhile. Look again and retry.")
     if state == "57014":
@@ -43,6 +43,19 @@ def refusal_of(error: DatabaseError | InterfaceError) -> MeshError | None:
     if state[:2] in ("08", "53", "57") or (not state and isinstance(error, (OperationalError, InterfaceError))):
         return Unavailable("The database cannot be reached. Try again.")
     return None
+
+
+def constraint_of(error: Exception) -> str:
+    """The name of the constraint that a statement broke; empty where it was something else."""
+    diagnosis = getattr(error.__cause__, "diag", None)
+    return getattr(diagnosis, "constraint_name", None) or ""
+
+
+def _conflict_over(constraint: str) -> Conflict:
+    classes = [Conflict]
+    for cls in classes:
+        classes += cls.__subclasses__()
+    return next((cls() for cls in classes if constraint and cls.constraint == constraint), Conflict())
 
 
 def _state(error: Exception) -> str:

@@ -84,7 +84,14 @@ class MethodNotAllowed(MeshError):
 
 
 class Conflict(MeshError):
+    """The state of things is against it. A subclass that names a unique `constraint` is what breaking it raises."""
+
     status, grpc, code, title = 409, "ABORTED", "conflict", "Conflict"
+    constraint: ClassVar[str] = ""
+    message: ClassVar[str] = "Another row already has this value."
+
+    def __init__(self, detail: str = "", **options: Any) -> None:
+        super().__init__(detail or self.message, **options)
 
 
 class InProgress(Conflict):

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 
 from mesh import versions
 from mesh.call import Answer, Call
-from mesh.database import fetch, may_be_retried, refusal_of
+from mesh.database import constraint_of, fetch, may_be_retried, refusal_of
 from mesh.errors import InProgress, Invalid, MeshError
 from mesh.operations import Operation
 from mesh.rows import Encoded
@@ -75,7 +75,9 @@ def _translated(step: Callable[[], Answer]) -> Answer:
             refusal = refusal_of(error)
             if refusal is None:
                 raise
-            log.warning("database_refused", error=str(error), code=refusal.code)
+            log.warning(
+                "database_refused", code=refusal.code, constraint=constraint_of(error), error=type(error).__name__
+            )
             raise refusal from error
     raise AssertionError("the last attempt returns or raises")
 

@@ -5,7 +5,7 @@ import re
 from functools import cache
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import AliasChoices, BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
 from mesh.operations import Operation, Parameter
@@ -90,6 +90,16 @@ def parameter_schema(parameter: Parameter) -> Schema:
     return schema
 
 
+def _other_names(model: type[BaseModel]) -> list[list[str]]:
+    """The names of each field that has several."""
+    aliases = (info.validation_alias for info in model.model_fields.values())
+    return [list(map(str, alias.choices)) for alias in aliases if isinstance(alias, AliasChoices)]
+
+
+def _required_by_some_name(model: Schema) -> list[str]:
+    return [choice["anyOf"][0]["required"][0] for choice in model.get("allOf", [])]
+
+
 def arguments_schema(operation: Operation) -> Schema:
     """One flat object of all arguments, as tools take them; `dry_run` for commands."""
     properties: dict[str, Schema] = {}
@@ -101,8 +111,9 @@ def arguments_schema(operation: Operation) -> Schema:
                 required.append(parameter.name)
         else:
             model = inlined(parameter.model)
-            properties |= model.get("properties", {})
-            required += model.get("required", [])
+            others = {name for names in _other_names(parameter.model) for name in names[1:]}
+            properties |= {name: schema for name, schema in model["properties"].items() if name not in others}
+            required += [*model.get("required", []), *_required_by_some_name(model)]
     if operation.is_command:
         properties["dry_run"] = {
             "type": "boolean",

@@ -9,10 +9,10 @@ import inspect
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import AliasChoices, BaseModel, TypeAdapter
 
 from mesh.call import Actor
 from mesh.errors import Forbidden, Unauthenticated
@@ -71,6 +71,18 @@ class Route:
         return tuple(re.findall(r"{(\w+)}", self.path))
 
 
+@cache
+def input_names(model: type[BaseModel]) -> frozenset[str]:
+    """The names under which a model's fields are sent."""
+    names: set[str] = set()
+    for name, info in model.model_fields.items():
+        if isinstance(info.validation_alias, AliasChoices):
+            names.update(map(str, info.validation_alias.choices))
+        else:
+            names.add(str(info.validation_alias or name))
+    return frozenset(names)
+
+
 @dataclass(frozen=True)
 class Parameter:
     """One parameter of the method: a scalar, or a model whose fields are arguments of their own."""
@@ -88,7 +100,7 @@ class Parameter:
 
     @property
     def argument_names(self) -> Iterable[str]:
-        return (self.name,) if self.model is None else self.model.model_fields.keys()
+        return (self.name,) if self.model is None else input_names(self.model)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db.models.expressions import Combinable
 from pydantic import (
     AfterValidator,
+    AliasChoices,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -113,11 +114,26 @@ class In(BaseModel):
         for prop in schema.get("properties", {}).values():
             if cls.partial or prop.get("default", ...) is None:  # an absent field is unchanged, or just absent
                 prop.pop("default", None)
+        for info in cls.model_fields.values():
+            if isinstance(info.validation_alias, AliasChoices):
+                _add_names(schema, [str(choice) for choice in info.validation_alias.choices])
         return schema
 
     def sent(self) -> dict[str, Any]:
         """The fields that were sent, by name."""
         return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+def _add_names(schema: JsonSchemaValue, names: list[str]) -> None:
+    """Documents a field's other names, of which one is enough."""
+    first, *others = names
+    for other in others:
+        schema["properties"][other] = {**schema["properties"][first], "description": f"The same as `{first}`."}
+    if first in schema.get("required", []):
+        schema["required"].remove(first)
+        if not schema["required"]:
+            del schema["required"]
+        schema.setdefault("allOf", []).append({"anyOf": [{"required": [name]} for name in names]})
 
 
 class Out(BaseModel):

@@ -49,6 +49,7 @@ class Note(ScopedModel):
                 condition=Q(GreaterThanOrEqual(Length("raw_text"), 1), LessThanOrEqual(Length("raw_text"), 100_000)),
                 name="notes_note_text",
             ),
+            models.CheckConstraint(condition=Q(LessThanOrEqual(Length("summary"), 20_000)), name="notes_note_summary"),
         ]
 
     def __str__(self) -> str:
@@ -78,6 +79,9 @@ class ActionItem(ScopedModel):
     task = models.OneToOneField("tasks.Task", models.SET_NULL, null=True, blank=True, related_name="action_item")
 
     objects = ActionItemQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=~Q(title=""), name="notes_actionitem_title")]
 
     def __str__(self) -> str:
         return self.title

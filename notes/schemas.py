@@ -1,8 +1,8 @@
 """What goes in and out of notes."""
 
-from typing import Annotated, Self
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 
 from mesh import Column, Id, In, Out, Time, text
 from notes.models import NoteStatus
@@ -13,30 +13,24 @@ RawText = Annotated[str, text(1, 100_000, strip=False)]
 class NoteIn(In):
     """A new note: its text as `raw_text` or as `content`."""
 
-    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["raw_text"]}, {"required": ["content"]}]})
-
-    raw_text: RawText = Field(None, examples=["Maria will send the offer by Friday."])  # type: ignore[assignment]
-    content: RawText = Field(None, description="As `raw_text`, by its other name.")  # type: ignore[assignment]
+    raw_text: RawText = Field(
+        validation_alias=AliasChoices("raw_text", "content"), examples=["Maria will send the offer by Friday."]
+    )
     meeting_id: Id | None = Field(None, description="A meeting you can see.")
 
-    @property
-    def text(self) -> str | None:
-        """The text that was sent, under either name."""
-        return self.raw_text if self.raw_text is not None else self.content
-
-    @model_validator(mode="after")
-    def _one_text(self) -> Self:
-        if self.text is None and not self.partial:
-            raise ValueError("Send the note's text as `raw_text`.")
-        if None not in (self.raw_text, self.content) and self.raw_text != self.content:
+    @model_validator(mode="before")
+    @classmethod
+    def _one_text(cls, data: Any) -> Any:
+        """Both names may be sent where they say the same."""
+        if not isinstance(data, dict) or not {"raw_text", "content"} <= data.keys():
+            return data
+        if data["raw_text"] != data["content"]:
             raise ValueError("Send `raw_text` or `content`; both were sent, and they differ.")
-        return self
+        return {name: value for name, value in data.items() if name != "content"}
 
 
 class NotePatch(NoteIn, partial=True):
     """What of a note changes; another text is summarized again."""
-
-    model_config = ConfigDict(json_schema_extra={})
 
 
 class NoteFilters(In):

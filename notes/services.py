@@ -29,7 +29,7 @@ class NoteService(Service):
     def add_note(self, *, data: NoteIn) -> NoteOut:
         """Write a note, of a meeting or of nothing in particular. Its summary is queued."""
         self._check_meeting(data.meeting_id)
-        note = Note.objects.create(author_id=self.actor.id, raw_text=data.text or "", meeting_id=data.meeting_id)
+        note = Note.objects.create(author_id=self.actor.id, raw_text=data.raw_text, meeting_id=data.meeting_id)
         self.changed(note)
         return self.show(note, NoteOut)
 
@@ -37,8 +37,8 @@ class NoteService(Service):
     def update_note(self, *, id: int, data: NotePatch) -> NoteOut:
         """Change a note of yours. Another text queues another summary."""
         note = self.take(Note, id)
-        if data.text is not None and data.text != note.raw_text:
-            note.rewrite(data.text)
+        if "raw_text" in data.sent() and data.raw_text != note.raw_text:
+            note.rewrite(data.raw_text)
         if "meeting_id" in data.sent() and data.meeting_id != note.meeting_id:
             self._check_meeting(data.meeting_id)
             note.meeting_id = data.meeting_id

@@ -5,10 +5,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
+from django.db.models.functions import Now
 from pydantic import TypeAdapter, ValidationError
 
 from accounts.credentials import require_good_password
-from accounts.models import Role, User
+from accounts.models import Role, Session, User
 from mesh import Email
 from mesh.errors import Invalid
 from mesh.versions import bump
@@ -37,8 +38,12 @@ class Command(BaseCommand):
             raise CommandError("\n".join(f"--password: {item['msg']}" for item in error.errors)) from None
         user.name = options["name"] or user.name
         user.role, user.is_active = Role.ADMIN, True
-        if not known or not user.check_password(options["password"]):
+        changes_password = not known or not user.check_password(options["password"])
+        if changes_password:
             user.set_password(options["password"])
+        user.updated_at = Now()
         user.save()
+        if changes_password:
+            Session.objects.filter(user=user).end()
         bump(user.audience())
         self.stdout.write(f"{user.email} {'is' if known else 'is now'} an ADMIN; sign in at /admin/.")
