@@ -8,12 +8,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from unfold.admin import ModelAdmin
 
-from mesh.call import Answer
+from mesh.call import Answer, identity
 from mesh.errors import Invalid, MeshError
 from mesh.http import client_of, request_id_of
 from mesh.mesh import Mesh
 from mesh.models import AuditEntry
-from mesh.rest import identity
 
 
 class MeshModelAdmin(ModelAdmin):  # type: ignore[misc]

@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal, Protocol
 
+from django.conf import settings
+from django.utils.module_loading import import_string
+
 Role = Literal["ADMIN", "AGENT", ""]
-Door = Literal["python", "rest", "tool", "cli", "admin"]
+Door = Literal["python", "rest", "tool", "cli", "admin", "job"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +28,7 @@ class Actor:
 
     @property
     def is_anonymous(self) -> bool:
-        return self.id == 0
+        return self.id == 0 and not self.role
 
     @property
     def scope(self) -> str:
@@ -33,6 +37,8 @@ class Actor:
 
 
 ANONYMOUS = Actor()
+#: Who runs what nobody asked for: periodic work, and jobs that serve many at once.
+SYSTEM = Actor(role="ADMIN", name="Meshwork")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,13 @@ class Answer:
     cache: Literal["", "hit", "miss"] = ""
 
 
+@cache
+def identity() -> "Identity":
+    """The app that keeps the users, as `MESH["IDENTITY"]` names it."""
+    found: Identity = import_string(settings.MESH["IDENTITY"])()
+    return found
+
+
 class Identity(Protocol):
     """What the mesh asks of the app that keeps the users; `MESH["IDENTITY"]` names it."""
 
@@ -85,6 +98,9 @@ class Identity(Protocol):
 
     def actor(self, user_id: int) -> Actor:
         """The active user with this id, as of now. Raises Unauthenticated."""
+
+    def actor_of_job(self, user_id: int) -> Actor:
+        """The user with this id, as of now, also when deactivated since: what they asked for is still done."""
 
     def actor_by_email(self, email: str) -> Actor:
         """The active user with this e-mail, in any case. Raises Unauthenticated."""

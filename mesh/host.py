@@ -1,36 +1,31 @@
 """The callee's half: runs an operation, a command in one transaction with its idempotency, audit and versions."""
 
-import base64
 import contextvars
-import hashlib
-import hmac
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Generator, Mapping
+from functools import partial
+from types import GeneratorType
 from typing import Any, cast
 
 import msgspec
 import structlog
-from cryptography.fernet import Fernet
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection, transaction
 from pydantic import TypeAdapter
 
-from mesh import versions
-from mesh.call import Answer, Call
+from mesh import idempotency, outbox, versions
+from mesh.call import Actor, Answer, Call
 from mesh.database import constraint_of, fetch, may_be_retried, refusal_of
-from mesh.errors import InProgress, Invalid, MeshError
+from mesh.errors import MeshError
 from mesh.operations import Operation
 from mesh.rows import Encoded
 from mesh.service import Service, Work, registry
 
 log = structlog.get_logger(__name__)
 
+Step = tuple[str, list[Any]]  # a statement and its parameters
+
 _ATTEMPTS = 4
 _running: contextvars.ContextVar[Call | None] = contextvars.ContextVar("running command", default=None)
-
-
-class IdempotencyMismatch(Invalid):
-    code = "idempotency.mismatch"
 
 
 class _RolledBack(Exception):
@@ -98,32 +93,107 @@ def _command(operation: Operation, call: Call) -> Answer:
 
 def _in_transaction(operation: Operation, call: Call) -> Answer:
     keyed = bool(call.idempotency_key) and not call.dry_run
-    if keyed and (stored := _stored(operation, call)) is not None:
+    if keyed and (stored := idempotency.stored(operation, call)) is not None:
         return stored
     work = Work()
     answer = _encoded(operation, _method(operation, call, work)(**call.values))
     if call.dry_run:
-        result = answer.body or b"null"
-        body = b'{"dry_run":true,"result":' + result + b',"jobs":[],"mails":[]}'
-        raise _RolledBack(Answer(body, dry_run=True))
+        raise _RolledBack(_dry(answer, work))
+    _require_declared(call, work)
+    steps = {"audit": _audit(call, "ok", answer.row_id)}
+    if keyed:
+        steps["keep"] = idempotency.keep(operation, call, answer)
+    _settle(call, work, steps)
+    return answer
+
+
+def _dry(answer: Answer, work: Work) -> Answer:
+    jobs = [{"operation": job.operation.name, "arguments": job.arguments} for job in work.jobs]
+    rest = msgspec.json.encode({"jobs": jobs, "mails": work.mails})[1:]
+    return Answer(b'{"dry_run":true,"result":' + (answer.body or b"null") + b"," + rest, dry_run=True)
+
+
+def _require_declared(call: Call, work: Work) -> None:
     if not work.declared:
         raise RuntimeError(
             f"{call.operation} must say what it changed: self.changed(row), or self.changed() for nothing"
         )
-    steps = [_audit(call, "ok", answer.row_id)]
-    if keyed:
-        steps.append(_keep(operation, call, answer))
+
+
+def _settle(call: Call, work: Work, steps: dict[str, Step]) -> None:
+    """The last statement of a transaction: what must be written beside the rows themselves, all at once.
+
+    Jobs are handed to the broker after the commit.
+    """
+    if work.jobs:
+        values = outbox.insert_values(work.jobs, call.actor.id or None, call.request_id)
+        steps["jobs"] = (outbox.INSERT, values)
     if work.scopes:
-        steps.append((versions.BUMP, [sorted(work.scopes)]))
-    _run_together(steps)
-    return answer
+        steps["bump"] = (versions.BUMP, [sorted(work.scopes)])
+    if not steps:
+        return
+    parts = ", ".join(f"{name} AS ({sql})" for name, (sql, _) in steps.items())
+    result = "SELECT id FROM jobs ORDER BY id" if work.jobs else "SELECT 1"
+    rows = fetch(f"WITH {parts} {result}", [value for _, values in steps.values() for value in values])
+    if work.jobs:
+        sent = [
+            outbox.Sent(row[0], job.options.queue, job.operation.calls_out)
+            for row, job in zip(rows, work.jobs, strict=True)
+        ]
+        transaction.on_commit(partial(outbox.send_soon, sent), robust=True)
+    work.settled()
 
 
-def _run_together(steps: list[tuple[str, list[Any]]]) -> None:
-    """Several writes as one statement."""
-    *before, (last, _) = steps
-    ctes = ", ".join(f"step_{number} AS ({sql})" for number, (sql, _) in enumerate(before))
-    fetch(f"WITH {ctes} {last}" if ctes else last, [value for _, values in steps for value in values])
+def run_job(call: Call, mark: Callable[[bool], None]) -> None:
+    """Runs a job's method. `mark(finished)` is called inside each of its transactions, as their last look.
+
+    A method that yields calls out: what it yields is called with no transaction open, and its result sent back in.
+    """
+    operation = registry.operations[call.operation]
+    work = Work()
+    token = _running.set(call)
+    try:
+        with transaction.atomic():
+            steps = _started(_method(operation, call, work)(**call.values))
+            outside = next(steps, None)
+            _end_phase(call, work, mark, outside is None)
+        while outside is not None:
+            result = outside()
+            with transaction.atomic():
+                outside = _resumed(steps, result)
+                _end_phase(call, work, mark, outside is None)
+    finally:
+        _running.reset(token)
+
+
+def _started(result: Any) -> Generator[Callable[[], Any], Any, None]:
+    if isinstance(result, GeneratorType):
+        yield from result
+
+
+def _resumed(steps: Generator[Callable[[], Any], Any, None], result: Any) -> Callable[[], Any] | None:
+    try:
+        return steps.send(result)
+    except StopIteration:
+        return None
+
+
+def _end_phase(call: Call, work: Work, mark: Callable[[bool], None], finished: bool) -> None:
+    if finished:
+        _require_declared(call, work)
+    mark(finished)
+    _settle(call, work, {"audit": _audit(call, "ok", None)} if finished else {})
+
+
+def give_up(operation: Operation, actor: Actor, arguments: Mapping[str, Any], request_id: str, error: str) -> None:
+    """Tells a job's service that it has failed for good, in the transaction that marks it so."""
+    call = Call(operation.name, actor, {}, arguments, "job", request_id)
+    work = Work()
+    options = operation.declaration.job
+    if options is not None and options.gave_up:
+        service: Service = operation.service(actor, call=call, work=work)
+        getattr(service, options.gave_up)(**arguments, error=error)
+    _settle(call, work, {"audit": _audit(call, "failed", None)})
 
 
 def _method(operation: Operation, call: Call, work: Work) -> Callable[..., Any]:
@@ -143,60 +213,10 @@ def _encoded(operation: Operation, result: Any) -> Answer:
     return answer
 
 
-# Idempotency: one effect per owner and key, its answer replayed for 24 hours.
-
-
-def _owner(call: Call) -> str:
-    return f"address:{call.client.address}" if call.actor.is_anonymous else f"user:{call.actor.id}"
-
-
-def _fingerprint(call: Call) -> bytes:
-    asked = msgspec.json.encode([call.operation, call.arguments], order="sorted")
-    return hmac.digest(settings.SECRET_KEY.encode(), asked, "sha256")
-
-
-@cache
-def _fernet(secret: str) -> Fernet:
-    return Fernet(base64.urlsafe_b64encode(hashlib.sha256(f"mesh.idempotency:{secret}".encode()).digest()))
-
-
-def _stored(operation: Operation, call: Call) -> Answer | None:
-    """The answer stored under this key. Holds the key until the transaction ends."""
-    owner, key = _owner(call), call.idempotency_key
-    number = int.from_bytes(hashlib.blake2b(f"{owner} {key}".encode(), digest_size=8).digest(), signed=True)
-    if not fetch("SELECT pg_try_advisory_xact_lock(%s::bigint)", [number])[0][0]:
-        raise InProgress("The first request with this Idempotency-Key is still running.")
-    found = fetch(
-        "SELECT fingerprint, body, row_id, created_at > now() - interval '24 hours' FROM mesh_idempotencykey "
-        "WHERE owner = %s AND key = %s",
-        [owner, key],
-    )
-    if not found:
-        return None
-    fingerprint, body, row_id, fresh = found[0]
-    if not fresh:
-        fetch("DELETE FROM mesh_idempotencykey WHERE owner = %s AND key = %s", [owner, key])
-        return None
-    if not hmac.compare_digest(fingerprint, _fingerprint(call)):
-        raise IdempotencyMismatch.field(["header", "Idempotency-Key"], "This key was used for another request.")
-    if operation.declaration.secret:
-        body = _fernet(settings.SECRET_KEY).decrypt(body)
-    return Answer(body, row_id or None, replayed=True)
-
-
-def _keep(operation: Operation, call: Call, answer: Answer) -> tuple[str, list[Any]]:
-    body = _fernet(settings.SECRET_KEY).encrypt(answer.body) if operation.declaration.secret else answer.body
-    return (
-        "INSERT INTO mesh_idempotencykey (owner, key, operation, fingerprint, body, row_id) "
-        "VALUES (%s, %s, %s, %s, %s, %s)",
-        [_owner(call), call.idempotency_key, call.operation, _fingerprint(call), body, str(answer.row_id or "")],
-    )
-
-
 # Audit: every command that reached the host, and what became of it.
 
 
-def _audit(call: Call, outcome: str, row_id: int | str | None) -> tuple[str, list[Any]]:
+def _audit(call: Call, outcome: str, row_id: int | str | None) -> Step:
     return (
         "INSERT INTO mesh_auditentry (actor_id, operation, door, row_id, outcome, request_id, address) "
         "VALUES (%s, %s, %s, %s, %s, %s, %s)",
@@ -218,7 +238,7 @@ def _record_refusal(call: Call, refusal: MeshError) -> None:
         return
     try:
         with transaction.atomic():
-            _run_together([_audit(call, refusal.code, None)])
+            _settle(call, Work(), {"audit": _audit(call, refusal.code, None)})
     except (DatabaseError, InterfaceError) as error:
         log.warning("audit_failed", error=str(error), operation=call.operation)
 

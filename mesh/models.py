@@ -30,6 +30,53 @@ class IdempotencyKey(models.Model):
         constraints = [models.UniqueConstraint(fields=["owner", "key"], name="mesh_idempotencykey_once")]
 
 
+class JobStatus(models.TextChoices):
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class Outbox(models.Model):
+    """One job to be run: written in the transaction of the command that asked for it."""
+
+    operation = models.CharField(max_length=100)
+    arguments = models.JSONField(default=dict)
+    queue = models.CharField(max_length=20)
+    #: Who asked; null where the system did.
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, db_constraint=False, related_name="+"
+    )
+    request_id = models.CharField(max_length=128, blank=True, default="")
+    status = models.CharField(max_length=7, choices=JobStatus.choices, default=JobStatus.WAITING)
+    #: How often it was begun; a run may write only while this is still its own number and its lease lasts.
+    attempt = models.PositiveSmallIntegerField(default=0)
+    due_at = models.DateTimeField(db_default=Now())
+    lease_until = models.DateTimeField(null=True, blank=True)
+    #: Seconds that a run may take before another may begin.
+    lease = models.PositiveIntegerField(default=60)
+    #: When it was last handed to the broker.
+    sent_at = models.DateTimeField(null=True, blank=True)
+    error = models.CharField(max_length=500, blank=True, default="")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = "job"
+        indexes = [
+            models.Index(fields=["due_at"], condition=models.Q(status="waiting"), name="mesh_outbox_waiting"),
+            models.Index(fields=["lease_until"], condition=models.Q(status="running"), name="mesh_outbox_running"),
+            models.Index(fields=["operation"], condition=models.Q(status="waiting"), name="mesh_outbox_operation"),
+            models.Index(fields=["finished_at"], name="mesh_outbox_finished"),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(status__in=JobStatus.values), name="mesh_outbox_status")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.operation} {self.id}"
+
+
 class AuditEntry(models.Model):
     """One command that was asked for: by whom, through which door, and what became of it."""
 

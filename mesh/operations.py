@@ -18,7 +18,7 @@ from mesh.call import Actor
 from mesh.errors import Forbidden, Unauthenticated
 from mesh.schemas import Id
 
-Kind = Literal["query", "command"]
+Kind = Literal["query", "command", "job"]
 Where = Literal["path", "query", "body", "any"]
 Allow = Callable[[Actor], None]
 F = TypeVar("F", bound=Callable[..., Any])
@@ -41,6 +41,11 @@ def admins(actor: Actor) -> None:
     signed_in(actor)
     if not actor.is_admin:
         raise Forbidden("Only an ADMIN may do this.")
+
+
+def nobody(actor: Actor) -> None:
+    """Only the host itself."""
+    raise Forbidden("Jobs are begun by commands.")
 
 
 @dataclass(frozen=True)
@@ -117,6 +122,18 @@ class Declaration:
     secret: bool
     form: bool
     account: str | None
+    job: "JobOptions | None" = None
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """How a job is run: see `job`."""
+
+    queue: str
+    attempts: int
+    lease: int
+    every: int
+    gave_up: str
 
 
 def query(
@@ -152,6 +169,20 @@ def command(
     return _declare(
         "command", routes, allow=allow, tool=tool, location=location, secret=secret, form=form, account=account
     )
+
+
+def job(*, queue: str, attempts: int = 5, lease: int = 60, every: int = 0, gave_up: str = "") -> Callable[[F], F]:
+    """Work in the background, begun with `self.defer(self.the_method, …)`; its effects happen once.
+
+    It runs as who asked, in one transaction with the mark that it is done. A method that yields calls out: what it
+    yields is called with no transaction open, and the method goes on in a second one with the result.
+
+    A job without parameters serves all that waits of its kind in one run, as the system. `attempts`: how often it is
+    tried, with growing pauses. `lease`: seconds after which a run that is not finished counts as lost. `every`: it is
+    also begun by itself, so many seconds apart. `gave_up`: the method that is called, with the same arguments and
+    `error`, when it has failed for good.
+    """
+    return _declare("job", (), allow=nobody, tool=False, job=JobOptions(queue, attempts, lease, every, gave_up))
 
 
 def _declare(kind: Kind, routes: tuple[str, ...], **options: Any) -> Callable[[F], F]:
@@ -200,13 +231,23 @@ class Operation:
             description=inspect.getdoc(method) or "",
             parameters=tuple(parameters),
             returns=returns,
-            adapter=None if returns is type(None) else TypeAdapter(returns),
+            adapter=None if returns is type(None) or declaration.kind == "job" else TypeAdapter(returns),
             location=declaration.location or _created_at(service, declaration),
         )
 
     @property
     def is_command(self) -> bool:
         return self.declaration.kind == "command"
+
+    @property
+    def serves_all(self) -> bool:
+        """Whether one run of this job serves all that waits of its kind."""
+        return self.declaration.kind == "job" and not self.parameters
+
+    @cached_property
+    def calls_out(self) -> bool:
+        """Whether this job calls out between two transactions, so that a message carries it alone."""
+        return self.declaration.kind == "job" and inspect.isgeneratorfunction(getattr(self.service, self.name))
 
     @property
     def summary(self) -> str:

@@ -15,12 +15,11 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
-from django.utils.module_loading import import_string
 from prometheus_client import Histogram
 from rest_framework.views import APIView
 
 from mesh.binding import bind_rest
-from mesh.call import ANONYMOUS, Actor, Identity
+from mesh.call import ANONYMOUS, Actor, identity
 from mesh.errors import MeshError, MethodNotAllowed
 from mesh.http import (
     body_of,
@@ -103,12 +102,6 @@ class Router:
 @cache
 def router() -> Router:
     return Router(registry.operations)
-
-
-@cache
-def identity() -> Identity:
-    found: Identity = import_string(settings.MESH["IDENTITY"])()
-    return found
 
 
 class MeshMiddleware:

@@ -1,6 +1,6 @@
 """Service, the base class of every resource: who asks, which rows they see, what was changed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 from uuid import UUID
@@ -8,9 +8,11 @@ from uuid import UUID
 from django.db.models import QuerySet
 from pydantic import BaseModel
 
+from mesh.binding import bind_flat
 from mesh.call import Actor, Call, Door
 from mesh.errors import Invalid, NotFound
 from mesh.operations import Declaration, Operation
+from mesh.outbox import Job
 from mesh.rows import read_ids, read_one, read_page, read_row, take_row
 from mesh.schemas import Page, PageParams
 from mesh.scope import ScopedModel, scoped
@@ -28,7 +30,14 @@ class Work:
 
     def __init__(self) -> None:
         self.scopes: set[str] = set()
+        self.jobs: list[Job] = []
+        #: `{to, subject}` of each mail, as a dry run tells them.
+        self.mails: list[dict[str, str]] = []
         self.declared = False
+
+    def settled(self) -> None:
+        """All of it is written; what comes now belongs to the next transaction."""
+        self.scopes, self.jobs = set(), []
 
 
 class Service:
@@ -90,6 +99,12 @@ class Service:
         for row in rows:
             if row.versioned:
                 self.work.scopes |= row.audience()
+
+    def defer(self, job: Callable[..., Any], **arguments: Any) -> None:
+        """Begins a job when this command commits: `self.defer(self.summarize_note, id=note.pk)`."""
+        operation = registry.operations[job.__name__]
+        _, plain = bind_flat(operation, arguments)
+        self.work.jobs.append(Job(operation, plain))
 
     def one(self, rows: QuerySet[Any], schema: type[Schema], ref: int | UUID) -> Schema:
         """The one of `rows` with this primary key or uuid, as `schema`. Raises NotFound.

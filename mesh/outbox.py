@@ -1,0 +1,146 @@
+"""Jobs on their way: written in the transaction of the command that asked for them, then handed to the broker.
+
+A row is the job; a message is only a nudge, and may carry many. It is sent right after the commit, by a thread of its
+own, so that no request waits for a broker; `resend` (the relay) sends again what was not taken up.
+"""
+
+import os
+import queue
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import structlog
+from celery import current_app
+from kombu.exceptions import OperationalError
+
+from mesh.database import fetch
+from mesh.operations import JobOptions, Operation
+
+log = structlog.get_logger(__name__)
+
+TASK = "mesh.work"
+RESEND_AFTER = 5.0  # seconds without a taker after which a message counts as lost
+_TOGETHER = 50  # quick jobs that one message carries
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job that a command asks for."""
+
+    operation: Operation
+    arguments: Mapping[str, Any]
+
+    @property
+    def options(self) -> JobOptions:
+        assert self.operation.declaration.job is not None
+        return self.operation.declaration.job
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What a message says of a job."""
+
+    id: int
+    queue: str
+    alone: bool
+
+
+#: Inserts jobs, due now and about to be sent; `insert_values` gives the parameters. Returns their ids, in order.
+INSERT = (
+    "INSERT INTO mesh_outbox"
+    " (operation, arguments, queue, lease, actor_id, request_id, status, attempt, sent_at, error)"
+    " SELECT operation, arguments::jsonb, queue, lease, %s, %s, 'waiting', 0, now(), ''"
+    " FROM unnest(%s::text[], %s::text[], %s::text[], %s::int[]) AS job (operation, arguments, queue, lease)"
+    " RETURNING id"
+)
+
+
+def insert_values(jobs: Sequence[Job], actor_id: int | None, request_id: str) -> list[Any]:
+    return [
+        actor_id,
+        request_id,
+        [job.operation.name for job in jobs],
+        [msgspec.json.encode(job.arguments).decode() for job in jobs],
+        [job.options.queue for job in jobs],
+        [job.options.lease for job in jobs],
+    ]
+
+
+def send(jobs: Iterable[Sent]) -> None:
+    """Hands jobs to the broker. Raises OperationalError where it cannot be reached."""
+    together: dict[str, list[int]] = defaultdict(list)
+    messages: list[tuple[str, list[int]]] = []
+    for job in jobs:
+        if job.alone:
+            messages.append((job.queue, [job.id]))
+        else:
+            together[job.queue].append(job.id)
+    for name, ids in together.items():
+        messages += [(name, ids[i : i + _TOGETHER]) for i in range(0, len(ids), _TOGETHER)]
+    for name, ids in messages:
+        current_app.send_task(TASK, args=[ids], queue=name, ignore_result=True, retry=False)
+
+
+def send_soon(jobs: Sequence[Sent]) -> None:
+    """Hands jobs to the broker from a thread of its own; at best effort, for the relay sends again."""
+    _publisher().put(jobs)
+
+
+class _Publisher:
+    """A thread that sends what it is given, all that has come meanwhile in one go."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self._jobs: queue.SimpleQueue[Sequence[Sent]] = queue.SimpleQueue()
+        threading.Thread(target=self._run, name="outbox publisher", daemon=True).start()
+
+    def put(self, jobs: Sequence[Sent]) -> None:
+        self._jobs.put(jobs)
+
+    def _run(self) -> None:
+        while True:
+            jobs = list(self._jobs.get())
+            while not self._jobs.empty():
+                jobs += self._jobs.get()
+            try:
+                send(jobs)
+            except (OperationalError, OSError) as error:
+                log.warning("broker_away", error=str(error), jobs=len(jobs))
+            except Exception:
+                log.exception("publish_failed", jobs=len(jobs))
+
+
+_current: _Publisher | None = None
+_making = threading.Lock()
+
+
+def _publisher() -> _Publisher:
+    """This process's publisher; a thread does not survive a fork."""
+    global _current
+    with _making:
+        if _current is None or _current.pid != os.getpid():
+            _current = _Publisher()
+        return _current
+
+
+_OVERDUE = (
+    "(status = 'waiting' AND due_at <= now() AND (sent_at IS NULL OR sent_at < now() - make_interval(secs => %s))"
+    " OR status = 'running' AND lease_until < now()"
+    " AND (sent_at IS NULL OR sent_at < now() - make_interval(secs => %s)))"
+)
+
+
+def take_unsent(limit: int = 500) -> list[tuple[int, str, str]]:
+    """Marks jobs that are due and that no message leads to as sent now, and returns (id, operation, queue) of each."""
+    return [
+        (id, operation, name)
+        for id, operation, name in fetch(
+            f"UPDATE mesh_outbox SET sent_at = now() WHERE id IN (SELECT id FROM mesh_outbox WHERE {_OVERDUE}"  # noqa: S608
+            " ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING id, operation, queue",
+            [RESEND_AFTER, RESEND_AFTER, limit],
+        )
+    ]

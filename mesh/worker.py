@@ -1,0 +1,200 @@
+"""Running jobs: claim the rows that a message names, run their operations through the host, mark their end.
+
+Whoever claims a row gets an attempt number and a lease. A run may write only while both are still its own, and marks
+the row in the transaction of its effects: they happen once, however often a message comes, and a late worker writes
+nothing.
+"""
+
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from celery import shared_task
+from django.db import DatabaseError, InterfaceError, transaction
+from prometheus_client import Counter, Histogram
+
+from mesh import host
+from mesh.binding import bind_flat
+from mesh.call import SYSTEM, Actor, Call, identity
+from mesh.database import fetch
+from mesh.errors import MeshError
+from mesh.operations import JobOptions, Operation
+from mesh.outbox import TASK
+from mesh.service import registry
+
+log = structlog.get_logger(__name__)
+
+RUNS = Counter("meshwork_job_runs_total", "Runs of jobs, by operation and outcome.", ["operation", "outcome"])
+DURATION = Histogram("meshwork_job_seconds", "Time that a run of a job took.", ["operation"])
+WAITED = Histogram("meshwork_job_wait_seconds", "Time from a job's being due to its run.", ["operation"])
+
+MANY = 500  # rows of one kind that one run serves at the most
+_LONGEST_PAUSE = 600.0
+
+
+class LeaseLost(Exception):
+    """Another run has taken the job over, or the lease has passed: nothing may be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job that this run has taken; for a job that serves all of its kind, all of their rows."""
+
+    operation: Operation
+    rows: list[int]
+    attempts: list[int]
+    arguments: Mapping[str, Any]
+    actor_id: int | None
+    request_id: str
+    waited: float
+
+    @property
+    def options(self) -> JobOptions:
+        assert self.operation.declaration.job is not None
+        return self.operation.declaration.job
+
+    @property
+    def actor(self) -> Actor:
+        if self.actor_id is None or self.operation.serves_all:
+            return SYSTEM
+        return identity().actor_of_job(self.actor_id)
+
+
+@shared_task(name=TASK, acks_late=True, reject_on_worker_lost=True, ignore_result=True)
+def work(ids: list[int]) -> None:
+    """The Celery task: runs those of the jobs that nobody else has taken."""
+    run(ids)
+
+
+def run(ids: Sequence[int]) -> int:
+    """Runs those of the jobs that are due and free, and returns how many there were."""
+    claims = _claims(fetch(_CLAIM.format(which="id = ANY(%s)"), [list(ids), len(ids)]))
+    for claim in claims:
+        _run(claim)
+    return sum(len(claim.rows) for claim in claims)
+
+
+_CLAIM = """
+UPDATE mesh_outbox SET status = 'running', attempt = attempt + 1, lease_until = now() + make_interval(secs => lease)
+WHERE id IN (
+    SELECT id FROM mesh_outbox WHERE {which}
+    AND (status = 'waiting' AND due_at <= now() OR status = 'running' AND lease_until < now())
+    ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
+)
+RETURNING id, operation, arguments, actor_id, request_id, attempt, extract(epoch FROM now() - due_at)::float8
+"""
+
+
+def _claims(rows: list[tuple[Any, ...]]) -> list[Claim]:
+    found: list[Claim] = []
+    together: dict[str, Claim] = {}
+    for id, name, arguments, actor_id, request_id, attempt, waited in sorted(rows):
+        operation = registry.operations.get(name)
+        if operation is None or operation.declaration.job is None:
+            _give_up_unknown(id, name)
+            continue
+        claim = Claim(operation, [id], [attempt], arguments, actor_id, request_id, waited)
+        if not operation.serves_all:
+            found.append(claim)
+        elif name in together:
+            together[name].rows.append(id)
+            together[name].attempts.append(attempt)
+        else:
+            together[name] = claim
+    for name, claim in together.items():
+        more = fetch(_CLAIM.format(which="operation = %s"), [name, MANY])
+        claim.rows.extend(row[0] for row in more)
+        claim.attempts.extend(row[5] for row in more)
+    return [*found, *together.values()]
+
+
+def _run(claim: Claim) -> None:
+    started = time.perf_counter()
+    structlog.contextvars.bind_contextvars(
+        request_id=claim.request_id, user_id=claim.actor_id, operation=claim.operation.name, job=claim.rows[0]
+    )
+    WAITED.labels(claim.operation.name).observe(max(0.0, claim.waited))
+    try:
+        actor = claim.actor
+        values, _ = bind_flat(claim.operation, claim.arguments)
+        call = Call(
+            operation=claim.operation.name,
+            actor=actor,
+            values=values,
+            arguments=claim.arguments,
+            door="job",
+            request_id=claim.request_id,
+        )
+        host.run_job(call, lambda finished: _mark(claim, finished))
+        outcome = "done"
+    except LeaseLost:
+        outcome = "lost"
+        log.warning("lease_lost")
+    except Exception as error:
+        outcome = _failed(claim, error)
+    finally:
+        DURATION.labels(claim.operation.name).observe(time.perf_counter() - started)
+    RUNS.labels(claim.operation.name, outcome).inc()
+    log.info("job", outcome=outcome, milliseconds=round((time.perf_counter() - started) * 1000, 1))
+    structlog.contextvars.clear_contextvars()
+
+
+def _mark(claim: Claim, finished: bool) -> None:
+    """Inside the run's transaction: renews the lease, or marks the end. Raises LeaseLost."""
+    changes = (
+        "status = 'done', finished_at = now(), error = '', lease_until = NULL"
+        if finished
+        else "lease_until = now() + make_interval(secs => o.lease)"
+    )
+    marked = fetch(
+        f"UPDATE mesh_outbox o SET {changes} FROM unnest(%s::bigint[], %s::int[]) AS mine (id, attempt)"  # noqa: S608
+        " WHERE o.id = mine.id AND o.attempt = mine.attempt AND o.status = 'running' AND o.lease_until > now()"
+        " RETURNING o.id",
+        [claim.rows, claim.attempts],
+    )
+    if len(marked) < len(claim.rows):
+        raise LeaseLost
+
+
+def _failed(claim: Claim, error: Exception) -> str:
+    """After a run that raised: waits for another try, or gives up. A refusal is final, for it would come again."""
+    message = f"{type(error).__name__}: {error}"[:500].replace("\x00", "")
+    refused = isinstance(error, MeshError) and error.status < 500
+    last = refused or max(claim.attempts) >= claim.options.attempts
+    if last:
+        log.error("job_failed", error=message, exc_info=not refused)
+    else:
+        log.warning("job_retried", error=message)
+    try:
+        with transaction.atomic():
+            _mark(claim, finished=False)
+            if last:
+                host.give_up(claim.operation, claim.actor, claim.arguments, claim.request_id, message)
+            fetch(
+                "UPDATE mesh_outbox SET status = %s, error = %s, lease_until = NULL, sent_at = NULL,"
+                " due_at = now() + make_interval(secs => %s),"
+                " finished_at = CASE WHEN %s THEN now() END WHERE id = ANY(%s)",
+                ["failed" if last else "waiting", message, _pause(max(claim.attempts)), last, claim.rows],
+            )
+    except LeaseLost:
+        return "lost"
+    except (DatabaseError, InterfaceError) as away:
+        log.warning("job_left_to_its_lease", error=str(away))
+        return "lost"
+    return "failed" if last else "retried"
+
+
+def _pause(attempt: int) -> float:
+    """Seconds until the next try: 1, 4, 16 … with jitter, so that many do not come back at once."""
+    return min(_LONGEST_PAUSE, 4.0 ** (attempt - 1)) * random.uniform(0.75, 1.25)  # noqa: S311
+
+
+def _give_up_unknown(id: int, name: str) -> None:
+    log.error("job_unknown", operation=name, job=id)
+    fetch(
+        "UPDATE mesh_outbox SET status = 'failed', finished_at = now(), lease_until = NULL, error = %s WHERE id = %s",
+        [f"There is no job {name!r} in this version.", id],
+    )
