@@ -53,6 +53,9 @@ class AccountsIdentity:
     def actor(self, user_id: int) -> Actor:
         return _one(fetch(_USER + "u.id = %s", [user_id]))
 
+    def actor_of_job(self, user_id: int) -> Actor:
+        return _one(fetch("SELECT id, role, email, name FROM accounts_user WHERE id = %s", [user_id]))
+
     def actor_by_email(self, email: str) -> Actor:
         return _one(fetch(_USER + "lower(u.email) = lower(%s)", [email]))
 

@@ -91,7 +91,11 @@ DATABASES["default"].update(
     OPTIONS={
         **DATABASES["default"].get("OPTIONS", {}),
         "prepare_threshold": 2,  # of our own binary cursor; Django's own prepares nothing
-        "pool": {"min_size": 1, "max_size": env.int("WEB_THREADS", default=4) + 2, "timeout": 5},
+        "pool": {
+            "min_size": 1,
+            "max_size": max(env.int("WEB_THREADS", default=4), env.int("WORKER_CONCURRENCY", default=8)) + 2,
+            "timeout": 5,
+        },
         "options": "-c statement_timeout=15s -c lock_timeout=5s -c idle_in_transaction_session_timeout=60s"
         " -c timezone=UTC",
     },
@@ -101,6 +105,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Redis: the cache and the rate limits. The broker is another role, by default another database there.
 REDIS_URL = _required("REDIS_URL", "the address of a Redis or Valkey for the cache")
+BROKER_URL = env.str("BROKER_URL", default="") or REDIS_URL.removesuffix("/0") + "/1"
 CACHES = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",
@@ -128,6 +133,7 @@ SIMPLE_JWT = {
 }
 
 MESH = {
+    "CELERY": "config.celery.app",
     "IDENTITY": "accounts.credentials.AccountsIdentity",
     "RATE_LIMIT_READ": env.str("RATE_LIMIT_READ", default="600/min"),
     "RATE_LIMIT_WRITE": env.str("RATE_LIMIT_WRITE", default="120/min"),
@@ -136,6 +142,12 @@ MESH = {
     "CHECK_ANSWERS": env.bool("MESH_CHECK_ANSWERS", default=DEBUG),
     "CACHE": env.bool("MESH_CACHE", default=True),
 }
+
+SUMMARIZER = env.str("SUMMARIZER", default="extractive")
+SUMMARIZER_BASE_URL = env.str("SUMMARIZER_BASE_URL", default="")
+SUMMARIZER_MODEL = env.str("SUMMARIZER_MODEL", default="")
+SUMMARIZER_API_KEY = env.str("SUMMARIZER_API_KEY", default="")
+SUMMARIZER_FALLBACK = env.bool("SUMMARIZER_FALLBACK", default=False)
 
 REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "mesh.openapi.OperationSchema"}
 SPECTACULAR_SETTINGS = {

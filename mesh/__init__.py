@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mesh.operations import admins as admins
     from mesh.operations import anyone as anyone
     from mesh.operations import command as command
+    from mesh.operations import job as job
     from mesh.operations import query as query
     from mesh.operations import signed_in as signed_in
     from mesh.schemas import Column as Column
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "mesh.call": ("ANONYMOUS", "Actor"),
     "mesh.mesh": ("Mesh",),
-    "mesh.operations": ("Also", "admins", "anyone", "command", "query", "signed_in"),
+    "mesh.operations": ("Also", "admins", "anyone", "command", "job", "query", "signed_in"),
     "mesh.schemas": (
         "Column", "Email", "Id", "In", "Out", "Page", "PageParams", "Ref", "Search", "Time", "text",
     ),

@@ -10,11 +10,14 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import msgspec
 import structlog
-from celery import current_app
+from celery import Celery
+from django.conf import settings
+from django.utils.module_loading import import_string
 from kombu.exceptions import OperationalError
 
 from mesh.database import fetch
@@ -23,7 +26,9 @@ from mesh.operations import JobOptions, Operation
 log = structlog.get_logger(__name__)
 
 TASK = "mesh.work"
+TICK = "mesh.tick"
 RESEND_AFTER = 5.0  # seconds without a taker after which a message counts as lost
+NEGLECTED_AFTER = 10.0  # seconds after which the relay works itself
 _TOGETHER = 50  # quick jobs that one message carries
 
 
@@ -82,7 +87,13 @@ def send(jobs: Iterable[Sent]) -> None:
     for name, ids in together.items():
         messages += [(name, ids[i : i + _TOGETHER]) for i in range(0, len(ids), _TOGETHER)]
     for name, ids in messages:
-        current_app.send_task(TASK, args=[ids], queue=name, ignore_result=True, retry=False)
+        _celery().send_task(TASK, args=[ids], queue=name, ignore_result=True, retry=False)
+
+
+@cache
+def _celery() -> Celery:
+    app: Celery = import_string(settings.MESH["CELERY"])
+    return app
 
 
 def send_soon(jobs: Sequence[Sent]) -> None:
@@ -134,13 +145,21 @@ _OVERDUE = (
 )
 
 
-def take_unsent(limit: int = 500) -> list[tuple[int, str, str]]:
-    """Marks jobs that are due and that no message leads to as sent now, and returns (id, operation, queue) of each."""
-    return [
-        (id, operation, name)
-        for id, operation, name in fetch(
-            f"UPDATE mesh_outbox SET sent_at = now() WHERE id IN (SELECT id FROM mesh_outbox WHERE {_OVERDUE}"  # noqa: S608
-            " ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING id, operation, queue",
-            [RESEND_AFTER, RESEND_AFTER, limit],
-        )
-    ]
+def take_unsent(limit: int = 500) -> list[Sent]:
+    """Marks jobs that are due and that no message leads to as sent now, and returns them."""
+    rows = fetch(
+        f"UPDATE mesh_outbox SET sent_at = now() WHERE id IN (SELECT id FROM mesh_outbox WHERE {_OVERDUE}"  # noqa: S608
+        " ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING id, queue",
+        [RESEND_AFTER, RESEND_AFTER, limit],
+    )
+    return [Sent(id, name, alone=True) for id, name in rows]
+
+
+def neglected(limit: int = 50) -> list[int]:
+    """Jobs that were due long ago and that nobody has taken, oldest first: the workers are away, or too few."""
+    rows = fetch(
+        "SELECT id FROM mesh_outbox WHERE status = 'waiting' AND due_at < now() - make_interval(secs => %s)"
+        " ORDER BY due_at LIMIT %s",
+        [NEGLECTED_AFTER, limit],
+    )
+    return [row[0] for row in rows]

@@ -7,6 +7,7 @@ nothing.
 
 import random
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,7 @@ from mesh.call import SYSTEM, Actor, Call, identity
 from mesh.database import fetch
 from mesh.errors import MeshError
 from mesh.operations import JobOptions, Operation
-from mesh.outbox import TASK
+from mesh.outbox import TASK, TICK
 from mesh.service import registry
 
 log = structlog.get_logger(__name__)
@@ -67,6 +68,20 @@ class Claim:
 def work(ids: list[int]) -> None:
     """The Celery task: runs those of the jobs that nobody else has taken."""
     run(ids)
+
+
+@shared_task(name=TICK, acks_late=True, ignore_result=True)
+def tick(operation: str) -> None:
+    """The Celery task behind the schedule: begins a periodic job, unless it waits or runs already."""
+    options = registry.operations[operation].declaration.job
+    assert options is not None
+    begun = fetch(
+        "INSERT INTO mesh_outbox (operation, arguments, queue, lease, request_id, status, attempt, sent_at, error)"
+        " SELECT %s, '{}', %s, %s, %s, 'waiting', 0, now(), '' WHERE NOT EXISTS"
+        " (SELECT 1 FROM mesh_outbox WHERE operation = %s AND status IN ('waiting', 'running')) RETURNING id",
+        [operation, options.queue, options.lease, uuid.uuid4().hex, operation],
+    )
+    run([row[0] for row in begun])
 
 
 def run(ids: Sequence[int]) -> int:
@@ -160,9 +175,9 @@ def _mark(claim: Claim, finished: bool) -> None:
 
 
 def _failed(claim: Claim, error: Exception) -> str:
-    """After a run that raised: waits for another try, or gives up. A refusal is final, for it would come again."""
+    """After a run that raised: waits for another try, or gives up. A refusal, or an error that is not `retryable`, is final."""
     message = f"{type(error).__name__}: {error}"[:500].replace("\x00", "")
-    refused = isinstance(error, MeshError) and error.status < 500
+    refused = isinstance(error, MeshError) and error.status < 500 or getattr(error, "retryable", True) is False
     last = refused or max(claim.attempts) >= claim.options.attempts
     if last:
         log.error("job_failed", error=message, exc_info=not refused)

@@ -10,6 +10,7 @@ from django.db.models.lookups import GreaterThanOrEqual, LessThanOrEqual
 
 from mesh import Actor, ScopedModel, ScopedQuerySet
 from mesh.search import every_word
+from notes.summarizer import Summary
 
 
 class NoteStatus(models.TextChoices):
@@ -35,6 +36,8 @@ class Note(ScopedModel):
     raw_text = models.TextField(max_length=100_000)
     summary = models.TextField(null=True, blank=True)  # noqa: DJ001  (null until there is one)
     status = models.CharField(max_length=10, choices=NoteStatus.choices, default=NoteStatus.QUEUED)
+    #: Grows with every text and every wish for a summary: a summary counts only for the revision it was made of.
+    revision = models.PositiveIntegerField(default=1)
     error = models.CharField(max_length=500, null=True, blank=True)  # noqa: DJ001  (null where nothing failed)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -58,9 +61,22 @@ class Note(ScopedModel):
     def audience(self) -> set[str]:
         return {f"user:{self.author_id}"}
 
-    def rewrite(self, text: str) -> None:
-        """Another text, to be summarized again."""
-        self.raw_text, self.status, self.error = text, NoteStatus.QUEUED, None
+    def queue(self) -> None:
+        """To be summarized, again; what a summary of an older revision says does not count any more."""
+        self.revision += 1
+        self.status, self.error = NoteStatus.QUEUED, None
+
+    def accept(self, summary: Summary) -> None:
+        """Takes a summary over. Action items that are tasks already stay; the others are replaced."""
+        self.summary, self.status, self.error = summary.text, NoteStatus.DONE, None
+        self.save(update_fields=["summary", "status", "error"])
+        self.action_items.filter(task=None).delete()
+        kept = set(self.action_items.values_list("title", flat=True))
+        ActionItem.objects.bulk_create(
+            ActionItem(note=self, title=item.title, assignee=item.assignee, due_date=item.due_date, quote=item.quote)
+            for item in summary.action_items
+            if item.title not in kept
+        )
 
 
 class ActionItemQuerySet(ScopedQuerySet["ActionItem"]):

@@ -40,6 +40,12 @@ class NoteFilters(In):
     status: NoteStatus | None = None
 
 
+class AcceptIn(In):
+    """Which action items become tasks: all of the note's, when none is named."""
+
+    action_item_ids: list[Id] | None = Field(None, max_length=50)
+
+
 class ActionItemOut(Out):
     """Something to do that the summary found; `task_id` once it was accepted."""
 

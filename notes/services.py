@@ -1,12 +1,18 @@
-"""Notes of meetings."""
+"""Notes, and the summaries made of them in the background."""
+
+from collections.abc import Callable, Generator
+from functools import partial
 
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from meetings.services import MeetingService
-from mesh import Page, PageParams, Search, Service, command, query
+from mesh import Page, PageParams, Search, Service, command, job, query
 from mesh.errors import Invalid
-from notes.models import Note
-from notes.schemas import NoteFilters, NoteIn, NoteOut, NotePatch
+from notes.models import ActionItem, Note, NoteStatus
+from notes.schemas import AcceptIn, NoteFilters, NoteIn, NoteOut, NotePatch
+from notes.summarizer import Summary, summarizer
+from tasks.models import Task
 
 
 class NoteService(Service):
@@ -27,23 +33,27 @@ class NoteService(Service):
 
     @command("POST /notes")
     def add_note(self, *, data: NoteIn) -> NoteOut:
-        """Write a note, of a meeting or of nothing in particular. Its summary is queued."""
+        """Write a note, of a meeting or of nothing in particular. Its summary is made in the background."""
         self._check_meeting(data.meeting_id)
         note = Note.objects.create(author_id=self.actor.id, raw_text=data.raw_text, meeting_id=data.meeting_id)
-        self.changed(note)
-        return self.show(note, NoteOut)
+        return self._queued(note)
 
     @command("PATCH /notes/{id}", "PUT /notes/{id}")
     def update_note(self, *, id: int, data: NotePatch) -> NoteOut:
         """Change a note of yours. Another text queues another summary."""
         note = self.take(Note, id)
-        if "raw_text" in data.sent() and data.raw_text != note.raw_text:
-            note.rewrite(data.raw_text)
-        if "meeting_id" in data.sent() and data.meeting_id != note.meeting_id:
+        sent = data.sent()
+        if "meeting_id" in sent and data.meeting_id != note.meeting_id:
             self._check_meeting(data.meeting_id)
             note.meeting_id = data.meeting_id
+        rewritten = "raw_text" in sent and data.raw_text != note.raw_text
+        if rewritten:
+            note.raw_text = data.raw_text
+            note.queue()
         note.updated_at = Now()
         note.save()
+        if rewritten:
+            return self._queued(note)
         self.changed(note)
         return self.show(note, NoteOut)
 
@@ -53,6 +63,79 @@ class NoteService(Service):
         note = self.take(Note, id)
         self.changed(note)
         note.delete()
+
+    @command("POST /notes/{id}/summarize")
+    def summarize_again(self, *, id: int) -> NoteOut:
+        """Queue the summary of a note of yours again, after it failed or for a better one."""
+        note = self.take(Note, id)
+        note.queue()
+        note.save(update_fields=["revision", "status", "error"])
+        return self._queued(note)
+
+    @command("POST /notes/{id}/accept")
+    def accept_action_items(self, *, id: int, data: AcceptIn) -> NoteOut:
+        """Make tasks of a note's action items, of all of them when none is named. Each becomes a task once."""
+        note = self.take(Note, id)
+        items = {item.pk: item for item in note.action_items.all()}
+        wanted = list(items) if data.action_item_ids is None else data.action_item_ids
+        unknown = [place for place, item_id in enumerate(wanted) if item_id not in items]
+        if unknown:
+            raise Invalid(
+                [
+                    {
+                        "loc": ["body", "action_item_ids", place],
+                        "msg": "The note has no such item.",
+                        "type": "not_found",
+                    }
+                    for place in unknown
+                ]
+            )
+        for item_id in dict.fromkeys(wanted):
+            self._become_task(note, items[item_id])
+        self.changed(note)
+        return self.show(note, NoteOut)
+
+    @job(queue="notes", attempts=4, lease=300, gave_up="summary_failed")
+    def summarize_note(self, *, id: int, revision: int) -> Generator[Callable[[], Summary], Summary, None]:
+        """Summarize a note, unless its text has changed since this was asked for."""
+        note = self._revision(id, revision)
+        if note is None:
+            return
+        note.status = NoteStatus.PROCESSING
+        note.save(update_fields=["status"])
+        self.changed(note)
+        written_at = note.meeting.scheduled_time if note.meeting else note.created_at
+        summary = yield partial(summarizer().summarize, note.raw_text, now=written_at or timezone.now())
+        note = self._revision(id, revision)
+        if note is not None:
+            note.accept(summary)
+            self.changed(note)
+
+    def summary_failed(self, *, id: int, revision: int, error: str) -> None:
+        """The summary was tried for the last time: the note says so."""
+        note = self._revision(id, revision)
+        if note is not None:
+            note.status, note.error = NoteStatus.FAILED, error
+            note.save(update_fields=["status", "error"])
+            self.changed(note)
+
+    def _queued(self, note: Note) -> NoteOut:
+        self.defer(self.summarize_note, id=note.pk, revision=note.revision)
+        self.changed(note)
+        return self.show(note, NoteOut)
+
+    def _revision(self, id: int, revision: int) -> Note | None:
+        """The note, locked, while this is still its revision; whoever asked was allowed to, so nobody asks again."""
+        self.changed()
+        return Note.objects.select_for_update(no_key=True, of=("self",)).filter(pk=id, revision=revision).first()
+
+    def _become_task(self, note: Note, item: ActionItem) -> None:
+        if item.task_id is None:
+            item.task = Task.objects.create(
+                creator_id=note.author_id, title=item.title, description=item.quote, due_date=item.due_date
+            )
+            item.save(update_fields=["task"])
+            self.changed(item.task)
 
     def _check_meeting(self, meeting_id: int | None) -> None:
         if meeting_id is not None and not self.of(MeetingService).known_meetings(ids=[meeting_id]):

@@ -1,0 +1,56 @@
+"""The Celery application: how messages travel. The jobs themselves are rows of the outbox (`mesh/worker.py`)."""
+
+import os
+from typing import Any
+
+import django
+from celery import Celery
+from celery.signals import setup_logging
+from django.conf import settings
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+django.setup()
+
+from mesh.outbox import TICK  # noqa: E402
+from mesh.service import registry  # noqa: E402  (services are loaded by django.setup)
+
+_VISIBILITY = 120  # seconds after which a message that no worker acknowledged is handed out again
+
+app = Celery("meshwork")
+app.conf.update(
+    broker_url=settings.BROKER_URL,
+    imports=["mesh.worker"],
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    task_ignore_result=True,
+    task_default_queue="default",
+    worker_prefetch_multiplier=1,
+    accept_content=["json"],
+    task_serializer="json",
+    enable_utc=True,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    # Redis hands lost messages out again only when it looks for them: often, not every 100 seconds.
+    broker_transport_options={
+        "visibility_timeout": _VISIBILITY,
+        "unacked_restore_interval": 2,
+        "unacked_restore_throttle": 1,
+        "socket_connect_timeout": 2,
+        "socket_keepalive": True,
+    }
+    if "redis" in settings.BROKER_URL
+    else {},
+    result_backend_transport_options={"visibility_timeout": _VISIBILITY},
+    visibility_timeout=_VISIBILITY,
+    beat_schedule={
+        operation.name: {"task": TICK, "schedule": operation.declaration.job.every, "args": [operation.name]}
+        for operation in registry.operations.values()
+        if operation.declaration.job is not None and operation.declaration.job.every
+    },
+)
+
+
+@setup_logging.connect
+def _keep_our_logging(**kwargs: Any) -> None:
+    """Celery sets up no logging of its own where someone listens here: Django's is in place."""

@@ -1,0 +1,71 @@
+"""`relay`: sends jobs to the broker that no message leads to, and runs overdue ones itself."""
+
+import signal
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import structlog
+from celery.exceptions import OperationalError as CeleryError
+from django.core.management.base import BaseCommand
+from django.db import DatabaseError, InterfaceError, close_old_connections
+from kombu.exceptions import OperationalError
+
+from mesh import outbox, worker
+
+log = structlog.get_logger(__name__)
+
+_PAUSE = 0.5
+_THREADS = 4
+
+
+class Command(BaseCommand):
+    help = "Keeps jobs moving: sends again what was lost, and works itself while the broker or all workers are away."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="relay") as threads:
+            relay = Relay(threads)
+            while not stop.wait(_PAUSE):
+                relay.step()
+
+
+class Relay:
+    """Looks after the outbox, a step at a time."""
+
+    def __init__(self, threads: ThreadPoolExecutor) -> None:
+        self._threads = threads
+        self._running: list[Future[None]] = []
+
+    def step(self) -> None:
+        """Sends what was not sent or was lost; runs what the broker does not take or nobody takes up."""
+        try:
+            unsent = outbox.take_unsent()
+            ids = [] if not unsent or self._sent(unsent) else [job.id for job in unsent]
+            self._run(ids or outbox.neglected())
+        except (DatabaseError, InterfaceError) as error:
+            log.warning("database_away", error=str(error))
+        finally:
+            close_old_connections()
+
+    def _sent(self, jobs: list[outbox.Sent]) -> bool:
+        try:
+            outbox.send(jobs)
+        except (OperationalError, CeleryError, OSError) as error:
+            log.warning("broker_away", error=str(error), jobs=len(jobs))
+            return False
+        return True
+
+    def _run(self, ids: list[int]) -> None:
+        self._running = [future for future in self._running if not future.done()]
+        for id in ids[: 2 * _THREADS - len(self._running)]:
+            self._running.append(self._threads.submit(_run_one, id))
+
+
+def _run_one(id: int) -> None:
+    try:
+        worker.run([id])
+    finally:
+        close_old_connections()
