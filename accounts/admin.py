@@ -9,7 +9,7 @@ class UserForm(forms.ModelForm):  # type: ignore[type-arg]
     password = forms.CharField(
         required=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-        help_text="Without one, nobody can sign in as them until they set it.",
+        help_text="Without one, they are mailed an invitation to set it.",
     )
 
     class Meta:

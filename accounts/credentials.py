@@ -15,6 +15,7 @@ from django.utils import timezone
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
+from accounts.links import unsubscribe_path
 from accounts.models import Role, Session, User
 from mesh.call import Actor, Client
 from mesh.database import fetch
@@ -58,6 +59,16 @@ class AccountsIdentity:
 
     def actor_by_email(self, email: str) -> Actor:
         return _one(fetch(_USER + "lower(u.email) = lower(%s)", [email]))
+
+    def wants_mail(self, email: str, kind: str) -> bool:
+        return not fetch(
+            "SELECT 1 FROM accounts_unwantedmail WHERE email = %s AND kind = %s"
+            " UNION ALL SELECT 1 FROM accounts_user WHERE lower(email) = lower(%s) AND NOT is_active",
+            [email.lower(), kind, email],
+        )
+
+    def unsubscribe_path(self, email: str, kind: str) -> str:
+        return unsubscribe_path(email, kind)
 
 
 def _one(rows: list[tuple[Any, ...]]) -> Actor:

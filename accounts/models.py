@@ -1,4 +1,4 @@
-"""Users and their sessions."""
+"""Users, their sessions, and the mails that people do not want."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
@@ -149,3 +149,40 @@ class Session(ScopedModel):
 
     def audience(self) -> set[str]:
         return {f"user:{self.user_id}"}
+
+
+class MailKind(models.TextChoices):
+    """The mails that can be turned off."""
+
+    MEETING_INVITATIONS = "meeting_invitations"
+    MEETING_CHANGES = "meeting_changes"
+    RESPONSES = "responses"
+    MEETING_REMINDERS = "meeting_reminders"
+    TASK_ASSIGNED = "task_assigned"
+    TASK_DUE = "task_due"
+
+
+class UnwantedMailQuerySet(ScopedQuerySet["UnwantedMail"]):
+    def visible_to(self, actor: Actor) -> Self:
+        return self.filter(email__in=User.objects.filter(pk=actor.id).values(lower_email=Lower("email")))
+
+
+class UnwantedMail(ScopedModel):
+    """A kind of mail that an address turned off; there need be no user behind it."""
+
+    #: In lower case.
+    email = models.EmailField(max_length=254)
+    kind = models.CharField(max_length=40, choices=MailKind.choices)
+
+    objects = UnwantedMailQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["email", "kind"], name="accounts_unwantedmail_once"),
+            models.CheckConstraint(condition=Q(email=Lower("email")), name="accounts_unwantedmail_lower"),
+            models.CheckConstraint(condition=Q(kind__in=MailKind.values), name="accounts_unwantedmail_kind"),
+        ]
+
+    def audience(self) -> set[str]:
+        users = User.objects.annotate(lower_email=Lower("email")).filter(lower_email=self.email)
+        return {f"user:{user_id}" for user_id in users.values_list("pk", flat=True)}

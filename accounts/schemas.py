@@ -77,6 +77,19 @@ class PasswordIn(In):
     new_password: Password
 
 
+class ResetIn(In):
+    """Whose password was forgotten."""
+
+    email: Email
+
+
+class NewPasswordIn(In):
+    """The token of the link in the mail, and the new password."""
+
+    token: Token
+    new_password: Password
+
+
 class SessionOut(Out):
     """A place where you are signed in."""
 
@@ -109,3 +122,25 @@ class UserPatch(In, partial=True):
     name: Name
     role: Role
     is_active: bool
+
+
+class NotificationsOut(Out):
+    """Which mails you get."""
+
+    meeting_invitations: bool = Field(description="You are invited to a meeting.")
+    meeting_changes: bool = Field(description="A meeting of yours is moved, changed or cancelled.")
+    responses: bool = Field(description="Someone answers the invitation to a meeting that you organize.")
+    meeting_reminders: bool = Field(description="A meeting of yours begins in an hour.")
+    task_assigned: bool = Field(description="Someone gives you a task.")
+    task_due: bool = Field(description="A task of yours is due tomorrow.")
+
+
+class NotificationsPatch(In, partial=True):
+    """Which mails are turned on or off; what is not sent stays as it is."""
+
+    meeting_invitations: bool
+    meeting_changes: bool
+    responses: bool
+    meeting_reminders: bool
+    task_assigned: bool
+    task_due: bool

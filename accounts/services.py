@@ -1,19 +1,25 @@
 """Signing in and out; users."""
 
 from typing import Annotated, Any
+from uuid import uuid4
 
 from django.conf import settings
 from django.db.models.functions import Now
 from pydantic import Field
 
 from accounts.credentials import checked_password, open_session, require_good_password, rotate
-from accounts.models import Role, Session, User
+from accounts.links import INVITATION, PASSWORD_RESET, owner_of, password_url, unwanted_of
+from accounts.models import MailKind, Role, Session, UnwantedMail, User
 from accounts.schemas import (
     LoginIn,
+    NewPasswordIn,
+    NotificationsOut,
+    NotificationsPatch,
     PasswordIn,
     PersonOut,
     ProfilePatch,
     RefreshIn,
+    ResetIn,
     SessionOut,
     SignupIn,
     TokensOut,
@@ -21,7 +27,7 @@ from accounts.schemas import (
     UserOut,
     UserPatch,
 )
-from mesh import Page, PageParams, Search, Service, admins, anyone, command, query
+from mesh import Page, PageParams, Search, Service, admins, anyone, command, job, query, text
 from mesh.errors import Conflict, Forbidden, Invalid
 from mesh.service import absent
 
@@ -107,8 +113,43 @@ class AuthService(Service):
         user = self.take(User, self.actor.id)
         if not user.check_password(data.current_password):
             raise Invalid.field(["body", "current_password"], "This is not your current password.")
-        require_good_password(data.new_password, user, "new_password")
-        user.set_password(data.new_password)
+        self._set_password(user, data.new_password)
+
+    @command("POST /auth/password/reset", allow=anyone, tool=False, account="email", status=202)
+    def request_password_reset(self, *, data: ResetIn) -> None:
+        """Ask for a mail with a link that sets a new password.
+
+        The answer is the same whether or not anyone has this e-mail. The link works once, for an hour.
+        """
+        self.defer(self.mail_password_reset, email=data.email)
+        self.changed()
+
+    @job(queue="mail")
+    def mail_password_reset(self, *, email: Annotated[str, text(1, 254)]) -> None:
+        """Mail the link to the user with this e-mail; not in the request, which must not show that there is one."""
+        user = User.objects.filter(email__iexact=email, is_active=True).first()
+        if user is not None:
+            self.mail(
+                to=user.email,
+                kind=PASSWORD_RESET,
+                template="password_reset",
+                context={
+                    "name": user.name,
+                    "url": password_url(user, PASSWORD_RESET),
+                    "minutes": settings.PASSWORD_RESET_MINUTES,
+                },
+                key=f"password_reset:{uuid4().hex}",
+            )
+        self.changed()
+
+    @command("POST /auth/password/reset/confirm", allow=anyone, tool=False, account="")
+    def confirm_password_reset(self, *, data: NewPasswordIn) -> None:
+        """Set a new password with the token of a mailed link. All sessions of the account end."""
+        self._set_password(owner_of(data.token, lock=True), data.new_password)
+
+    def _set_password(self, user: User, password: str) -> None:
+        require_good_password(password, user, "new_password")
+        user.set_password(password)
         user.save(update_fields=["password"])
         user.sessions.end()
         self.changed()
@@ -144,7 +185,10 @@ class UserService(Service):
 
     @command("POST /users")
     def invite_user(self, *, data: UserIn) -> UserOut:
-        """Add a colleague. An AGENT invites AGENTs; an ADMIN may also set the role and a password."""
+        """Add a colleague, who is mailed an invitation to set a password.
+
+        An AGENT invites AGENTs; an ADMIN may also set the role, and a password in place of the invitation.
+        """
         if not self.actor.is_admin and {"role", "password"} & data.model_fields_set:
             raise Forbidden("Only an ADMIN may set `role` or `password`. Leave them out to invite an AGENT.")
         if data.password is not None:
@@ -157,6 +201,8 @@ class UserService(Service):
             role=data.role or Role.AGENT,
             invited_by_id=self.actor.id,
         )
+        if data.password is None:
+            self._mail_invitation(user)
         return UserOut.of(user)
 
     @command("PATCH /users/{id}", allow=admins)
@@ -182,6 +228,20 @@ class UserService(Service):
         known = self.visible(User, [user.pk for user in named])
         return [PersonOut.of(user) for user in named if user.pk in known]
 
+    def _mail_invitation(self, user: User) -> None:
+        self.mail(
+            to=user.email,
+            kind=INVITATION,
+            template="invitation",
+            context={
+                "name": user.name,
+                "inviter": self.actor.name or self.actor.email,
+                "url": password_url(user, INVITATION),
+                "days": settings.INVITATION_DAYS,
+            },
+            key=f"invitation:{user.pk}",
+        )
+
     def _updated(self, user: User, data: ProfilePatch | UserPatch) -> UserOut:
         for field, value in data.sent().items():
             setattr(user, field, value)
@@ -191,6 +251,36 @@ class UserService(Service):
             user.sessions.end()
         self.changed(user)
         return self.show(user, UserOut)
+
+
+class NotificationService(Service):
+    """Which mails you get."""
+
+    name = "notifications"
+
+    @query("GET /users/me/notifications")
+    def get_notifications(self) -> NotificationsOut:
+        """Show which mails you get. Invitations to join and password resets always come."""
+        off = set(self.rows(UnwantedMail).values_list("kind", flat=True))
+        return NotificationsOut(**{kind: kind not in off for kind in MailKind.values})
+
+    @command("PATCH /users/me/notifications")
+    def update_notifications(self, *, data: NotificationsPatch) -> NotificationsOut:
+        """Turn mails that you get on or off."""
+        sent = data.sent()
+        self.rows(UnwantedMail).filter(kind__in=[kind for kind, wanted in sent.items() if wanted]).delete()
+        self._turn_off(self.actor.email, *(kind for kind, wanted in sent.items() if not wanted))
+        return self.get_notifications()
+
+    @command(allow=anyone, tool=False)
+    def unsubscribe(self, *, token: Annotated[str, text(1, 2000)]) -> None:
+        """Turn a kind of mail off with the link in one, signed in or not."""
+        self._turn_off(*unwanted_of(token))
+
+    def _turn_off(self, email: str, *kinds: str) -> None:
+        rows = [UnwantedMail(email=email.lower(), kind=kind) for kind in kinds]
+        UnwantedMail.objects.bulk_create(rows, ignore_conflicts=True)
+        self.changed(*rows)
 
 
 def _enrolled(email: str, service: Service, **fields: Any) -> User:

@@ -1,5 +1,6 @@
 """Whether the server and its parts are well, and its metrics."""
 
+import contextlib
 import os
 from datetime import UTC, datetime
 from typing import Any
@@ -8,8 +9,12 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django_redis import get_redis_connection
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest, multiprocess
+from kombu.exceptions import OperationalError
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Gauge, generate_latest, multiprocess
 from redis import RedisError
+
+from mesh import outbox
+from mesh.outbox import celery
 
 
 def health(request: HttpRequest) -> HttpResponse:
@@ -19,17 +24,30 @@ def health(request: HttpRequest) -> HttpResponse:
 
 def ready(request: HttpRequest) -> HttpResponse:
     """Every part that requests and background work need: 503 with the failing ones named."""
-    checks = {"postgres": _postgres(), "cache": _cache()}
+    checks = {"postgres": _postgres(), "cache": _cache(), "broker": _broker()}
+    checks["worker"] = _worker() if checks["broker"] == "ok" else "unknown"
     return _report(checks, required=set(checks), parts=True)
 
 
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Prometheus metrics, of all processes of this server."""
+    """Prometheus metrics, of all processes of this server, and the state of the queues."""
     registry = REGISTRY
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+    return HttpResponse(generate_latest(registry) + generate_latest(_queues()), content_type=CONTENT_TYPE_LATEST)
+
+
+def _queues() -> CollectorRegistry:
+    registry = CollectorRegistry()
+    depth = Gauge("meshwork_jobs", "Jobs that are not done.", ["queue", "status"], registry=registry)
+    age = Gauge("meshwork_job_oldest_seconds", "How long the oldest due job waits.", ["queue"], registry=registry)
+    with contextlib.suppress(DatabaseError, InterfaceError):
+        for queue, status, count, oldest in outbox.depths():
+            depth.labels(queue, status).set(count)
+            if status == "waiting":
+                age.labels(queue).set(max(0.0, oldest))
+    return registry
 
 
 def _report(checks: dict[str, str], required: set[str], parts: bool = False) -> HttpResponse:
@@ -57,6 +75,19 @@ def _postgres() -> str:
     except (DatabaseError, InterfaceError):
         return "away"
     return "ok"
+
+
+def _broker() -> str:
+    try:
+        with celery().connection_for_write() as broker:
+            broker.ensure_connection(max_retries=1, timeout=1)
+    except (OperationalError, OSError):
+        return "away"
+    return "ok"
+
+
+def _worker() -> str:
+    return "ok" if celery().control.ping(timeout=0.5, limit=1) else "away"
 
 
 def _cache() -> str:

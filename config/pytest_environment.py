@@ -1,6 +1,6 @@
 """The environment of the tests, set before Django's settings are read: `-p config.pytest_environment`.
 
-Every xdist worker gets a Redis database of its own; pytest-django gives it a Postgres database of its own.
+Every xdist worker gets two Redis databases of its own, for the cache and the broker; pytest-django gives it a Postgres database of its own.
 """
 
 import os
@@ -23,5 +23,9 @@ os.environ.update(
 os.environ.setdefault("SECRET_KEY", "only-for-tests-only-for-tests-only-for-tests")
 if "REDIS_URL" in os.environ:
     address = re.sub(r"(/\d+$|[?&](db|virtual_host)=\d+)", "", os.environ["REDIS_URL"])
-    database = 2 + _WORKER
-    os.environ["REDIS_URL"] = f"{address}?db={database}" if address.startswith("unix") else f"{address}/{database}"
+    cache, broker = 2 + 2 * _WORKER, 3 + 2 * _WORKER
+    if address.startswith("unix://"):
+        path = address.removeprefix("unix://")
+        os.environ.update(REDIS_URL=f"{address}?db={cache}", BROKER_URL=f"redis+socket://{path}?virtual_host={broker}")
+    else:
+        os.environ.update(REDIS_URL=f"{address}/{cache}", BROKER_URL=f"{address}/{broker}")

@@ -1,5 +1,6 @@
 """All settings, read from the environment. `.env.example` lists every variable; docs/operations.md explains them."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -105,7 +106,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Redis: the cache and the rate limits. The broker is another role, by default another database there.
 REDIS_URL = _required("REDIS_URL", "the address of a Redis or Valkey for the cache")
-BROKER_URL = env.str("BROKER_URL", default="") or REDIS_URL.removesuffix("/0") + "/1"
+BROKER_URL = env.str("BROKER_URL", default="") or f"{re.sub('/[0-9]*$', '', REDIS_URL)}/1"
 CACHES = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",
@@ -142,6 +143,13 @@ MESH = {
     "CHECK_ANSWERS": env.bool("MESH_CHECK_ANSWERS", default=DEBUG),
     "CACHE": env.bool("MESH_CACHE", default=True),
 }
+
+# Mail: over SMTP, or without an address into a folder, a file each.
+EMAIL_URL = env.str("EMAIL_URL", default="")
+EMAIL_FROM = env.str("EMAIL_FROM", default="Meshwork <meshwork@localhost>")
+SITE_URL = env.str("SITE_URL", default="").rstrip("/") or f"http://localhost:{env.int('PORT', default=8000)}"
+INVITATION_DAYS = env.int("INVITATION_DAYS", default=7)
+PASSWORD_RESET_MINUTES = env.int("PASSWORD_RESET_MINUTES", default=60)
 
 SUMMARIZER = env.str("SUMMARIZER", default="extractive")
 SUMMARIZER_BASE_URL = env.str("SUMMARIZER_BASE_URL", default="")

@@ -10,6 +10,7 @@ from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiJsonRenderer
 from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerView
 
+from accounts import pages
 from config import health
 from mesh.errors import MeshError, NotFound
 from mesh.http import problem
@@ -55,6 +56,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     re_path("^openapi.json$", openapi, name="openapi"),
     re_path("^docs/?$", SpectacularSwaggerView.as_view(url_name="openapi")),
     re_path("^redoc/?$", SpectacularRedocView.as_view(url_name="openapi")),
+    re_path("^(?:reset|join)/?$", pages.password),
+    re_path("^unsubscribe/?$", pages.unsubscribe),
     path("admin/", admin.site.urls),
     *url_patterns(),
 ]

@@ -42,7 +42,7 @@ class MeetingAdmin(MeshModelAdmin):
     form = MeetingForm
     add_fields = ("title", "description", "scheduled_time", "duration_minutes", "location", "attendee_ids")
     change_fields = add_fields
-    shown_fields = ("organizer", "created_at", "updated_at")
+    shown_fields = ("organizer", "sequence", "created_at", "updated_at")
     list_display = ("title", "scheduled_time", "duration_minutes", "location", "organizer")
     list_filter = ("scheduled_time",)
     list_select_related = ("organizer",)

@@ -1,13 +1,16 @@
-"""Meetings and who is invited to them."""
+"""Meetings, who is invited to them, and the keys of people's calendar feeds."""
 
+import hashlib
+import secrets
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q, QuerySet
+from django.db.models import F, Prefetch, Q, QuerySet
 from django.db.models.functions import Lower, Now
+from django.utils import timezone
 
 from accounts.models import acquaintance
 from mesh import Actor, ScopedModel, ScopedQuerySet
@@ -16,15 +19,34 @@ from mesh.search import every_word
 
 class MeetingQuerySet(ScopedQuerySet["Meeting"]):
     def visible_to(self, actor: Actor) -> Self:
-        return self if actor.is_admin else self.filter(pk__in=_meeting_ids_of(actor.id))
+        return self if actor.is_admin else self.of_user(actor.id)
 
     def between(self, first: datetime | None, last: datetime | None) -> Self:
         """Those that begin from `first` to `last`, both included."""
         rows = self if first is None else self.filter(scheduled_time__gte=first)
         return rows if last is None else rows.filter(scheduled_time__lte=last)
 
+    def to_remind_of(self) -> Self:
+        """Those that begin within the hour, at a time that nobody was reminded of, the next one first."""
+        soon = self.filter(scheduled_time__gt=Now(), scheduled_time__lte=Now() + timedelta(hours=1))
+        return soon.exclude(reminded_for=F("scheduled_time")).order_by("scheduled_time", "pk")
+
+    def since(self, days: int) -> Self:
+        """Those that began so many days ago or later, in the order of their time."""
+        return self.filter(scheduled_time__gte=Now() - timedelta(days=days)).order_by("scheduled_time", "pk")
+
     def search(self, text: str | None) -> Self:
         return self.filter(every_word(text, "title", "description", "location"))
+
+    def of_user(self, user_id: int) -> Self:
+        """Those that a user organizes or is invited to."""
+        return self.filter(pk__in=_meeting_ids_of(user_id))
+
+    def with_people(self) -> Self:
+        """With the organizer and the attendees at hand."""
+        return self.select_related("organizer").prefetch_related(
+            Prefetch("attendees", Attendee.objects.select_related("user").order_by("pk"))
+        )
 
 
 class Meeting(ScopedModel):
@@ -35,6 +57,10 @@ class Meeting(ScopedModel):
     description = models.CharField(max_length=5000, blank=True, default="")
     scheduled_time = models.DateTimeField()
     duration_minutes = models.PositiveSmallIntegerField(default=30)
+    #: Grows with every change of it, so that a calendar knows which of two forms of it is newer.
+    sequence = models.PositiveIntegerField(default=0, db_default=0, editable=False)
+    #: The time of it that people were reminded of.
+    reminded_for = models.DateTimeField(null=True, editable=False)
     location = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001  (the API answers null)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -43,7 +69,10 @@ class Meeting(ScopedModel):
     objects = MeetingQuerySet.as_manager()
 
     class Meta:
-        indexes = [models.Index(fields=["organizer", "-id"], name="meetings_meeting_organizer")]
+        indexes = [
+            models.Index(fields=["organizer", "-id"], name="meetings_meeting_organizer"),
+            models.Index(fields=["scheduled_time"], name="meetings_meeting_time"),
+        ]
         constraints = [
             models.CheckConstraint(condition=~Q(title=""), name="meetings_meeting_title"),
             models.CheckConstraint(
@@ -54,6 +83,15 @@ class Meeting(ScopedModel):
     def __str__(self) -> str:
         return self.title
 
+    @property
+    def ends_at(self) -> datetime:
+        last = datetime.max.replace(tzinfo=UTC)
+        return self.scheduled_time + min(timedelta(minutes=self.duration_minutes), last - self.scheduled_time)
+
+    @property
+    def is_over(self) -> bool:
+        return self.ends_at <= timezone.now()
+
     def audience(self) -> set[str]:
         invited = self.attendees.exclude(user=None).values_list("user_id", flat=True)
         return {f"user:{user_id}" for user_id in (self.organizer_id, *invited)}
@@ -61,8 +99,8 @@ class Meeting(ScopedModel):
     def may_be_changed_by(self, actor: Actor) -> bool:
         return actor.is_admin or self.organizer_id == actor.id
 
-    def invite(self, user_ids: Iterable[int], emails: Iterable[str]) -> None:
-        """Makes these the attendees; who was invited before keeps their answer."""
+    def invite(self, user_ids: Iterable[int], emails: Iterable[str]) -> bool:
+        """Makes these the attendees; who was invited before keeps their answer. Returns whether anyone came or went."""
         wanted, guests = set(user_ids), {email.lower(): email for email in emails}
         here = {(a.user_id, a.email and a.email.lower()): a for a in self.attendees.all()}
         keep = {(user_id, None) for user_id in wanted} | {(None, email) for email in guests}
@@ -72,6 +110,7 @@ class Meeting(ScopedModel):
         new = [Attendee(meeting=self, user_id=user_id) for user_id in sorted(wanted) if (user_id, None) not in here]
         new += [Attendee(meeting=self, email=guests[e]) for e in guests if (None, e) not in here]
         Attendee.objects.bulk_create(new)
+        return bool(gone or new)
 
 
 class Response(models.TextChoices):
@@ -84,6 +123,11 @@ class Response(models.TextChoices):
 class AttendeeQuerySet(ScopedQuerySet["Attendee"]):
     def visible_to(self, actor: Actor) -> Self:
         return self if actor.is_admin else self.filter(meeting_id__in=_meeting_ids_of(actor.id))
+
+    def declined_by(self, user_id: int) -> set[int]:
+        """The ids of the meetings that a user declined."""
+        declined = self.filter(user_id=user_id, response=Response.DECLINED)
+        return set(declined.values_list("meeting_id", flat=True))
 
 
 class Attendee(ScopedModel):
@@ -114,8 +158,43 @@ class Attendee(ScopedModel):
     def __str__(self) -> str:
         return str(self.user or self.email)
 
+    @property
+    def name(self) -> str:
+        return self.user.name if self.user else ""
+
+    @property
+    def address(self) -> str:
+        """Their e-mail, the user's or the guest's."""
+        return self.user.email if self.user else self.email or ""
+
     def audience(self) -> set[str]:
         return self.meeting.audience()
+
+
+class CalendarKeyQuerySet(models.QuerySet["CalendarKey"]):
+    def issue(self, user_id: int) -> str:
+        """A new key for a user; the one before is dead."""
+        key = secrets.token_urlsafe(32)
+        row = CalendarKey(user_id=user_id, key_hash=_hash(key))
+        self.bulk_create([row], update_conflicts=True, unique_fields=["user"], update_fields=["key_hash"])
+        return key
+
+    def owner_of(self, key: str) -> int | None:
+        """The id of the active user whose key this is."""
+        return self.filter(key_hash=_hash(key), user__is_active=True).values_list("user_id", flat=True).first()
+
+
+class CalendarKey(models.Model):
+    """The secret in the address of a user's calendar feed; only its hash is kept."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, related_name="calendar_key")
+    key_hash = models.CharField(max_length=64, unique=True)
+
+    objects = CalendarKeyQuerySet.as_manager()
+
+
+def _hash(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
 
 
 def _meeting_ids_of(user_id: int) -> QuerySet[Any]:

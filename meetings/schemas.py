@@ -42,6 +42,13 @@ class ResponseIn(In):
     response: Literal["accepted", "declined", "tentative"]
 
 
+class CalendarKeyOut(Out):
+    """The secret address of your meetings."""
+
+    key: str
+    url: str = Field(examples=["https://meshwork.example.com/calendar.ics?key=…"])
+
+
 class AttendeeOut(Out):
     """Someone invited; `id` is the user's, null for a guest of whom there is only an e-mail."""
 

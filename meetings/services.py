@@ -1,15 +1,22 @@
-"""Meetings: scheduling them, answering invitations."""
+"""Meetings: scheduling them, answering invitations; subscribing to them."""
 
 from typing import Annotated
 
+from django.conf import settings
+from django.db.models import F
 from django.db.models.functions import Now
 from pydantic import Field
 
 from accounts.services import UserService
-from meetings.models import Attendee, Meeting
-from meetings.schemas import MeetingFilters, MeetingIn, MeetingOut, MeetingPatch, ResponseIn
-from mesh import Page, PageParams, Search, Service, command, query
-from mesh.errors import FieldError, Forbidden, Invalid
+from meetings import calendar, letters
+from meetings.models import Attendee, CalendarKey, Meeting, Response
+from meetings.schemas import CalendarKeyOut, MeetingFilters, MeetingIn, MeetingOut, MeetingPatch, ResponseIn
+from mesh import Page, PageParams, Search, Service, anyone, command, job, query, text
+from mesh.errors import FieldError, Forbidden, Invalid, NotFound
+from mesh.service import absent
+
+MOST_IN_FEED = 2000
+MOST_REMINDED = 50  # meetings, in one run
 
 
 class MeetingService(Service):
@@ -28,40 +35,66 @@ class MeetingService(Service):
         """Show one meeting with its attendees and their answers."""
         return self.one(self.rows(Meeting), MeetingOut, id)
 
+    @query("GET /meetings/{id}/ics", tool=False, media=calendar.MEDIA)
+    def export_meeting(self, *, id: int) -> str:
+        """Get one meeting as an iCalendar file, to put into a calendar application."""
+        meeting = self.rows(Meeting).with_people().filter(pk=id).first()
+        if meeting is None:
+            raise absent(Meeting)
+        return calendar.document(meeting)
+
     @command("POST /meetings")
     def schedule_meeting(self, *, data: MeetingIn) -> MeetingOut:
-        """Schedule a meeting. You organize it; invite users by id and anyone by e-mail."""
+        """Schedule a meeting. You organize it; invite users by id and anyone by e-mail.
+
+        They get an invitation by mail, with a calendar file.
+        """
         user_ids, emails = self._invited(data)
         meeting = Meeting.objects.create(
             organizer_id=self.actor.id, **data.model_dump(exclude={"attendee_ids", "attendee_emails"})
         )
-        meeting.invite(user_ids, emails)
+        if meeting.invite(user_ids, emails):
+            letters.invite(self, self._with_people(meeting.pk))
         self.changed(meeting)
         return self.show(meeting, MeetingOut)
 
     @command("PATCH /meetings/{id}", "PUT /meetings/{id}")
     def update_meeting(self, *, id: int, data: MeetingPatch) -> MeetingOut:
-        """Change a meeting that you organize; fields that are not sent stay as they are."""
+        """Change a meeting that you organize; fields that are not sent stay as they are.
+
+        Attendees are told by mail of a new title, time, duration or location; who is new is invited, who is no longer
+        invited is told so.
+        """
         meeting = self._own(id)
+        before = self._with_people(id)
         sent = data.sent()
-        for field in sent.keys() - {"attendee_ids", "attendee_emails"}:
-            setattr(meeting, field, sent[field])
-        meeting.updated_at = Now()
-        meeting.save()
+        differs = False
         if sent.keys() & {"attendee_ids", "attendee_emails"}:
-            here = list(meeting.attendees.all())
+            here = list(before.attendees.all())
             if "attendee_ids" not in sent:
                 data.attendee_ids = [a.user_id for a in here if a.user_id is not None]
             if "attendee_emails" not in sent:
                 data.attendee_emails = [a.email for a in here if a.email is not None]
-            meeting.invite(*self._invited(data))
+            differs = meeting.invite(*self._invited(data))
+        for field in sent.keys() - {"attendee_ids", "attendee_emails"}:
+            differs |= getattr(meeting, field) != sent[field]
+            setattr(meeting, field, sent[field])
+        meeting.sequence += differs
+        meeting.updated_at = Now()
+        meeting.save()
+        if differs:
+            letters.tell_changes(self, before, self._with_people(id))
         self.changed(meeting)
         return self.show(meeting, MeetingOut)
 
     @command("DELETE /meetings/{id}")
     def cancel_meeting(self, *, id: int) -> None:
-        """Cancel and remove a meeting that you organize. Its notes and tasks stay, without it."""
+        """Cancel and remove a meeting that you organize. Its notes and tasks stay, without it.
+
+        All who were invited are told by mail.
+        """
         meeting = self._own(id)
+        letters.cancel(self, self._with_people(id))
         self.changed(meeting)
         meeting.delete()
 
@@ -69,8 +102,13 @@ class MeetingService(Service):
     def respond_to_meeting(self, *, id: int, data: ResponseIn) -> MeetingOut:
         """Accept or decline an invitation, or say that you may come."""
         meeting = self.take(Meeting, id)
-        if not Attendee.objects.filter(meeting=meeting, user_id=self.actor.id).update(response=data.response):
+        attendee = Attendee.objects.select_related("user").filter(meeting=meeting, user_id=self.actor.id).first()
+        if attendee is None:
             raise Forbidden("You are not invited to this meeting, so there is nothing to answer.")
+        if attendee.response != data.response:
+            attendee.response = Response(data.response)
+            attendee.save(update_fields=["response"])
+            letters.tell_answer(self, meeting, attendee)
         self.changed(meeting)
         return self.show(meeting, MeetingOut)
 
@@ -78,6 +116,20 @@ class MeetingService(Service):
     def known_meetings(self, *, ids: Annotated[list[int], Field(max_length=200)]) -> list[int]:
         """Which of these meetings you may see."""
         return sorted(self.visible(Meeting, ids))
+
+    @job(queue="mail", every=60, lease=60)
+    def remind_of_meetings(self) -> None:
+        """Remind people of the meetings that begin within the hour."""
+        waiting = Meeting.objects.to_remind_of().with_people()
+        soon = waiting.select_for_update(of=("self",), no_key=True, skip_locked=True)[:MOST_REMINDED]
+        for meeting in soon:
+            letters.remind(self, meeting)
+        Meeting.objects.filter(pk__in=[meeting.pk for meeting in soon]).update(reminded_for=F("scheduled_time"))
+        self.changed()
+
+    def _with_people(self, id: int) -> Meeting:
+        """A meeting that this command has taken or made, as it is now, with everyone who is told of it."""
+        return Meeting.objects.with_people().get(pk=id)
 
     def _own(self, id: int) -> Meeting:
         meeting = self.take(Meeting, id)
@@ -102,3 +154,31 @@ class MeetingService(Service):
         emails = {email.lower(): email for email in data.attendee_emails}
         users = {*data.attendee_ids, *(by_email[email] for email in emails if email in by_email)}
         return sorted(users), [email for key, email in emails.items() if key not in by_email]
+
+
+class CalendarService(Service):
+    """Your meetings in your own calendar application."""
+
+    name = "calendar"
+
+    @command("POST /calendar/key", tool=False, secret=True)
+    def make_calendar_key(self) -> CalendarKeyOut:
+        """Get a secret address under which a calendar application can subscribe to your meetings.
+
+        It is shown this once. A new one ends the one before at once.
+        """
+        key = CalendarKey.objects.issue(self.actor.id)
+        self.changed()
+        return CalendarKeyOut(key=key, url=f"{settings.SITE_URL}/calendar.ics?key={key}")
+
+    @query("GET /calendar.ics", allow=anyone, tool=False, media=calendar.MEDIA)
+    def read_calendar(self, *, key: Annotated[str, text(1, 100)]) -> str:
+        """Read the meetings of whoever made this key, as iCalendar: those of the last 90 days and all to come.
+
+        The key is all it takes, so that a calendar application can subscribe.
+        """
+        owner = CalendarKey.objects.owner_of(key)
+        if owner is None:
+            raise NotFound("There is no such calendar. Its key may have been replaced by a new one.")
+        meetings = Meeting.objects.of_user(owner).since(days=90).select_related("organizer")[:MOST_IN_FEED]
+        return calendar.feed(meetings, Attendee.objects.declined_by(owner))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mesh.call import ANONYMOUS as ANONYMOUS
     from mesh.call import Actor as Actor
+    from mesh.mail import Attachment as Attachment
     from mesh.mesh import Mesh as Mesh
     from mesh.operations import Also as Also
     from mesh.operations import admins as admins
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "mesh.call": ("ANONYMOUS", "Actor"),
+    "mesh.mail": ("Attachment",),
     "mesh.mesh": ("Mesh",),
     "mesh.operations": ("Also", "admins", "anyone", "command", "job", "query", "signed_in"),
     "mesh.schemas": (

@@ -12,7 +12,7 @@ from mesh.call import Answer, identity
 from mesh.errors import Invalid, MeshError
 from mesh.http import client_of, request_id_of
 from mesh.mesh import Mesh
-from mesh.models import AuditEntry
+from mesh.models import AuditEntry, Mail
 
 
 class MeshModelAdmin(ModelAdmin):  # type: ignore[misc]
@@ -147,3 +147,16 @@ class AuditEntryAdmin(MeshModelAdmin):
     search_fields = ("operation", "request_id", "actor__email")
     list_select_related = ("actor",)
     shown_fields = ("at", "actor", "operation", "door", "row_id", "outcome", "request_id", "address")
+
+
+@admin.register(Mail)
+class MailAdmin(MeshModelAdmin):
+    """What was sent to whom, or why not; not what it says: some links in mails open accounts."""
+
+    list_display = ("created_at", "recipient", "subject", "kind", "status", "sent_at")
+    list_filter = ("status", "kind")
+    search_fields = ("recipient", "subject", "key", "message_id")
+    ordering = ("-id",)
+    shown_fields = (
+        "created_at", "recipient", "subject", "kind", "status", "error", "sent_at", "key", "message_id",
+    )  # fmt: skip

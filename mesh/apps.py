@@ -9,6 +9,6 @@ class MeshConfig(AppConfig):
     verbose_name = "Mesh"
 
     def ready(self) -> None:
-        from mesh import checks, tools  # noqa: F401  (registers the system checks and the tools' own service)
+        from mesh import checks, jobs, tools  # noqa: F401  (registers system checks, and the mesh's own services)
 
         autodiscover_modules("services")

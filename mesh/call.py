@@ -104,3 +104,9 @@ class Identity(Protocol):
 
     def actor_by_email(self, email: str) -> Actor:
         """The active user with this e-mail, in any case. Raises Unauthenticated."""
+
+    def wants_mail(self, email: str, kind: str) -> bool:
+        """Whether mail of this kind goes to this address: its user is not deactivated, and did not turn it off."""
+
+    def unsubscribe_path(self, email: str, kind: str) -> str:
+        """The page where this address turns this kind off, signed; empty for a kind that cannot be turned off."""

@@ -6,10 +6,12 @@ from typing import Any, get_args, get_origin
 
 from annotated_types import Le, Lt, MaxLen
 from django.apps import apps
+from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from mesh.mail import backend_of
 from mesh.operations import Operation
 from mesh.schemas import TextLimits
 from mesh.scope import ScopedModel, ScopedQuerySet
@@ -29,6 +31,17 @@ def check_models(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         if model.audience is ScopedModel.audience:
             found.append(Error(f"{model.__name__} has no audience of its own.", obj=model, id="mesh.E002"))
     return found
+
+
+@register()
+def check_mail(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """The mail server's address is one."""
+    try:
+        if settings.EMAIL_URL:
+            backend_of(settings.EMAIL_URL)
+    except ValueError as error:
+        return [Error(str(error), id="mesh.E011")]
+    return []
 
 
 @register()
@@ -55,6 +68,8 @@ def _shape(path: str) -> str:
 def _faults(operation: Operation) -> Iterator[tuple[str, str]]:
     if not operation.description:
         yield "mesh.E005", "has no docstring: people and LLMs read it"
+    if operation.declaration.media and operation.returns is not str:
+        yield "mesh.E010", "answers with a media type of its own, so it must return str"
     parameters = {parameter.name for parameter in operation.parameters}
     for route in operation.declaration.routes:
         for name in set(route.names) - parameters:

@@ -144,10 +144,11 @@ def _settle(call: Call, work: Work, steps: dict[str, Step]) -> None:
     work.settled()
 
 
-def run_job(call: Call, mark: Callable[[bool], None]) -> None:
+def run_job(call: Call, mark: Callable[[bool], None], call_out: Callable[[Callable[[], Any]], Any]) -> None:
     """Runs a job's method. `mark(finished)` is called inside each of its transactions, as their last look.
 
-    A method that yields calls out: what it yields is called with no transaction open, and its result sent back in.
+    A method that yields calls out: `call_out` calls what it yields with no transaction open, and the result is sent
+    back in.
     """
     operation = registry.operations[call.operation]
     work = Work()
@@ -158,7 +159,7 @@ def run_job(call: Call, mark: Callable[[bool], None]) -> None:
             outside = next(steps, None)
             _end_phase(call, work, mark, outside is None)
         while outside is not None:
-            result = outside()
+            result = call_out(outside)
             with transaction.atomic():
                 outside = _resumed(steps, result)
                 _end_phase(call, work, mark, outside is None)

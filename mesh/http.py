@@ -1,5 +1,6 @@
 """HTTP at the edge: reading a request with all its limits, and writing an answer or a refusal."""
 
+import hashlib
 import ipaddress
 import json
 import re
@@ -10,6 +11,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.utils.cache import get_conditional_response
 
 from mesh.call import Answer, Client
 from mesh.errors import Invalid, Malformed, MeshError, TooLarge, UnsupportedMediaType
@@ -139,6 +141,8 @@ def prefers_dry_run(request: HttpRequest) -> bool:
 
 def success(request: HttpRequest, operation: Operation, answer: Answer, mount: str) -> HttpResponse:
     """The response to a call that succeeded."""
+    if operation.declaration.media:
+        return _document(request, operation.declaration.media, answer)
     status = 200 if answer.dry_run else operation.status
     response = HttpResponse(answer.body, status=status, content_type="application/json" if answer.body else None)
     response["Cache-Control"] = "no-store"
@@ -155,6 +159,15 @@ def success(request: HttpRequest, operation: Operation, answer: Answer, mount: s
         query["cursor"] = answer.next_cursor
         response["Link"] = f'<{request.build_absolute_uri(request.path)}?{query.urlencode()}>; rel="next"'
     return response
+
+
+def _document(request: HttpRequest, media: str, answer: Answer) -> HttpResponse:
+    """An answer that is a text of another media type: clients keep it, and ask with its ETag whether it is current."""
+    text = msgspec.json.decode(answer.body, type=str).encode()
+    etag = f'"{hashlib.sha256(text).hexdigest()[:32]}"'
+    headers = {"Cache-Control": "private, no-cache", "ETag": etag}
+    response = HttpResponse(text, content_type=media, headers=headers)
+    return get_conditional_response(request, etag=etag, response=response) or response
 
 
 def problem(refusal: MeshError, headers: dict[str, str] | None = None) -> HttpResponse:

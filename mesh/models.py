@@ -1,8 +1,8 @@
-"""The mesh's own tables: versions of scopes, idempotency keys, the audit trail."""
+"""The mesh's own tables: versions of scopes, idempotency keys, jobs, the audit trail, mail."""
 
 from django.conf import settings
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models.functions import Lower, Now
 
 
 class Version(models.Model):
@@ -99,3 +99,43 @@ class AuditEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.operation} {self.outcome}"
+
+
+class MailStatus(models.TextChoices):
+    WAITING = "waiting"
+    SENT = "sent"
+    FAILED = "failed"
+
+
+class Mail(models.Model):
+    """One mail to one address: written with the change that it tells of, sent by a job."""
+
+    #: Names the change; a change tells an address once.
+    key = models.CharField(max_length=200)
+    recipient = models.CharField(max_length=254)
+    kind = models.CharField(max_length=40)
+    subject = models.CharField(max_length=200)
+    text = models.TextField(blank=True)
+    html = models.TextField(blank=True)
+    #: `[{filename, mimetype, content}]`, the content in base64.
+    attachments = models.JSONField(default=list)
+    message_id = models.CharField(max_length=255, unique=True)
+    #: Where this kind can be turned off; empty where it cannot.
+    unsubscribe_url = models.CharField(max_length=3000, blank=True, default="")
+    status = models.CharField(max_length=7, choices=MailStatus.choices, default=MailStatus.WAITING)
+    error = models.CharField(max_length=500, blank=True, default="")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    sent_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint("key", Lower("recipient"), name="mesh_mail_once"),
+            models.CheckConstraint(condition=models.Q(status__in=MailStatus.values), name="mesh_mail_status"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subject} → {self.recipient}"
+
+    def remains(self) -> dict[str, str]:
+        """What is kept of its content once it is sent: nothing of a mail that opens an account."""
+        return {} if self.unsubscribe_url else {"text": "", "html": ""}

@@ -144,7 +144,8 @@ def _responses(operation: Operation, route: Route) -> Schema:
     success: Schema = {"description": "Done."}
     if operation.adapter is not None:
         schema = with_components(operation.returns, "serialization", _components)
-        success = {"description": "Done.", "content": {"application/json": {"schema": schema}}}
+        media = operation.declaration.media.partition(";")[0] or "application/json"
+        success = {"description": "Done.", "content": {media: {"schema": schema}}}
     if operation.location:
         success["headers"] = {"Location": {"description": "Where it is read.", "schema": {"type": "string"}}}
     found = {str(operation.status): success}
@@ -164,7 +165,7 @@ def _refusals(operation: Operation, route: Route) -> list[type[errors.MeshError]
     found += [errors.Malformed, errors.Unavailable]
     if operation.declaration.allow is not anyone or operation.is_command:
         found.append(errors.Forbidden)
-    if route.names:
+    if route.names or operation.declaration.media:  # a file is looked up by its parameters too
         found.append(errors.NotFound)
     if operation.is_command or operation.is_body_operation:
         found += [errors.Conflict, errors.TooLarge, errors.UnsupportedMediaType]

@@ -122,6 +122,8 @@ class Declaration:
     secret: bool
     form: bool
     account: str | None
+    media: str = ""
+    status: int = 0
     job: "JobOptions | None" = None
 
 
@@ -142,12 +144,14 @@ def query(
     ttl: int = 0,
     scopes: tuple[str, ...] = ("user:{actor}",),
     tool: bool = True,
+    media: str = "",
 ) -> Callable[[F], F]:
     """A read. Without a route it is called only inside the mesh.
 
     `ttl` seconds: the answer is cached, under the versions of `scopes` (by default the actor's own).
+    `media`: the answer, a text, goes out over REST as this media type in place of JSON, with an ETag.
     """
-    return _declare("query", routes, allow=allow, ttl=ttl, scopes=scopes, tool=tool and bool(routes))
+    return _declare("query", routes, allow=allow, ttl=ttl, scopes=scopes, tool=tool and bool(routes), media=media)
 
 
 def command(
@@ -158,20 +162,30 @@ def command(
     secret: bool = False,
     form: bool = False,
     account: str | None = None,
+    status: int = 0,
 ) -> Callable[[F], F]:
     """A change, in one transaction.
 
     `location`: where the row it creates is read, such as `/users/{id}`; a POST beside a `GET …/{id}` of the same
     service has it already. `secret`: the answer holds a credential, so it is stored encrypted for replays.
     `form`: the body may be form-encoded too. `account`: counted against the login limits, per address and per
-    account, which the argument of this name holds (an empty name: per address alone).
+    account, which the argument of this name holds (an empty name: per address alone). `status`: the HTTP status of
+    success, where it is not what the answer makes it (202: it will be done later).
     """
     return _declare(
-        "command", routes, allow=allow, tool=tool, location=location, secret=secret, form=form, account=account
+        "command",
+        routes,
+        allow=allow,
+        tool=tool,
+        location=location,
+        secret=secret,
+        form=form,
+        account=account,
+        status=status,
     )
 
 
-def job(*, queue: str, attempts: int = 5, lease: int = 60, every: int = 0, gave_up: str = "") -> Callable[[F], F]:
+def job(*, queue: str, attempts: int = 5, lease: int = 30, every: int = 0, gave_up: str = "") -> Callable[[F], F]:
     """Work in the background, begun with `self.defer(self.the_method, …)`; its effects happen once.
 
     It runs as who asked, in one transaction with the mark that it is done. A method that yields calls out: what it
@@ -261,6 +275,8 @@ class Operation:
     @property
     def status(self) -> int:
         """The HTTP status of success."""
+        if self.declaration.status:
+            return self.declaration.status
         if self.returns is type(None):
             return 204
         return 201 if self.location else 200

@@ -58,7 +58,7 @@ class Sent:
 INSERT = (
     "INSERT INTO mesh_outbox"
     " (operation, arguments, queue, lease, actor_id, request_id, status, attempt, sent_at, error)"
-    " SELECT operation, arguments::jsonb, queue, lease, %s, %s, 'waiting', 0, now(), ''"
+    " SELECT operation, arguments::jsonb, queue, lease, %s, %s, 'waiting', 0, clock_timestamp(), ''"
     " FROM unnest(%s::text[], %s::text[], %s::text[], %s::int[]) AS job (operation, arguments, queue, lease)"
     " RETURNING id"
 )
@@ -87,11 +87,12 @@ def send(jobs: Iterable[Sent]) -> None:
     for name, ids in together.items():
         messages += [(name, ids[i : i + _TOGETHER]) for i in range(0, len(ids), _TOGETHER)]
     for name, ids in messages:
-        _celery().send_task(TASK, args=[ids], queue=name, ignore_result=True, retry=False)
+        celery().send_task(TASK, args=[ids], queue=name, ignore_result=True, retry=False)
 
 
 @cache
-def _celery() -> Celery:
+def celery() -> Celery:
+    """The Celery application that `MESH["CELERY"]` names."""
     app: Celery = import_string(settings.MESH["CELERY"])
     return app
 
@@ -139,16 +140,16 @@ def _publisher() -> _Publisher:
 
 
 _OVERDUE = (
-    "(status = 'waiting' AND due_at <= now() AND (sent_at IS NULL OR sent_at < now() - make_interval(secs => %s))"
-    " OR status = 'running' AND lease_until < now()"
-    " AND (sent_at IS NULL OR sent_at < now() - make_interval(secs => %s)))"
+    "(status = 'waiting' AND due_at <= clock_timestamp() AND (sent_at IS NULL OR sent_at < clock_timestamp() - make_interval(secs => %s))"
+    " OR status = 'running' AND lease_until < clock_timestamp()"
+    " AND (sent_at IS NULL OR sent_at < clock_timestamp() - make_interval(secs => %s)))"
 )
 
 
 def take_unsent(limit: int = 500) -> list[Sent]:
     """Marks jobs that are due and that no message leads to as sent now, and returns them."""
     rows = fetch(
-        f"UPDATE mesh_outbox SET sent_at = now() WHERE id IN (SELECT id FROM mesh_outbox WHERE {_OVERDUE}"  # noqa: S608
+        f"UPDATE mesh_outbox SET sent_at = clock_timestamp() WHERE id IN (SELECT id FROM mesh_outbox WHERE {_OVERDUE}"  # noqa: S608
         " ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING id, queue",
         [RESEND_AFTER, RESEND_AFTER, limit],
     )
@@ -158,8 +159,16 @@ def take_unsent(limit: int = 500) -> list[Sent]:
 def neglected(limit: int = 50) -> list[int]:
     """Jobs that were due long ago and that nobody has taken, oldest first: the workers are away, or too few."""
     rows = fetch(
-        "SELECT id FROM mesh_outbox WHERE status = 'waiting' AND due_at < now() - make_interval(secs => %s)"
+        "SELECT id FROM mesh_outbox WHERE status = 'waiting' AND due_at < clock_timestamp() - make_interval(secs => %s)"
         " ORDER BY due_at LIMIT %s",
         [NEGLECTED_AFTER, limit],
     )
     return [row[0] for row in rows]
+
+
+def depths() -> list[tuple[str, str, int, float]]:
+    """For each queue and status that is not done: how many jobs, and the seconds since the oldest was due."""
+    return fetch(
+        "SELECT queue, status, count(*), extract(epoch FROM clock_timestamp() - min(due_at))::float8 FROM mesh_outbox"
+        " WHERE status <> 'done' GROUP BY queue, status ORDER BY queue, status"
+    )

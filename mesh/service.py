@@ -1,6 +1,6 @@
 """Service, the base class of every resource: who asks, which rows they see, what was changed."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 from uuid import UUID
@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from mesh.binding import bind_flat
 from mesh.call import Actor, Call, Door
 from mesh.errors import Invalid, NotFound
+from mesh.mail import Attachment, write
 from mesh.operations import Declaration, Operation
 from mesh.outbox import Job
 from mesh.rows import read_ids, read_one, read_page, read_row, take_row
@@ -105,6 +106,27 @@ class Service:
         operation = registry.operations[job.__name__]
         _, plain = bind_flat(operation, arguments)
         self.work.jobs.append(Job(operation, plain))
+
+    def mail(
+        self,
+        *,
+        to: str,
+        kind: str,
+        template: str,
+        context: Mapping[str, Any],
+        key: str,
+        attachments: Sequence[Attachment] = (),
+    ) -> None:
+        """Writes a mail to one address, sent when this command or job commits: see `mesh/mail.py` for its templates.
+
+        `key` names the change: a second mail with it to the same address is the same mail. `kind` is what people turn
+        off (`GET /users/me/notifications`); who turned it off gets none.
+        """
+        written = write(to=to, kind=kind, template=template, context=context, key=key, attachments=attachments)
+        if written is not None:
+            id, subject = written
+            self.work.jobs.append(Job(registry.operations["send_mail"], {"id": id}))
+            self.work.mails.append({"to": to, "subject": subject})
 
     def one(self, rows: QuerySet[Any], schema: type[Schema], ref: int | UUID) -> Schema:
         """The one of `rows` with this primary key or uuid, as `schema`. Raises NotFound.

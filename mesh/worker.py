@@ -6,15 +6,17 @@ nothing.
 """
 
 import random
+import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import structlog
 from celery import shared_task
-from django.db import DatabaseError, InterfaceError, transaction
+from django.db import DatabaseError, InterfaceError, connection, transaction
 from prometheus_client import Counter, Histogram
 
 from mesh import host
@@ -33,6 +35,7 @@ DURATION = Histogram("meshwork_job_seconds", "Time that a run of a job took.", [
 WAITED = Histogram("meshwork_job_wait_seconds", "Time from a job's being due to its run.", ["operation"])
 
 MANY = 500  # rows of one kind that one run serves at the most
+LONGEST_CALL = 600.0  # seconds for which an outside call may hold its job
 _LONGEST_PAUSE = 600.0
 
 
@@ -77,7 +80,7 @@ def tick(operation: str) -> None:
     assert options is not None
     begun = fetch(
         "INSERT INTO mesh_outbox (operation, arguments, queue, lease, request_id, status, attempt, sent_at, error)"
-        " SELECT %s, '{}', %s, %s, %s, 'waiting', 0, now(), '' WHERE NOT EXISTS"
+        " SELECT %s, '{}', %s, %s, %s, 'waiting', 0, clock_timestamp(), '' WHERE NOT EXISTS"
         " (SELECT 1 FROM mesh_outbox WHERE operation = %s AND status IN ('waiting', 'running')) RETURNING id",
         [operation, options.queue, options.lease, uuid.uuid4().hex, operation],
     )
@@ -93,13 +96,13 @@ def run(ids: Sequence[int]) -> int:
 
 
 _CLAIM = """
-UPDATE mesh_outbox SET status = 'running', attempt = attempt + 1, lease_until = now() + make_interval(secs => lease)
+UPDATE mesh_outbox SET status = 'running', attempt = attempt + 1, lease_until = clock_timestamp() + make_interval(secs => lease)
 WHERE id IN (
     SELECT id FROM mesh_outbox WHERE {which}
-    AND (status = 'waiting' AND due_at <= now() OR status = 'running' AND lease_until < now())
+    AND (status = 'waiting' AND due_at <= clock_timestamp() OR status = 'running' AND lease_until < clock_timestamp())
     ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
 )
-RETURNING id, operation, arguments, actor_id, request_id, attempt, extract(epoch FROM now() - due_at)::float8
+RETURNING id, operation, arguments, actor_id, request_id, attempt, extract(epoch FROM clock_timestamp() - due_at)::float8
 """
 
 
@@ -143,7 +146,7 @@ def _run(claim: Claim) -> None:
             door="job",
             request_id=claim.request_id,
         )
-        host.run_job(call, lambda finished: _mark(claim, finished))
+        host.run_job(call, partial(_mark, claim), partial(_called_out, claim))
         outcome = "done"
     except LeaseLost:
         outcome = "lost"
@@ -157,16 +160,42 @@ def _run(claim: Claim) -> None:
     structlog.contextvars.clear_contextvars()
 
 
+def _called_out(claim: Claim, outside: Callable[[], Any]) -> Any:
+    """What the outside call returns; the lease is renewed while it takes its time, but not for ever."""
+    ended = threading.Event()
+
+    def renew() -> None:
+        pause = claim.options.lease / 3
+        renewals = int(LONGEST_CALL / pause)
+        try:
+            while renewals > 0 and not ended.wait(pause):
+                renewals -= 1
+                with transaction.atomic():
+                    _mark(claim, finished=False)
+        except (LeaseLost, DatabaseError, InterfaceError) as error:
+            log.warning("lease_not_renewed", error=type(error).__name__)
+        finally:
+            connection.close()
+
+    renewer = threading.Thread(target=renew, name="lease", daemon=True)
+    renewer.start()
+    try:
+        return outside()
+    finally:
+        ended.set()
+        renewer.join()
+
+
 def _mark(claim: Claim, finished: bool) -> None:
     """Inside the run's transaction: renews the lease, or marks the end. Raises LeaseLost."""
     changes = (
-        "status = 'done', finished_at = now(), error = '', lease_until = NULL"
+        "status = 'done', finished_at = clock_timestamp(), error = '', lease_until = NULL"
         if finished
-        else "lease_until = now() + make_interval(secs => o.lease)"
+        else "lease_until = clock_timestamp() + make_interval(secs => o.lease)"
     )
     marked = fetch(
         f"UPDATE mesh_outbox o SET {changes} FROM unnest(%s::bigint[], %s::int[]) AS mine (id, attempt)"  # noqa: S608
-        " WHERE o.id = mine.id AND o.attempt = mine.attempt AND o.status = 'running' AND o.lease_until > now()"
+        " WHERE o.id = mine.id AND o.attempt = mine.attempt AND o.status = 'running' AND o.lease_until > clock_timestamp()"
         " RETURNING o.id",
         [claim.rows, claim.attempts],
     )
@@ -190,8 +219,8 @@ def _failed(claim: Claim, error: Exception) -> str:
                 host.give_up(claim.operation, claim.actor, claim.arguments, claim.request_id, message)
             fetch(
                 "UPDATE mesh_outbox SET status = %s, error = %s, lease_until = NULL, sent_at = NULL,"
-                " due_at = now() + make_interval(secs => %s),"
-                " finished_at = CASE WHEN %s THEN now() END WHERE id = ANY(%s)",
+                " due_at = clock_timestamp() + make_interval(secs => %s),"
+                " finished_at = CASE WHEN %s THEN clock_timestamp() END WHERE id = ANY(%s)",
                 ["failed" if last else "waiting", message, _pause(max(claim.attempts)), last, claim.rows],
             )
     except LeaseLost:
@@ -210,6 +239,6 @@ def _pause(attempt: int) -> float:
 def _give_up_unknown(id: int, name: str) -> None:
     log.error("job_unknown", operation=name, job=id)
     fetch(
-        "UPDATE mesh_outbox SET status = 'failed', finished_at = now(), lease_until = NULL, error = %s WHERE id = %s",
+        "UPDATE mesh_outbox SET status = 'failed', finished_at = clock_timestamp(), lease_until = NULL, error = %s WHERE id = %s",
         [f"There is no job {name!r} in this version.", id],
     )

@@ -95,7 +95,7 @@ class NoteService(Service):
         self.changed(note)
         return self.show(note, NoteOut)
 
-    @job(queue="notes", attempts=4, lease=300, gave_up="summary_failed")
+    @job(queue="notes", attempts=4, gave_up="summary_failed")
     def summarize_note(self, *, id: int, revision: int) -> Generator[Callable[[], Summary], Summary, None]:
         """Summarize a note, unless its text has changed since this was asked for."""
         note = self._revision(id, revision)

@@ -1,11 +1,12 @@
 """Projects and tasks."""
 
+from datetime import timedelta
 from typing import Any, Self
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Q, QuerySet
-from django.db.models.functions import Now
+from django.db.models.functions import Now, TruncDay
 from uuid_utils.compat import uuid7
 
 from accounts.models import acquaintance
@@ -55,7 +56,10 @@ class TaskStatus(models.TextChoices):
 
     @property
     def is_open(self) -> bool:
-        return self in (TaskStatus.TODO, TaskStatus.IN_PROGRESS)
+        return self in _OPEN
+
+
+_OPEN = (TaskStatus.TODO, TaskStatus.IN_PROGRESS)
 
 
 class TaskQuerySet(ScopedQuerySet["Task"]):
@@ -66,8 +70,15 @@ class TaskQuerySet(ScopedQuerySet["Task"]):
         """Those that are open past their due date, or all the others."""
         if wanted is None:
             return self
-        late = Q(due_date__lt=Now(), status__in=[TaskStatus.TODO, TaskStatus.IN_PROGRESS])
+        late = Q(due_date__lt=Now(), status__in=_OPEN)
         return self.filter(late) if wanted else self.exclude(late)
+
+    def due_tomorrow(self) -> Self:
+        """Those that are open and due on the day after today, in UTC."""
+        today = TruncDay(Now())
+        return self.filter(
+            due_date__gte=today + timedelta(days=1), due_date__lt=today + timedelta(days=2), status__in=_OPEN
+        )
 
     def search(self, text: str | None) -> Self:
         return self.filter(every_word(text, "title", "description"))

@@ -1,13 +1,14 @@
 """Projects and tasks."""
 
 from typing import Annotated, Any
+from uuid import uuid4
 
 from django.db.models.functions import Now
 from pydantic import Field
 
 from accounts.services import UserService
 from meetings.services import MeetingService
-from mesh import Also, Page, PageParams, Ref, Search, Service, command, query
+from mesh import Also, Page, PageParams, Ref, Search, Service, command, job, query
 from mesh.errors import FieldError, Forbidden, Invalid, NotFound
 from tasks.models import Project, Task
 from tasks.schemas import (
@@ -101,6 +102,7 @@ class TaskService(Service):
         self._check_references(data.model_dump())
         task = Task.objects.create(creator_id=self.actor.id, **data.model_dump())
         self.changed(task)
+        self._mail_assignee(task, before=None)
         return self.show(task, TaskOut)
 
     @command("PATCH /tasks/{id}", "PUT /tasks/{id}")
@@ -131,6 +133,19 @@ class TaskService(Service):
             raise NotFound("There is no such user, or you do not know them.")
         return self._updated(task, {"assignee_id": user_id})
 
+    @job(queue="mail", every=900)
+    def mail_due_tasks(self) -> None:
+        """Mail those whose tasks are due tomorrow, in UTC: the assignee, else the creator, once for each due date."""
+        for task in Task.objects.due_tomorrow().select_related("assignee", "creator", "project"):
+            self.mail(
+                to=(task.assignee or task.creator).email,
+                kind="task_due",
+                template="task_due",
+                context={"task": task},
+                key=f"task_due:{task.pk}:{task.due_date}",
+            )
+        self.changed()
+
     def _own(self, ref: Ref) -> Task:
         task = self.take(Task, ref)
         if not task.may_be_changed_by(self.actor):
@@ -139,12 +154,25 @@ class TaskService(Service):
 
     def _updated(self, task: Task, fields: dict[str, Any]) -> TaskOut:
         self._check_references({name: value for name, value in fields.items() if value != getattr(task, name)})
+        before = task.assignee_id
         for name, value in fields.items():
             setattr(task, name, value)
         task.updated_at = Now()
         task.save()
         self.changed(task)
+        self._mail_assignee(task, before=before)
         return self.show(task, TaskOut)
+
+    def _mail_assignee(self, task: Task, before: int | None) -> None:
+        """Tells a new assignee, unless they gave the task to themselves."""
+        if task.assignee is not None and task.assignee_id not in (before, self.actor.id):
+            self.mail(
+                to=task.assignee.email,
+                kind="task_assigned",
+                template="task_assigned",
+                context={"task": task, "who": self.actor.name or self.actor.email},
+                key=f"task_assigned:{task.pk}:{uuid4().hex}",
+            )
 
     def _check_references(self, fields: dict[str, Any]) -> None:
         """Each id must be of a row that the actor sees. Raises Invalid, naming every field that is not."""

@@ -87,7 +87,8 @@ def test_a_dry_run_changes_nothing(alice, sent):
     assert answer.status == 200, answer
     result = answer.json["result"]
     assert (result["dry_run"], result["result"]["email"]) == (True, "j@example.com")
-    assert (result["jobs"], result["mails"]) == ([], [])
+    assert [job["operation"] for job in result["jobs"]] == ["send_mail"]
+    assert result["mails"] == [{"to": "j@example.com", "subject": "Alice invites you to Meshwork"}]
 
 
 def test_a_key_makes_one_effect_and_the_same_answer(alice):

@@ -134,7 +134,10 @@ def test_the_list_is_newest_first_and_searched_in_title_and_description(alice, c
     for text, found in {
         "": [b, a], "gr%C3%96%C3%9Fe": [b, a], "план": [a], "TWO план": [a], "one other": [], "0%25": [b], "_": [],
     }.items():  # fmt: skip
-        assert ids(alice.api.get(f"/projects?search={text}" if "%" in text else "/projects?search=" + _quoted(text))) == found
+        assert (
+            ids(alice.api.get(f"/projects?search={text}" if "%" in text else "/projects?search=" + _quoted(text)))
+            == found
+        )
 
 
 def _quoted(text):

@@ -1,0 +1,67 @@
+"""The signed links in mails: one sets a password, once; one turns a kind of mail off."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.core import signing
+from django.utils.crypto import constant_time_compare, salted_hmac
+
+from accounts.models import MailKind, User
+from mesh.errors import Invalid
+
+#: The mails that open an account; nobody can turn them off.
+INVITATION, PASSWORD_RESET = "invitation", "password_reset"
+
+_LIFETIMES: dict[str, Callable[[], timedelta]] = {
+    INVITATION: lambda: timedelta(days=settings.INVITATION_DAYS),
+    PASSWORD_RESET: lambda: timedelta(minutes=settings.PASSWORD_RESET_MINUTES),
+}
+_PAGES = {INVITATION: "join", PASSWORD_RESET: "reset"}
+_UNSUBSCRIBE = "accounts.unsubscribe"
+
+
+def password_url(user: User, kind: str) -> str:
+    """Where the user sets a password; it works until they have, or until its time is over."""
+    token = signing.dumps([user.pk, _state(user)], salt=f"accounts.{kind}")
+    return f"{settings.SITE_URL}/{_PAGES[kind]}?{urlencode({'token': token})}"
+
+
+def owner_of(token: str, *, lock: bool = False) -> User:
+    """The active user whose password this token sets, locked for the change where asked. Raises Invalid."""
+    for kind, lifetime in _LIFETIMES.items():
+        try:
+            user_id, state = signing.loads(token, salt=f"accounts.{kind}", max_age=lifetime())
+        except signing.BadSignature:
+            continue
+        users: Any = User.objects.select_for_update(no_key=True) if lock else User.objects
+        user: User | None = users.filter(pk=user_id, is_active=True).first()
+        if user is not None and constant_time_compare(state, _state(user)):
+            return user
+    raise Invalid.field(["body", "token"], "This link was used, or its time is over. Ask for a new one.", "token")
+
+
+def _state(user: User) -> str:
+    """A fingerprint of the password as it is: another password ends every link."""
+    return salted_hmac("accounts.password", f"{user.pk} {user.password}", algorithm="sha256").hexdigest()[:32]
+
+
+def unsubscribe_path(email: str, kind: str) -> str:
+    """The page that turns a kind of mail off for an address; none for the mails that open an account."""
+    if kind in _LIFETIMES:
+        return ""
+    token = signing.dumps([email.lower(), MailKind(kind).value], salt=_UNSUBSCRIBE)
+    return f"/unsubscribe?{urlencode({'token': token})}"
+
+
+def unwanted_of(token: str) -> tuple[str, MailKind]:
+    """Which address wants which kind no more. Raises Invalid."""
+    try:
+        email, kind = signing.loads(token, salt=_UNSUBSCRIBE)
+        return email, MailKind(kind)
+    except (signing.BadSignature, ValueError):
+        raise Invalid.field(
+            ["body", "token"], "This link is not whole. Copy all of it from the mail.", "token"
+        ) from None

@@ -1,0 +1,96 @@
+"""Mails about meetings go out with their change or not at all, once, and arrive whole."""
+
+import pytest
+from icalendar import Calendar
+
+from accounts.tests.assertions import nothing_changes, refused
+from meetings.models import Meeting
+from meetings.tests.calendars import WHEN, events, parsed
+from mesh.models import Mail, Outbox
+from mesh.tests.postbox import listening, run_jobs
+
+PLAN = {"title": "Plan", "scheduled_time": WHEN, "duration_minutes": 90, "location": "Room 2"}
+MONDAY = "Monday, 5 January 2099, 10:00 UTC"
+
+
+@pytest.fixture(autouse=True)
+def _site(settings):
+    settings.SITE_URL = "https://mesh.example.org"
+
+
+@pytest.fixture
+def meeting(alice, bob, mails):
+    sent = PLAN | {"attendee_ids": [bob.id], "attendee_emails": ["guest@example.com"]}
+    id = alice.api.post("/meetings", sent).json["id"]
+    mails()
+    return id
+
+
+INVITED = f"Invitation: Plan, {MONDAY}"
+
+
+def test_a_dry_run_lists_the_mails_and_writes_none(meeting, alice, bob):
+    guests = ["bob@example.com", "guest@example.com"]
+    requests = [
+        (alice, "POST", "/meetings", PLAN | {"attendee_ids": [bob.id]}, guests[:1], INVITED),
+        (alice, "PATCH", f"/meetings/{meeting}", {"title": "New"}, guests, f"Changed: New, {MONDAY}"),
+        (alice, "DELETE", f"/meetings/{meeting}", None, guests, f"Cancelled: Plan, {MONDAY}"),
+        (
+            bob, "POST", f"/meetings/{meeting}/respond", {"response": "accepted"},
+            ["alice@example.com"], "Bob accepted: Plan",
+        ),
+    ]  # fmt: skip
+    before = Mail.objects.count(), Outbox.objects.count()
+    for person, method, path, sent, addresses, subject in requests:
+        with nothing_changes():
+            answer = person.api.request(method, path, sent, Prefer="dry-run")
+        assert answer.json["mails"] == [{"to": address, "subject": subject} for address in addresses]
+    assert (Mail.objects.count(), Outbox.objects.count()) == before
+
+
+def test_what_is_refused_or_fails_tells_nobody(meeting, alice, bob, charlie, mails, monkeypatch):
+    refused(alice.api.post("/meetings", PLAN | {"attendee_ids": [bob.id, charlie.id]}), 422)
+    refused(alice.api.patch(f"/meetings/{meeting}", {"title": "New", "attendee_ids": [charlie.id]}), 422)
+    refused(bob.api.delete(f"/meetings/{meeting}"), 403)
+    refused(charlie.api.delete(f"/meetings/{meeting}"), 404)
+    monkeypatch.setattr(Meeting, "audience", lambda meeting: 1 / 0)
+    refused(alice.api.patch(f"/meetings/{meeting}", {"title": "New"}), 500)
+    assert mails() == []
+
+
+def test_a_repeated_request_tells_once(alice, bob, mails):
+    for _ in range(2):
+        alice.api.post("/meetings", PLAN | {"attendee_ids": [bob.id]}, Idempotency_Key="k")
+    assert mails() == [("bob@example.com", "meeting_invitations", INVITED)]
+
+
+def test_no_title_gets_out_of_its_subject(alice, mails):
+    sent = {"title": "Plan\nBcc: x@example.com", "attendee_emails": ["g@example.com"]}
+    alice.api.post("/meetings", PLAN | sent)
+    assert mails() == [
+        ("g@example.com", "meeting_invitations", f"Invitation: Plan Bcc: x@example.com, {MONDAY}")
+    ]  # fmt: skip
+
+
+def test_who_is_deactivated_gets_none(meeting, alice, bob, ada, mails):
+    ada.api.patch(f"/users/{bob.id}", {"is_active": False})
+    alice.api.patch(f"/meetings/{meeting}", {"title": "New"})
+    assert [mail[0] for mail in mails()] == ["guest@example.com"]
+
+
+def test_a_mail_arrives_with_its_calendar_as_text_and_as_file(meeting, settings):
+    with listening() as server:
+        settings.EMAIL_URL = server.url
+        run_jobs()
+    assert server.recipients == ["bob@example.com", "guest@example.com"]
+    assert {mail.status for mail in Mail.objects.all()} == {"sent"}
+    for message, address in zip(server.taken, server.recipients, strict=True):
+        assert (message["To"], message["Subject"]) == (address, INVITED)
+        parts = {part.get_content_type(): part for part in message.walk() if not part.is_multipart()}
+        assert list(parts) == ["text/plain", "text/html", "text/calendar", "application/ics"]
+        invite, file = parts["text/calendar"], parts["application/ics"]
+        assert (invite.get_param("method"), invite.get_content_charset()) == ("REQUEST", "utf-8")
+        assert file.get_filename() == "invite.ics"
+        (event,) = events(parsed(file.get_payload(decode=True).decode()))
+        assert event["UID"] == f"meeting-{meeting}@mesh.example.org"
+        assert Calendar.from_ical(invite.get_payload(decode=True)) == Calendar.from_ical(file.get_payload(decode=True))

@@ -1,0 +1,41 @@
+"""The mesh's own jobs."""
+
+from collections.abc import Callable, Generator
+from datetime import timedelta
+from functools import partial
+
+from django.db.models.functions import Now
+
+from mesh.mail import deliver
+from mesh.models import Mail, MailStatus
+from mesh.operations import job
+from mesh.service import Service
+
+KEEP_SENT_DAYS = 90
+
+
+class MailService(Service):
+    """Mails on their way."""
+
+    name = "mails"
+
+    @job(queue="mail", attempts=30, lease=180, gave_up="mail_failed")
+    def send_mail(self, *, id: int) -> Generator[Callable[[], None], None, None]:
+        """Send a mail that was written; a server that does not take it is asked again, for about four hours."""
+        self.changed()
+        mail = Mail.objects.filter(pk=id).exclude(status=MailStatus.SENT).first()
+        if mail is None:
+            return
+        yield partial(deliver, mail)
+        Mail.objects.filter(pk=id).update(status=MailStatus.SENT, error="", sent_at=Now(), **mail.remains())
+
+    def mail_failed(self, *, id: int, error: str) -> None:
+        """The mail was tried for the last time, or refused."""
+        self.changed()
+        Mail.objects.filter(pk=id).exclude(status=MailStatus.SENT).update(status=MailStatus.FAILED, error=error)
+
+    @job(queue="mail", every=3600)
+    def prune_mails(self) -> None:
+        """Remove mails that were sent three months ago."""
+        Mail.objects.filter(status=MailStatus.SENT, sent_at__lt=Now() - timedelta(days=KEEP_SENT_DAYS)).delete()
+        self.changed()

@@ -1,0 +1,78 @@
+"""Real background processes for the tests: Celery workers and relays on the test's own database and Redis."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from django.conf import settings
+from django.db import connection
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+QUEUES = "notes,mail,stock,documents,default"
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """The environment in which another process finds this test's database and Redis."""
+    found = connection.settings_dict
+    host = quote(str(found["HOST"]), safe="")
+    user = quote(str(found["USER"]))
+    password = f":{quote(str(found['PASSWORD']))}" if found["PASSWORD"] else ""
+    return {
+        **os.environ,
+        "DATABASE_URL": f"postgres://{user}{password}@{host}:{found['PORT'] or 5432}/{found['NAME']}",
+        "REDIS_URL": settings.REDIS_URL,
+        "BROKER_URL": settings.BROKER_URL,
+        **changes,
+    }
+
+
+@contextmanager
+def process(*command: str, ready: str = "", **changes: str) -> Iterator[subprocess.Popen[str]]:
+    """A process of its own, killed at the end; waits until its output holds `ready`."""
+    child = subprocess.Popen(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=environment(**changes),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        seen = ""
+        while ready and ready not in seen:
+            assert child.stdout is not None
+            line = child.stdout.readline()
+            assert line, f"{command} ended:\n{seen}"
+            seen += line
+        yield child
+    finally:
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
+
+def worker(**changes: str):
+    """A Celery worker with threads, as `./run` starts it."""
+    options = ["-P", "threads", "-c", "4", "-Q", QUEUES, "--without-mingle", "--without-gossip", "-l", "INFO"]
+    return process(
+        "-m", "celery", "-A", "config.celery", "worker", *options, ready=" ready.", **{"LOG_LEVEL": "INFO", **changes}
+    )
+
+
+def relay(**changes: str):
+    return process("manage.py", "relay", **changes)
+
+
+def eventually(happened: Callable[[], bool], seconds: float = 30) -> None:
+    """Waits until `happened`; fails after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, f"did not happen within {seconds} s"
+        time.sleep(0.05)

@@ -1,0 +1,322 @@
+"""When something is due: relative and absolute dates in English, German and Spanish, read against a `now`.
+
+Conventions, all in UTC. A day means 17:00 of it, the end of its working day (23:59 where that has passed today); a
+morning and noon mean 12:00; a time of day means itself. "Before" a day means its 00:00. A week means its Friday, a
+month its last day, its middle the 15th, its beginning the 7th. A weekday is the coming one, never today; "next Friday"
+and "nächsten Freitag" are those of the next calendar week, "el próximo viernes" and "kommenden Freitag" the coming
+ones. In 3/4 the month comes first in English, the day elsewhere. A day without a year is this year's, or next
+year's when it lies more than 90 days back. What lies in the past is no due date.
+"""
+
+import calendar
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+from notes.languages import MONTHS, NUMBERS, WEEKDAYS
+
+END_OF_DAY = time(17)
+_LAST_MINUTE = time(23, 59)
+_NOON = time(12)
+_LONG_AGO = timedelta(days=90)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """When, and where the text says so: text[start:end], with its preposition."""
+
+    at: datetime
+    start: int
+    end: int
+    deadline: bool  # said with a word such as "by" or "before"
+
+
+def find_due(text: str, now: datetime, *, language: str = "en") -> Due | None:
+    """The due date that one sentence names: its first deadline, else the date that it begins or ends with."""
+    if not _SOMETHING_DATED.search(text):
+        return None
+    now = now.astimezone(UTC)
+    found = [due for due in _all(text, now, month_first=language == "en") if due.at > now]
+    deadline = next((due for due in found if due.deadline), None)
+    if deadline or not found:
+        return deadline
+    return found[0] if found[0].start == 0 else found[-1]
+
+
+# How a day is said. Each reading takes the groups of its pattern; ValueError means that there is no such day.
+
+Groups = Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    today: date
+    month_first: bool
+
+    def iso(self, said: Groups) -> date:
+        return date.fromisoformat(said["iso"] or "")
+
+    def numbers(self, said: Groups) -> date:
+        day, month = int(said["day"] or 0), int(said["number"] or 0)
+        if said.get("slash") and ((self.month_first and day <= 12) or month > 12):
+            day, month = month, day
+        return self._dated(day, month, said["year"])
+
+    def named(self, said: Groups) -> date:
+        return self._dated(int(said["day"] or 0), _month_number(said), said["year"])
+
+    def christmas(self, said: Groups) -> date:
+        return self._dated(25, 12, None)
+
+    def _dated(self, day: int, month: int, year: str | None) -> date:
+        if year:
+            return date(int(year) + (2000 if len(year) == 2 else 0), month, day)
+        this_year = date(self.today.year, month, day)
+        return this_year if this_year >= self.today - _LONG_AGO else date(self.today.year + 1, month, day)
+
+    def relative(self, said: Groups) -> date:
+        return self.today + timedelta(days=2 if said["overmorrow"] else 1 if said["tomorrow"] else 0)
+
+    def weekday(self, said: Groups) -> date:
+        wanted = WEEKDAYS[(said["weekday"] or "").lower()]
+        if said["next"] or said["week_after"]:
+            return self._monday() + timedelta(days=7 + wanted)
+        return self.today + timedelta(days=(wanted - self.today.weekday() - 1) % 7 + 1)
+
+    def _monday(self) -> date:
+        return self.today - timedelta(days=self.today.weekday())
+
+    def span(self, said: Groups) -> date:
+        count = _number(said["count"] or "")
+        if said["months"]:
+            year, month = divmod(self.today.year * 12 + self.today.month - 1 + count, 12)
+            return date(year, month + 1, min(self.today.day, calendar.monthrange(year, month + 1)[1]))
+        if not said["working"]:
+            return self.today + timedelta(days=count * (7 if said["weeks"] else 1))
+        day = self.today
+        for _ in range(count):
+            day += timedelta(days=1 if day.weekday() < 4 else 7 - day.weekday())
+        return day
+
+    def week(self, said: Groups) -> date:
+        if said.get("next"):
+            return self._monday() + timedelta(days=11)
+        friday = self._monday() + timedelta(days=4)
+        return friday if friday >= self.today else friday + timedelta(days=2)
+
+    def month(self, said: Groups) -> date:
+        month = _month_number(said) if said.get("month") else self.today.month + bool(said.get("next"))
+        year = int(said.get("year") or self.today.year + (month < self.today.month or month > 12))
+        month = (month - 1) % 12 + 1
+        if said.get("middle"):
+            return date(year, month, 15)
+        return date(year, month, 7) if said.get("beginning") else _last_of(year, month)
+
+    def quarter_or_year(self, said: Groups) -> date:
+        return _last_of(
+            self.today.year, (self.today.month + 2) // 3 * 3 if said["quarter"] or said["quarterly"] else 12
+        )
+
+    def day_of_month(self, said: Groups) -> date:
+        day = int(said["day"] or said["day_after"] or 0)
+        later = self.today.month + (day < self.today.day)
+        return date(self.today.year + later // 13, (later - 1) % 12 + 1, day)
+
+
+def _month_number(said: Groups) -> int:
+    return MONTHS[(said["month"] or "").lower()]
+
+
+def _number(word: str) -> int:
+    return int(word) if word.isdigit() else NUMBERS[word.lower()]
+
+
+def _last_of(year: int, month: int) -> date:
+    return date(year, month, calendar.monthrange(year, month)[1])
+
+
+def _one_of(names: Iterable[str], shortest: int = 1) -> str:
+    return "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True) if len(name) >= shortest)
+
+
+_MONTH = rf"(?P<month>{_one_of(MONTHS.keys() - {'may'})}|(?-i:May))\b\.?"
+_YEAR = r"(?:,? (?:de |del )?(?P<year>20\d\d)\b)?"
+_DAY = r"(?P<day>\d{1,2})"
+_WEEKDAY = (
+    rf"{_one_of(WEEKDAYS, 5)}|(?-i:Mon|Tue|Wed|Thu|Fri|Sat|Sun|(?:(?<=\bam )|(?<=\bbis ))(?:Mo|Di|Mi|Do|Fr|Sa|So)\b)"
+)
+_NEXT = "next|nächste[nrms]?"
+_COMING = "this coming|coming|this|upcoming|kommende[nrms]?|diese[nrms]?|pr[óo]xim[oa]s?|este|esta"
+_NEXT_WEEK = r"next week|(?:der )?(?:nächster?|kommender?) woche|(?:la )?pr[óo]xima semana|(?:la )?semana que viene"
+_NEXT_MONTH = r"next month|(?:nächste[ns]?|kommende[ns]?) monats?|(?:el )?pr[óo]ximo mes|(?:el )?mes que viene"
+_END = r"(?:the )?end of (?:the )?|ende (?:der |des )?|(?:a )?fin(?:al|ales|es)? de(?:l| la)? "
+_MIDDLE = r"mid[ -]|(?:the )?middle of (?:the )?|mitte (?:der |des )?|(?:a )?mediados de(?:l)? "
+_BEGINNING = r"early |(?:the )?(?:beginning|start) of (?:the )?|anfang (?:der |des )?|(?:a )?principios de(?:l)? "
+_PART = rf"(?:{_END}|(?P<middle>{_MIDDLE})|(?P<beginning>{_BEGINNING}))"
+
+_READINGS: list[tuple[re.Pattern[str], Callable[[_Reader, Groups], date]]] = [
+    (re.compile(rf"(?<![\w.:/-])(?:{pattern})(?!\w)", re.IGNORECASE), read)
+    for pattern, read in [
+        (r"(?P<iso>20\d\d-\d\d-\d\d)", _Reader.iso),
+        (rf"{_DAY}\.\s?(?P<number>\d{{1,2}})\.(?:\s?(?P<year>20\d\d|\d\d(?![.:\d])))?", _Reader.numbers),
+        (rf"{_DAY}(?P<slash>/)(?P<number>\d{{1,2}})(?:/(?P<year>20\d\d|\d\d))?(?!/)", _Reader.numbers),
+        (rf"{_DAY}(?:st|nd|rd|th|\.|º)?(?: of| de)? {_MONTH}{_YEAR}", _Reader.named),
+        (rf"{_MONTH} (?:the )?{_DAY}(?:st|nd|rd|th)?(?![.,:]?\d|\s?[%€$]){_YEAR}", _Reader.named),
+        (r"christmas|weihnachten|navidad(?:es)?", _Reader.christmas),
+        (
+            r"(?P<overmorrow>(?:the )?day after tomorrow|übermorgen|pasado mañana)"
+            r"|(?P<tomorrow>tomorrow|(?<!guten )(?<!am )(?<!jeden )morgen|(?<!la )(?<!esta )mañana)"
+            r"|today|tonight|this (?:afternoon|evening|morning)|heute|hoy|esta (?:tarde|noche)",
+            _Reader.relative,
+        ),
+        (
+            rf"(?:(?:(?P<next>next week(?: on)?|{_NEXT})|{_COMING}) )?(?P<weekday>{_WEEKDAY})\b\.?"
+            rf"(?P<week_after>(?: of| de)? (?:{_NEXT_WEEK}))?(?: que viene| pr[óo]ximo)?(?!['’]s\b)",
+            _Reader.weekday,
+        ),
+        (
+            r"(?:in|within|en|dentro de|innerhalb(?: von)?|binnen)(?: the| den| las| los| der)?"
+            rf"(?: next| nächsten| kommenden| pr[óo]xim[oa]s)? (?P<count>\d{{1,2}}|{_one_of(NUMBERS)}) "
+            r"(?:(?P<working>working |business |werk|arbeits)?(?:days?|tage?n?|días?)"
+            r"|(?P<weeks>weeks?|wochen?|semanas?)|(?P<months>months?|monate?n?|mes(?:es)?))",
+            _Reader.span,
+        ),
+        (
+            rf"(?:{_END})?(?:(?P<next>{_NEXT_WEEK})|this week|(?:dieser?|der) woche|esta semana)"
+            rf"|(?:{_END})(?:week|woche|semana)",
+            _Reader.week,
+        ),
+        (rf"monatsende|{_PART}?(?:(?P<next>{_NEXT_MONTH})|this month|diese[ns]? monats?|este mes)", _Reader.month),
+        (rf"{_PART}(?:month|monats?|mes|{_MONTH}{_YEAR})", _Reader.month),
+        (
+            r"(?:(?<=by )|(?<=before )|(?<=until )|(?<=bis )|(?<=vor )|(?<=hasta )|(?<=antes de )|(?<=im ))"
+            rf"{_MONTH}{_YEAR}",
+            _Reader.month,
+        ),
+        (
+            rf"(?:{_END})(?:this )?(?:(?P<quarter>quarter|quartals?|trimestre)|year|jahres|año)"
+            r"|jahresende|(?P<quarterly>quartalsende)",
+            _Reader.quarter_or_year,
+        ),
+        (rf"{_DAY}(?:st|nd|rd|th)|(?<=zum )(?P<day_after>\d{{1,2}})\.", _Reader.day_of_month),
+    ]
+]
+
+_SOMETHING_DATED = re.compile(  # most sentences have nothing of the kind, and the readings are many
+    rf"\d|\b(?:{_WEEKDAY}|{_one_of(MONTHS)}|to(?:day|night|morrow)|heute|morgen|übermorgen|hoy|mañana|days?|tage?n?"
+    r"|(?:werk|arbeits)tage?n?|días?|week|weeks|wochen?|semanas?|months?|monat\w*|mes|meses|quarter|quartal\w*"
+    r"|trimestre|year|jahres\w*|año|this|christmas|weihnachten|navidad(?:es)?|noon|midday|mittags?|mediodía|eod|cob"
+    r"|end of|close of|feierabend)\b",
+    re.IGNORECASE,
+)
+
+# What stands before and after a day.
+
+_ARTICLE = r"(?:(?:the|el(?: día)?|la|las|los|dem|den|der|día) )*"
+_LEAD = re.compile(
+    r"\b(?:(?P<before>before|vor|antes del?)"
+    r"|(?P<by>(?:no|not) later than|at the latest(?: by| on)?|by|until|till|til|due(?: on| by| date:?)?|deadline:?"
+    r"|bis(?: spätestens)?(?: zum| zur| am)?|spätestens(?: bis)?(?: zum| am)?|fällig(?: am)?|frist:?"
+    r"|hasta|para|a más tardar|como (?:muy tarde|máximo)|plazo:?)"
+    r"|(?P<unrelated>since|from|of|last|after|past|than|to|per|every|each|starting(?: on| in)?|seit|vo[mn]|ab|nach|auf|"
+    r"letzte[nrms]?|jede[nrms]?|desde|del?|pasad[oa]|tras|al|cada|a partir de)"
+    rf"|(?P<plain>on|in|at|for|am|im|an|für|en|el|este)) {_ARTICLE}$",
+    re.IGNORECASE,
+)
+_BARE_ARTICLE = re.compile(r"\b(?:the|el|la|dem|den|der) $", re.IGNORECASE)
+_TIME = (
+    r"(?:(?P<hour>[01]?\d|2[0-4])"
+    r"(?:(?:[:.](?P<minutes>[0-5]\d))? ?(?:(?P<half>[ap])\.?m\b\.?|uhr\b|o'clock|h\b)|:(?P<minute>[0-5]\d)(?!\d))"
+    r"|(?P<noon>noon|midday|mittags?|mediodía)|(?P<close>eod|cob|end of (?:the )?day|close of business|feierabend))"
+)
+_DAYPART = re.compile(
+    r",? ?(?:(?P<morning>(?:in the )?morning|früh|vormittags?|(?:por|de) la mañana)"
+    r"|(?:in the )?(?:afternoon|evening)|nachmittags?|abends?|(?:por|de) la (?:tarde|noche))\b",
+    re.IGNORECASE,
+)
+_TIME_AFTER = re.compile(
+    rf",? ?\(?(?:at |um |gegen |by |bis |a las? |before |vor |antes de las? )?{_TIME}", re.IGNORECASE
+)
+_TIME_BEFORE = re.compile(
+    rf"\b(?:(?P<by>by|until|bis|before) |at |um |a las? )?{_TIME},? (?:on |am |el |de )?$", re.IGNORECASE
+)
+_TIME_ALONE = re.compile(
+    rf"\b(?P<by>(?:by|until|before|bis|vor|spätestens(?: um)?|antes de las?|hasta las?|para las?) (?:the )?)?{_TIME}",
+    re.IGNORECASE,
+)
+
+
+def _all(text: str, now: datetime, *, month_first: bool) -> list[Due]:
+    """Everything that `text` names as a day, or a time of today, and that may be a due date, in its order."""
+    reader = _Reader(now.date(), month_first)
+    found: list[Due] = []
+    for match, read in _longest(text):
+        try:
+            day = read(reader, match.groupdict())
+        except ValueError:
+            continue
+        if due := _due(text, match, day, now, period=read in (_Reader.week, _Reader.month)):
+            found.append(due)
+    if not found:
+        found.extend(_today(match, now) for match in _TIME_ALONE.finditer(text) if match["by"] or match["close"])
+    return found
+
+
+def _longest(text: str) -> Iterator[tuple[re.Match[str], Callable[[_Reader, Groups], date]]]:
+    """The days' readings from left to right, the longest where two overlap."""
+    matches = [(match, read) for pattern, read in _READINGS for match in pattern.finditer(text)]
+    end = 0
+    for match, read in sorted(matches, key=lambda pair: (pair[0].start(), -pair[0].end())):
+        if match.start() >= end:
+            end = match.end()
+            yield match, read
+
+
+def _due(text: str, match: re.Match[str], day: date, now: datetime, *, period: bool) -> Due | None:
+    """What the words around a day make of it; None where they say that it is no due date."""
+    clock_before = _TIME_BEFORE.search(text, 0, match.start())
+    start = clock_before.start() if clock_before else match.start()
+    lead = _LEAD.search(text, 0, start)
+    if lead and lead["unrelated"]:
+        return None
+    said = match.groupdict()
+    if said.get("slash") and not (lead or said["year"]):
+        return None  # three quarters
+    part = _DAYPART.match(text, match.end())
+    after = part.end() if part else match.end()
+    clock = clock_before or _TIME_AFTER.match(text, after)
+    before = bool(lead and lead["before"])
+    if before and period:
+        if re.match(_END, match.group(), re.IGNORECASE):
+            before = False  # "before the end of March" is by the end of March
+        elif not said.get("middle"):
+            day = day.replace(day=1) if "month" in said else day - timedelta(days=day.weekday())
+    if clock:
+        at = datetime.combine(day, _time_of(clock), UTC)
+    elif before:
+        at = datetime.combine(day, time(0), UTC)
+    else:
+        at = datetime.combine(day, _NOON if part and part["morning"] else END_OF_DAY, UTC)
+        if at <= now and day == now.date():
+            at = datetime.combine(day, _LAST_MINUTE, UTC)
+    end = after if clock_before or not clock else clock.end()
+    article = lead or _BARE_ARTICLE.search(text, 0, start)
+    deadline = before or bool(lead and lead["by"]) or bool(clock_before and clock_before["by"])
+    return Due(at, article.start() if article else start, end, deadline)
+
+
+def _today(match: re.Match[str], now: datetime) -> Due:
+    at = datetime.combine(now.date(), _time_of(match), UTC)
+    return Due(at if at > now else at + timedelta(days=1), match.start(), match.end(), True)
+
+
+def _time_of(clock: re.Match[str]) -> time:
+    if clock["close"]:
+        return END_OF_DAY
+    if clock["noon"]:
+        return _NOON
+    hour, minute = int(clock["hour"]), int(clock["minutes"] or clock["minute"] or 0)
+    if clock["half"]:
+        hour = hour % 12 + (12 if clock["half"].lower() == "p" else 0)
+    return time(hour % 24, minute)

@@ -1,0 +1,39 @@
+"""How English, German and Spanish say that something is to be done, each in a module of the same shape."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from notes.grammar import english, german, spanish
+from notes.grammar.claim import NAME, NAMES, SPEAKER, Claim, named
+
+__all__ = ["GRAMMARS", "NAME", "NAMES", "SPEAKER", "Claim", "Grammar", "named"]
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """`claims(clause, listed=…, dated=…)` reads one clause; `split` cuts a sentence into them."""
+
+    claims: Callable[..., Iterator[Claim]]
+    split: re.Pattern[str]
+    unreal: re.Pattern[str]
+    done: re.Pattern[str]
+    accepts: re.Pattern[str]
+    who_question: re.Pattern[str]
+    task_of_question: Callable[[str], str | None]
+
+
+def _grammar(module: Any) -> Grammar:
+    return Grammar(
+        module.claims,
+        module.SPLIT,
+        module.UNREAL,
+        module.DONE,
+        module.ACCEPTS,
+        module.WHO_QUESTION,
+        module.task_of_question,
+    )
+
+
+GRAMMARS = {"en": _grammar(english), "de": _grammar(german), "es": _grammar(spanish)}

@@ -1,0 +1,31 @@
+"""What the three grammars share: a claim that somebody will do something, and how people are named."""
+
+from dataclasses import dataclass
+
+from notes.languages import MONTHS, STOP_WORDS, WEEKDAYS
+
+SPEAKER = "I"  # the assignee of "I'll …": whoever says so
+
+_TITLES = r"(?:(?:Mrs?|Ms|Dr|Prof|Herrn?|Frau|Hr|Fr|Sra?|Srta|Señora?|Don|Doña)\.? )"
+_CAPITALIZED = r"[^\W\d_a-zß-öø-ÿ][\w’'-]{1,29}"
+NAME = rf"(?-i:{_TITLES}{{0,2}}{_CAPITALIZED}(?: {_CAPITALIZED}){{0,2}}|@[\w.-]{{1,40}})"
+NAMES = rf"{NAME}(?:(?:, | and | & | und | y | e ){NAME}){{0,4}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """`who` is to do `task`; `who` is a name, `SPEAKER` or None. `sure`: it is one even without a date or a bullet."""
+
+    who: str | None
+    task: str
+    sure: bool = True
+
+
+def is_person(name: str) -> bool:
+    """Whether a capitalised word can name somebody: it is no function word, month or weekday."""
+    word = name.split()[0].lower()
+    return word not in MONTHS and word not in WEEKDAYS and not any(word in words for words in STOP_WORDS.values())
+
+
+def named(who: str) -> str | None:
+    return who.lstrip("@") if who.startswith("@") or is_person(who) else None
