@@ -36,6 +36,8 @@ class AccountsIdentity:
     """What the mesh asks about users: see `mesh.call.Identity`."""
 
     def authenticate(self, authorization: str, api_key: str, scopes: Sequence[str]) -> tuple[Actor, Mapping[str, int]]:
+        if api_key:
+            raise Unauthenticated("There is no such API key.")
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("Send `Authorization: Bearer <token>`.")

@@ -83,6 +83,7 @@ class User(AbstractBaseUser, ScopedModel):
 
     USERNAME_FIELD = "email"
     versioned: ClassVar[bool] = True
+    audience_is_open: ClassVar[bool] = True
 
     objects: ClassVar[UserManager] = UserManager()
 

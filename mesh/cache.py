@@ -38,7 +38,8 @@ def cached(operation: Operation, actor: Actor, key: str, compute: Callable[[], A
         LOOKUPS.labels(operation.name, "hit").inc()
         return answer
     LOOKUPS.labels(operation.name, "miss").inc()
-    if not attempt(lambda redis: bool(redis.set(f"{key}:lock", b"1", nx=True, px=int(_WAIT * 1000))), True):
+    mine = attempt(lambda redis: bool(redis.set(f"{key}:lock", b"1", nx=True, px=int(_WAIT * 1000))), True)
+    if not mine:
         deadline = time.monotonic() + _WAIT
         while time.monotonic() < deadline:
             time.sleep(_POLL)
@@ -46,7 +47,12 @@ def cached(operation: Operation, actor: Actor, key: str, compute: Callable[[], A
                 return answer
             if not attempt(lambda redis: redis.exists(f"{key}:lock"), 0):
                 break
-    answer = compute()
+    try:
+        answer = compute()
+    except BaseException:
+        if mine:
+            attempt(lambda redis: redis.delete(f"{key}:lock"), None)
+        raise
     attempt(lambda redis: _store(redis, key, _pack(answer, owner), operation.declaration.ttl), None)
     return answer
 
@@ -68,7 +74,7 @@ def _unpack(value: bytes | None, owner: int) -> Answer | None:
     if value is None:
         return None
     head, _, body = value.partition(b"\n")
-    whose, _, cursor = head.decode().partition(" ")
+    whose, _, cursor = head.decode("ascii", "replace").partition(" ")
     if whose != str(owner):
         return None
     return Answer(body, next_cursor=cursor or None, cache="hit")

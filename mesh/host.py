@@ -116,6 +116,8 @@ def _in_transaction(operation: Operation, call: Call) -> Answer:
     if work.scopes:
         steps.append((versions.BUMP, [sorted(work.scopes)]))
     _run_together(steps)
+    if late := set().union(*(row.audience() for row in work.open_rows)) - work.scopes:
+        versions.bump(late)
     return answer
 
 
@@ -133,7 +135,7 @@ def _method(operation: Operation, call: Call, work: Work) -> Callable[..., Any]:
 
 def _encoded(operation: Operation, result: Any) -> Answer:
     if isinstance(result, Encoded):
-        answer = Answer(result.body, result.row_id, result.next_cursor)
+        answer = Answer(result.body, result.row_id, result.next_cursor, result.replayed)
     elif operation.adapter is None:
         return Answer(b"")
     else:

@@ -18,10 +18,8 @@ from mesh.operations import Operation
 MAX_BODY = 1024 * 1024
 MAX_DEPTH = 32
 MAX_FIELDS = 100
-MAX_KEY = 255
 
 _REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
-_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 
 def request_id_of(request: HttpRequest) -> str:
@@ -123,13 +121,6 @@ def _depth(value: Any) -> int:
         level = [child for item in containers for child in (item.values() if isinstance(item, dict) else item)]
         depth += bool(containers)
     return depth
-
-
-def idempotency_key_of(request: HttpRequest) -> str:
-    key: str = request.META.get("HTTP_IDEMPOTENCY_KEY", "")
-    if key and not _KEY.fullmatch(key):
-        raise Invalid.field(["header", "Idempotency-Key"], "Send 1 to 255 printable ASCII characters.")
-    return key
 
 
 def prefers_dry_run(request: HttpRequest) -> bool:

@@ -144,9 +144,13 @@ def _responses(operation: Operation, route: Route) -> Schema:
     success: Schema = {"description": "Done."}
     if operation.adapter is not None:
         schema = with_components(operation.returns, "serialization", _components)
+        if operation.is_command and operation.status == 200:
+            schema = {"anyOf": [schema, {"$ref": "#/components/schemas/DryRun"}]}
         success = {"description": "Done.", "content": {"application/json": {"schema": schema}}}
     if operation.location:
-        success["headers"] = {"Location": {"description": "Where it is read.", "schema": {"type": "string"}}}
+        success["headers"] = {"Location": _header("Where it is read.")}
+    elif "cursor" in operation.argument_names:
+        success["headers"] = {"Link": _header('The next page, as `<…>; rel="next"`.')}
     found = {str(operation.status): success}
     if operation.is_command and operation.status != 200:
         found["200"] = {
@@ -155,8 +159,17 @@ def _responses(operation: Operation, route: Route) -> Schema:
         }
     for error in _refusals(operation, route):
         content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-        found[str(error.status)] = {"description": error.title, "content": content}
+        refused: Schema = {"description": error.title, "content": content}
+        if error is errors.Unauthenticated:
+            refused["headers"] = {"WWW-Authenticate": _header("How to sign in.")}
+        elif error in (errors.RateLimited, errors.Unavailable):
+            refused["headers"] = {"Retry-After": _header("Seconds to wait.")}
+        found[str(error.status)] = refused
     return dict(sorted(found.items()))
+
+
+def _header(description: str) -> Schema:
+    return {"description": description, "schema": {"type": "string"}}
 
 
 def _refusals(operation: Operation, route: Route) -> list[type[errors.MeshError]]:

@@ -12,6 +12,8 @@ from typing import Any
 
 import structlog
 from django.conf import settings
+from django.core.exceptions import DisallowedHost
+from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
@@ -21,11 +23,11 @@ from rest_framework.views import APIView
 
 from mesh.binding import bind_rest
 from mesh.call import ANONYMOUS, Actor, Identity
-from mesh.errors import MeshError, MethodNotAllowed
+from mesh.database import refusal_of
+from mesh.errors import Malformed, MeshError, MethodNotAllowed
 from mesh.http import (
     body_of,
     client_of,
-    idempotency_key_of,
     prefers_dry_run,
     problem,
     query_of,
@@ -176,16 +178,25 @@ class _Exchange:
             response = self._answered()
         except MeshError as refusal:
             response = problem(refusal)
+        except DisallowedHost:
+            response = problem(Malformed("This host name is not served here."))
+        except (DatabaseError, InterfaceError) as error:
+            response = problem(refusal_of(error) or self._bug())
         except Exception:
-            log.exception("bug", operation=self.operation.name)
-            response = problem(MeshError(f"Something went wrong here. Quote request {self.request_id}."))
+            response = problem(self._bug())
+        response["X-Content-Type-Options"] = "nosniff"
         if self.usage is not None:
-            for name, value in self.usage.headers("write" if self.operation.is_command else "read").items():
+            for name, value in self.usage.headers("write" if self._changes_something else "read").items():
                 response[name] = value
         return response
 
+    def _bug(self) -> MeshError:
+        log.exception("bug", operation=self.operation.name)
+        return MeshError(f"Something went wrong here. Quote request {self.request_id}.")
+
     def _answered(self) -> HttpResponse:
         request, operation = self.request, self.operation
+        request.get_host()
         client = client_of(request)
         try:
             actor, versions = self._who()
@@ -205,9 +216,9 @@ class _Exchange:
             operation,
             values,
             plain,
-            idempotency_key=idempotency_key_of(request),
+            idempotency_key=request.META.get("HTTP_IDEMPOTENCY_KEY", ""),
             dry_run=prefers_dry_run(request),
-            fresh=request.META.get("HTTP_CACHE_CONTROL") == "no-cache",
+            fresh="no-cache" in request.META.get("HTTP_CACHE_CONTROL", "").lower(),
         )
         return success(request, operation, found, self.mount)
 
@@ -219,8 +230,14 @@ class _Exchange:
         declaration = self.operation.declaration
         return identity().authenticate(authorization, api_key, declaration.scopes if declaration.ttl else ())
 
+    @property
+    def _changes_something(self) -> bool:
+        """Whether a command is asked for, by itself or as a tool."""
+        tool = registry.operations.get(self.path_parameters["name"]) if self.operation.name == "call_tool" else None
+        return (tool or self.operation).is_command
+
     def _count(self, whose: str) -> None:
-        kind = "WRITE" if self.operation.is_command else "READ"
+        kind = "WRITE" if self._changes_something else "READ"
         limit = Limit.parse(settings.MESH[f"RATE_LIMIT_{kind}"])
         if limit is not None:
             self.usage = count(limit, f"{kind}:{whose}")

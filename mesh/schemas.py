@@ -168,8 +168,9 @@ class Cursor:
     def decode(cursor: str) -> int:
         try:
             kind, _, number = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii").partition(":")
-            if kind == "id" and number.isdigit() and 0 < int(number) <= MAX_BIGINT:
-                return int(number)
+            row_id = int(number) if kind == "id" and number.isdigit() else 0
+            if 0 < row_id <= MAX_BIGINT and Cursor.encode(row_id) == cursor:
+                return row_id
         except (binascii.Error, ValueError):
             pass
         raise ValueError("Take the cursor from `next` of the page before.")

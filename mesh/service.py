@@ -28,6 +28,8 @@ class Work:
 
     def __init__(self) -> None:
         self.scopes: set[str] = set()
+        #: Changed rows whose audience may grow until the versions are raised.
+        self.open_rows: list[ScopedModel] = []
         self.declared = False
 
 
@@ -90,6 +92,8 @@ class Service:
         for row in rows:
             if row.versioned:
                 self.work.scopes |= row.audience()
+                if row.audience_is_open:
+                    self.work.open_rows.append(row)
 
     def one(self, rows: QuerySet[Any], schema: type[Schema], ref: int | UUID) -> Schema:
         """The one of `rows` with this primary key or uuid, as `schema`. Raises NotFound.
