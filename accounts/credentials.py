@@ -18,7 +18,7 @@ from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 from accounts.models import Role, Session, User
 from mesh.call import Actor, Client
 from mesh.database import fetch
-from mesh.errors import Invalid, Unauthenticated
+from mesh.errors import Invalid, RateLimited, Unauthenticated
 from mesh.http import client_of
 from mesh.limits import count_login
 from mesh.versions import VERSION_OF
@@ -77,7 +77,7 @@ def _claims(token: str) -> tuple[int, int, int]:
 
 def checked_password(email: str, password: str) -> User:
     """The active user with this e-mail and password; an unknown e-mail takes as long as a wrong password."""
-    user: User | None = User.objects.filter(email__iexact=email).first()
+    user: User | None = User.objects.with_email(email).first()
     if user is None:
         make_password(password)
     elif user.check_password(password) and user.is_active:
@@ -124,6 +124,8 @@ def rotate(token: str) -> dict[str, Any]:
         session_id, user_id, jti = int(refresh["session_id"]), int(refresh["user_id"]), str(refresh["jti"])
     except (TokenError, KeyError, TypeError, ValueError):
         raise SessionOver(_SIGN_IN_AGAIN) from None
+    if not User.objects.filter(pk=user_id, is_active=True).exists():
+        raise SessionOver(_SIGN_IN_AGAIN)
     refresh.set_jti()
     refresh.set_exp()
     refresh.set_iat()
@@ -164,7 +166,10 @@ class AdminBackend(BaseBackend):
         if not username or not password:
             return None
         if request is not None:
-            count_login(client_of(request).address, username)
+            try:
+                count_login(client_of(request).address, username)
+            except RateLimited as refusal:
+                raise ValidationError(refusal.detail) from None
         try:
             user = checked_password(username, password)
         except Unauthenticated:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Self
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.db import models
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Lower, Now
 
 from mesh import Actor, ScopedModel, ScopedQuerySet
@@ -41,6 +41,10 @@ class UserQuerySet(ScopedQuerySet["User"]):
     def search(self, text: str | None) -> Self:
         return self.filter(every_word(text, "name", "email"))
 
+    def with_email(self, email: str) -> Self:
+        """The user with this e-mail, in any case; as the unique index compares them."""
+        return self.alias(lower_email=Lower("email")).filter(lower_email=Lower(Value(email)))
+
     def named(self, ids: Sequence[int], emails: Sequence[str]) -> list["User"]:
         """The users with one of these ids or, in any case, one of these e-mails."""
         wanted = Q(pk__in=ids)
@@ -51,7 +55,7 @@ class UserQuerySet(ScopedQuerySet["User"]):
 
 class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type: ignore[misc]
     def get_by_natural_key(self, username: str | None) -> "User":
-        user: User = self.get(email__iexact=username)
+        user: User = self.with_email(username or "").get()
         return user
 
     def enrol(

@@ -66,10 +66,10 @@ def query_of(request: HttpRequest) -> dict[str, str]:
 
 
 def body_of(request: HttpRequest, *, form: bool) -> Any:
-    """The JSON value of the body, or its form fields where `form` is allowed; None where nothing was sent."""
+    """The JSON value of the body, or its form fields where `form` is allowed; empty where nothing was sent."""
     raw = _read(request)
     if not raw:
-        return None
+        return {}
     content_type = request.META.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
     if form and content_type == "application/x-www-form-urlencoded":
         try:

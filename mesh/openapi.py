@@ -200,7 +200,7 @@ def add_components(result: Schema, generator: SchemaGenerator, request: Any, pub
     }
     result["tags"] = [
         {"name": name, "description": (service.__doc__ or "").strip()}
-        for name, service in registry.services.items()
+        for name, service in sorted(registry.services.items(), key=lambda item: item[1].__module__.startswith("mesh."))
         if any(op.declaration.routes for op in registry.of_service(service).values())
     ]
     return result

@@ -207,7 +207,7 @@ class _Exchange:
         self._count(f"address:{client.address}" if actor.is_anonymous else f"user:{actor.id}")
         operation.declaration.allow(actor)
         takes_body = self.route.method not in ("GET", "DELETE")
-        body = body_of(request, form=operation.declaration.form) if takes_body else None
+        body = body_of(request, form=operation.declaration.form) if takes_body else {}
         values, plain = bind_rest(operation, self.route, self.path_parameters, query_of(request), body)
         if operation.declaration.account is not None:
             count_login(client.address, str(plain.get(operation.declaration.account, "")))

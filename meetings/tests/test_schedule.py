@@ -222,7 +222,9 @@ def test_a_key_makes_one_meeting_and_a_refusal_leaves_it_free(alice):
     assert again.headers["Location"] == first.headers["Location"]
     assert again.headers["Idempotent-Replay"] == "true"
     with nothing_changes():
-        refused(alice.api.post("/meetings", PLAN | {"title": "Other"}, Idempotency_Key="k"), 422, "idempotency.mismatch")
+        refused(
+            alice.api.post("/meetings", PLAN | {"title": "Other"}, Idempotency_Key="k"), 422, "idempotency.mismatch"
+        )
     assert Meeting.objects.count() == 1
 
 
