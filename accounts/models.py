@@ -45,12 +45,10 @@ class UserQuerySet(ScopedQuerySet["User"]):
         """The user with this e-mail, in any case; as the unique index compares them."""
         return self.alias(lower_email=Lower("email")).filter(lower_email=Lower(Value(email)))
 
-    def named(self, ids: Sequence[int], emails: Sequence[str]) -> list["User"]:
-        """The users with one of these ids or, in any case, one of these e-mails."""
-        wanted = Q(pk__in=ids)
-        if emails:
-            wanted |= Q(lower_email__in=[email.lower() for email in emails])
-        return list(self.alias(lower_email=Lower("email")).filter(wanted).only("name", "email"))
+    def named(self, emails: Sequence[str]) -> list["User"]:
+        """The users with one of these e-mails, in any case."""
+        lower = [email.lower() for email in emails]
+        return list(self.alias(lower_email=Lower("email")).filter(lower_email__in=lower).only("name", "email"))
 
 
 class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type: ignore[misc]

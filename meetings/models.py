@@ -1,6 +1,6 @@
 """Meetings and who is invited to them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Self
 
@@ -11,6 +11,7 @@ from django.db.models.functions import Lower, Now
 
 from accounts.models import acquaintance
 from mesh import Actor, ScopedModel, ScopedQuerySet
+from mesh.database import fetch
 from mesh.search import every_word
 
 
@@ -25,6 +26,30 @@ class MeetingQuerySet(ScopedQuerySet["Meeting"]):
 
     def search(self, text: str | None) -> Self:
         return self.filter(every_word(text, "title", "description", "location"))
+
+    def schedule(
+        self, *, organizer_id: int, user_ids: Sequence[int], emails: Sequence[str], **fields: Any
+    ) -> "Meeting":
+        """A new meeting and its attendees, in one statement."""
+        values = [organizer_id, *(fields[name] for name in _FIELDS), list(user_ids), list(emails)]
+        meeting = Meeting(pk=fetch(_SCHEDULE, values)[0][0], organizer_id=organizer_id, **fields)
+        meeting.invited_ids = list(user_ids)
+        return meeting
+
+
+_FIELDS = ("title", "description", "scheduled_time", "duration_minutes", "location")
+_SCHEDULE = """
+WITH new AS (
+    INSERT INTO meetings_meeting (organizer_id, title, description, scheduled_time, duration_minutes, location)
+    VALUES (%s, %s, %s, %s, %s, %s) RETURNING id
+), invited AS (
+    INSERT INTO meetings_attendee (meeting_id, user_id, email, response)
+    SELECT new.id, user_id, NULL, 'pending' FROM new, unnest(%s::bigint[]) AS user_id
+    UNION ALL
+    SELECT new.id, NULL, email, 'pending' FROM new, unnest(%s::text[]) AS email
+)
+SELECT id FROM new
+"""
 
 
 class Meeting(ScopedModel):
@@ -54,8 +79,13 @@ class Meeting(ScopedModel):
     def __str__(self) -> str:
         return self.title
 
+    #: The users who are invited, where that is known without asking.
+    invited_ids: list[int] | None = None
+
     def audience(self) -> set[str]:
-        invited = self.attendees.exclude(user=None).values_list("user_id", flat=True)
+        invited: Iterable[int] | None = self.invited_ids
+        if invited is None:
+            invited = self.attendees.exclude(user=None).values_list("user_id", flat=True)
         return {f"user:{user_id}" for user_id in (self.organizer_id, *invited)}
 
     def may_be_changed_by(self, actor: Actor) -> bool:

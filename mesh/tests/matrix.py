@@ -108,7 +108,8 @@ CASES: dict[str, list[Case]] = {
     "get_user": [Case(404, path("user"))],
     "invite_user": [Case("own", lambda ids: {"email": "new@example.com", "name": "New"})],
     "update_user": [Case(403, path("user", name="Taken"))],
-    "known_people": [Case("empty", lambda ids: {"ids": [ids["user"]], "emails": [f"alice-{SECRET}@example.com"]})],
+    "known_people": [Case("empty", lambda ids: {"emails": [f"alice-{SECRET}@example.com"]})],
+    "known_users": [Case("empty", lambda ids: {"ids": [ids["user"]]})],
     "list_meetings": [Case("empty"), Case("empty", lambda ids: {"search": SECRET})],
     "get_meeting": [Case(404, path("meeting"))],
     "schedule_meeting": [
