@@ -1,7 +1,6 @@
 """Structured logs: one line an event, with the request's id, user and operation; JSON, or coloured for a console."""
 
 import os
-import sys
 from typing import Any
 
 import structlog
@@ -27,8 +26,7 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    coloured = sys.stderr.isatty() or "FORCE_COLOR" in os.environ
-    console = structlog.dev.ConsoleRenderer(colors=coloured, exception_formatter=structlog.dev.plain_traceback)
+    console = structlog.dev.ConsoleRenderer(colors=not os.environ.get("NO_COLOR"), exception_formatter=structlog.dev.plain_traceback)
     renderer: Any = console if log_format == "console" else structlog.processors.JSONRenderer()
     final = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if log_format != "console":

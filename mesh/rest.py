@@ -5,7 +5,7 @@ admin, the docs, health) goes on. The same paths exist as DRF views, from which 
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -13,7 +13,8 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
-from django.db import DatabaseError, InterfaceError
+from django.core.handlers.wsgi import WSGIRequest
+from django.db import DatabaseError, InterfaceError, close_old_connections
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
@@ -120,23 +121,54 @@ class MeshMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        request_id = request_id_of(request)
-        structlog.contextvars.bind_contextvars(request_id=request_id)
-        started = time.perf_counter()
+        found = router().match(request.path_info)
+        return _told(request, lambda id: self.get_response(request) if found is None else answer(request, id, *found))
+
+
+class MeshLane:
+    """A WSGI application that answers the mesh's paths without Django's handler, and leaves the rest to it.
+
+    What a handler does for every request, its signals and middleware, costs more than a cached answer. Requests from
+    another origin take the long way, for the answer to those is the CORS middleware's.
+    """
+
+    def __init__(self, django: Callable[..., Iterable[bytes]]) -> None:
+        self.django = django
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if "HTTP_ORIGIN" in environ:
+            return self.django(environ, start_response)
+        request = WSGIRequest(environ)
+        found = router().match(request.path_info)
+        if found is None:
+            return self.django(environ, start_response)
         try:
-            found = router().match(request.path_info)
-            response = self.get_response(request) if found is None else answer(request, request_id, *found)
-            response["X-Request-ID"] = request_id
-            log.info(
-                "request",
-                method=request.method,
-                path=request.path_info,
-                status=response.status_code,
-                milliseconds=round((time.perf_counter() - started) * 1000, 1),
-            )
-            return response
+            response: Any = _told(request, lambda id: answer(request, id, *found))
         finally:
-            structlog.contextvars.clear_contextvars()
+            close_old_connections()
+        response.setdefault("Content-Length", str(len(response.content)))
+        start_response(f"{response.status_code} {response.reason_phrase}", list(response.items()))
+        return [response.content]
+
+
+def _told(request: HttpRequest, respond: Callable[[str], HttpResponseBase]) -> HttpResponseBase:
+    """The response, with the request's id in it and in every line that is logged meanwhile, and a line of its own."""
+    request_id = request_id_of(request)
+    structlog.contextvars.bind_contextvars(request_id=request_id)
+    started = time.perf_counter()
+    try:
+        response = respond(request_id)
+        response["X-Request-ID"] = request_id
+        log.info(
+            "request",
+            method=request.method,
+            path=request.path_info,
+            status=response.status_code,
+            milliseconds=round((time.perf_counter() - started) * 1000, 1),
+        )
+        return response
+    finally:
+        structlog.contextvars.clear_contextvars()
 
 
 def answer(
