@@ -19,7 +19,7 @@ from accounts.links import unsubscribe_path
 from accounts.models import Role, Session, User
 from mesh.call import Actor, Client
 from mesh.database import fetch
-from mesh.errors import Invalid, Unauthenticated
+from mesh.errors import Invalid, RateLimited, Unauthenticated
 from mesh.http import client_of
 from mesh.limits import count_login
 from mesh.versions import VERSION_OF
@@ -37,6 +37,8 @@ class AccountsIdentity:
     """What the mesh asks about users: see `mesh.call.Identity`."""
 
     def authenticate(self, authorization: str, api_key: str, scopes: Sequence[str]) -> tuple[Actor, Mapping[str, int]]:
+        if api_key:
+            raise Unauthenticated("There is no such API key.")
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Unauthenticated("Send `Authorization: Bearer <token>`.")
@@ -89,7 +91,7 @@ def _claims(token: str) -> tuple[int, int, int]:
 
 def checked_password(email: str, password: str) -> User:
     """The active user with this e-mail and password; an unknown e-mail takes as long as a wrong password."""
-    user: User | None = User.objects.filter(email__iexact=email).first()
+    user: User | None = User.objects.with_email(email).first()
     if user is None:
         make_password(password)
     elif user.check_password(password) and user.is_active:
@@ -136,6 +138,8 @@ def rotate(token: str) -> dict[str, Any]:
         session_id, user_id, jti = int(refresh["session_id"]), int(refresh["user_id"]), str(refresh["jti"])
     except (TokenError, KeyError, TypeError, ValueError):
         raise SessionOver(_SIGN_IN_AGAIN) from None
+    if not User.objects.filter(pk=user_id, is_active=True).exists():
+        raise SessionOver(_SIGN_IN_AGAIN)
     refresh.set_jti()
     refresh.set_exp()
     refresh.set_iat()
@@ -176,7 +180,10 @@ class AdminBackend(BaseBackend):
         if not username or not password:
             return None
         if request is not None:
-            count_login(client_of(request).address, username)
+            try:
+                count_login(client_of(request).address, username)
+            except RateLimited as refusal:
+                raise ValidationError(refusal.detail) from None
         try:
             user = checked_password(username, password)
         except Unauthenticated:

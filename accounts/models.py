@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Self
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.db import models
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Lower, Now
 
 from mesh import Actor, ScopedModel, ScopedQuerySet
@@ -41,17 +41,19 @@ class UserQuerySet(ScopedQuerySet["User"]):
     def search(self, text: str | None) -> Self:
         return self.filter(every_word(text, "name", "email"))
 
-    def named(self, ids: Sequence[int], emails: Sequence[str]) -> list["User"]:
-        """The users with one of these ids or, in any case, one of these e-mails."""
-        wanted = Q(pk__in=ids)
-        if emails:
-            wanted |= Q(lower_email__in=[email.lower() for email in emails])
-        return list(self.alias(lower_email=Lower("email")).filter(wanted).only("name", "email"))
+    def with_email(self, email: str) -> Self:
+        """The user with this e-mail, in any case; as the unique index compares them."""
+        return self.alias(lower_email=Lower("email")).filter(lower_email=Lower(Value(email)))
+
+    def named(self, emails: Sequence[str]) -> list["User"]:
+        """The users with one of these e-mails, in any case."""
+        lower = [email.lower() for email in emails]
+        return list(self.alias(lower_email=Lower("email")).filter(lower_email__in=lower).only("name", "email"))
 
 
 class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type: ignore[misc]
     def get_by_natural_key(self, username: str | None) -> "User":
-        user: User = self.get(email__iexact=username)
+        user: User = self.with_email(username or "").get()
         return user
 
     def enrol(
@@ -83,6 +85,7 @@ class User(AbstractBaseUser, ScopedModel):
 
     USERNAME_FIELD = "email"
     versioned: ClassVar[bool] = True
+    audience_is_open: ClassVar[bool] = True
 
     objects: ClassVar[UserManager] = UserManager()
 

@@ -217,14 +217,14 @@ class UserService(Service):
         return self._updated(user, data)
 
     @query(tool=False)
-    def known_people(
-        self,
-        *,
-        ids: Annotated[list[int], Field(max_length=200)],
-        emails: Annotated[list[str], Field(max_length=200)],
-    ) -> list[PersonOut]:
-        """Which of these people you know, by id or by e-mail in any case."""
-        named = User.objects.named(ids, emails)
+    def known_users(self, *, ids: Annotated[list[int], Field(max_length=200)]) -> list[int]:
+        """Which of these users you know."""
+        return sorted(self.visible(User, ids))
+
+    @query(tool=False)
+    def known_people(self, *, emails: Annotated[list[str], Field(max_length=200)]) -> list[PersonOut]:
+        """Which people with these e-mails, in any case, you know."""
+        named = User.objects.named(emails)
         known = self.visible(User, [user.pk for user in named])
         return [PersonOut.of(user) for user in named if user.pk in known]
 

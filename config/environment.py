@@ -12,7 +12,7 @@ from pathlib import Path
 import environ
 
 from config.embedded import EmbeddedServers
-from config.processes import end_with_parent, locked
+from config.processes import end_with_parent, locked, say
 from config.servers import make_private
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -82,7 +82,7 @@ def _stamp(data_dir: Path) -> Path:
 
 
 def _run_migrations() -> None:
-    print("run: migrating the database", file=sys.stderr, flush=True)
+    say("migrating the database")
     command = [sys.executable, str(BASE_DIR / "manage.py"), "migrate", "--noinput", "--verbosity=0"]
     if subprocess.run(command, preexec_fn=end_with_parent()).returncode:
         raise RunError("the database could not be migrated: see above")

@@ -1,5 +1,6 @@
 """Structured logs: one line an event, with the request's id, user and operation; JSON, or coloured for a console."""
 
+import os
 from typing import Any
 
 import structlog
@@ -25,7 +26,8 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    colours = not os.environ.get("NO_COLOR")
+    console = structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=structlog.dev.plain_traceback)
     renderer: Any = console if log_format == "console" else structlog.processors.JSONRenderer()
     final = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if log_format != "console":

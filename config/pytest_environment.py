@@ -1,6 +1,7 @@
 """The environment of the tests, set before Django's settings are read: `-p config.pytest_environment`.
 
-Every xdist worker gets two Redis databases of its own, for the cache and the broker; pytest-django gives it a Postgres database of its own.
+Every xdist worker gets two Redis databases of its own, for the cache and the broker;
+pytest-django gives it a Postgres database of its own.
 """
 
 import os

@@ -185,6 +185,8 @@ CORS_ALLOW_HEADERS = [
 CORS_EXPOSE_HEADERS = ["Link", "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-ID"]
 CORS_EXPOSE_HEADERS += ["Idempotent-Replay"]
 
+UNFOLD = {"SITE_TITLE": "Meshwork", "SITE_HEADER": "Meshwork", "SITE_URL": "/docs", "SITE_SYMBOL": "hub"}
+
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True

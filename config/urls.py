@@ -6,13 +6,15 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, path, re_path
+from django.views.decorators.csrf import csrf_exempt
+from django.views.generic import RedirectView
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiJsonRenderer
 from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerView
 
 from accounts import pages
 from config import health
-from mesh.errors import MeshError, NotFound
+from mesh.errors import MeshError, MethodNotAllowed, NotFound
 from mesh.http import problem
 from mesh.rest import url_patterns
 
@@ -49,15 +51,39 @@ handler400: Any = bad_request
 handler404: Any = not_found
 handler500: Any = server_error
 
+
+#: The documentation pages load nothing from elsewhere, whatever their scripts would like to.
+_OWN_ASSETS = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; worker-src 'self' blob:"
+)
+
+
+def reading(view: Any, content_security_policy: str = "") -> Any:
+    """The view for GET and HEAD; any other method is refused as everywhere."""
+
+    def answer(request: HttpRequest) -> Any:
+        if request.method not in ("GET", "HEAD"):
+            refusal = MethodNotAllowed(f"{request.method} is not for this path; GET, HEAD are.")
+            return problem(refusal, {"Allow": "GET, HEAD"})
+        response = view(request)
+        if content_security_policy:
+            response["Content-Security-Policy"] = content_security_policy
+        return response
+
+    return csrf_exempt(answer)
+
+
 urlpatterns: list[URLPattern | URLResolver] = [
-    re_path("^health/?$", health.health, name="health"),
-    re_path("^health/ready/?$", health.ready),
-    re_path("^metrics/?$", health.metrics),
-    re_path("^openapi.json$", openapi, name="openapi"),
-    re_path("^docs/?$", SpectacularSwaggerView.as_view(url_name="openapi")),
-    re_path("^redoc/?$", SpectacularRedocView.as_view(url_name="openapi")),
+    re_path("^health/?$", reading(health.health), name="health"),
+    re_path("^health/ready/?$", reading(health.ready)),
+    re_path("^metrics/?$", reading(health.metrics)),
+    re_path(r"^openapi\.json/?$", reading(openapi), name="openapi"),
+    re_path("^docs/?$", reading(SpectacularSwaggerView.as_view(url_name="openapi"), _OWN_ASSETS)),
+    re_path("^redoc/?$", reading(SpectacularRedocView.as_view(url_name="openapi"), _OWN_ASSETS)),
     re_path("^(?:reset|join)/?$", pages.password),
     re_path("^unsubscribe/?$", pages.unsubscribe),
+    path("admin", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
     *url_patterns(),
 ]

@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Self
 
@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from accounts.models import acquaintance
 from mesh import Actor, ScopedModel, ScopedQuerySet
+from mesh.database import fetch
 from mesh.search import every_word
 
 
@@ -47,6 +48,30 @@ class MeetingQuerySet(ScopedQuerySet["Meeting"]):
         return self.select_related("organizer").prefetch_related(
             Prefetch("attendees", Attendee.objects.select_related("user").order_by("pk"))
         )
+
+    def schedule(
+        self, *, organizer_id: int, user_ids: Sequence[int], emails: Sequence[str], **fields: Any
+    ) -> "Meeting":
+        """A new meeting and its attendees, in one statement."""
+        values = [organizer_id, *(fields[name] for name in _FIELDS), list(user_ids), list(emails)]
+        meeting = Meeting(pk=fetch(_SCHEDULE, values)[0][0], organizer_id=organizer_id, **fields)
+        meeting.invited_ids = list(user_ids)
+        return meeting
+
+
+_FIELDS = ("title", "description", "scheduled_time", "duration_minutes", "location")
+_SCHEDULE = """
+WITH new AS (
+    INSERT INTO meetings_meeting (organizer_id, title, description, scheduled_time, duration_minutes, location)
+    VALUES (%s, %s, %s, %s, %s, %s) RETURNING id
+), invited AS (
+    INSERT INTO meetings_attendee (meeting_id, user_id, email, response)
+    SELECT new.id, user_id, NULL, 'pending' FROM new, unnest(%s::bigint[]) AS user_id
+    UNION ALL
+    SELECT new.id, NULL, email, 'pending' FROM new, unnest(%s::text[]) AS email
+)
+SELECT id FROM new
+"""
 
 
 class Meeting(ScopedModel):
@@ -83,6 +108,9 @@ class Meeting(ScopedModel):
     def __str__(self) -> str:
         return self.title
 
+    #: The users who are invited, where that is known without asking.
+    invited_ids: list[int] | None = None
+
     @property
     def ends_at(self) -> datetime:
         last = datetime.max.replace(tzinfo=UTC)
@@ -93,7 +121,9 @@ class Meeting(ScopedModel):
         return self.ends_at <= timezone.now()
 
     def audience(self) -> set[str]:
-        invited = self.attendees.exclude(user=None).values_list("user_id", flat=True)
+        invited: Iterable[int] | None = self.invited_ids
+        if invited is None:
+            invited = self.attendees.exclude(user=None).values_list("user_id", flat=True)
         return {f"user:{user_id}" for user_id in (self.organizer_id, *invited)}
 
     def may_be_changed_by(self, actor: Actor) -> bool:

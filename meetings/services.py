@@ -50,10 +50,9 @@ class MeetingService(Service):
         They get an invitation by mail, with a calendar file.
         """
         user_ids, emails = self._invited(data)
-        meeting = Meeting.objects.create(
-            organizer_id=self.actor.id, **data.model_dump(exclude={"attendee_ids", "attendee_emails"})
-        )
-        if meeting.invite(user_ids, emails):
+        fields = data.model_dump(exclude={"attendee_ids", "attendee_emails"})
+        meeting = Meeting.objects.schedule(organizer_id=self.actor.id, user_ids=user_ids, emails=emails, **fields)
+        if user_ids or emails:
             letters.invite(self, self._with_people(meeting.pk))
         self.changed(meeting)
         return self.show(meeting, MeetingOut)
@@ -141,9 +140,8 @@ class MeetingService(Service):
         """The users and the mail-only guests; an e-mail of a user you know invites the user."""
         if not data.attendee_ids and not data.attendee_emails:
             return [], []
-        known = self.of(UserService).known_people(ids=data.attendee_ids, emails=data.attendee_emails)
-        ids = {person.id for person in known}
-        by_email = {person.email.lower(): person.id for person in known}
+        users = self.of(UserService)
+        ids = set(users.known_users(ids=data.attendee_ids)) if data.attendee_ids else set()
         unknown = [
             FieldError(loc=["body", "attendee_ids", place], msg="You know no user with this id.", type="not_found")
             for place, user_id in enumerate(data.attendee_ids)
@@ -152,8 +150,10 @@ class MeetingService(Service):
         if unknown:
             raise Invalid(unknown)
         emails = {email.lower(): email for email in data.attendee_emails}
-        users = {*data.attendee_ids, *(by_email[email] for email in emails if email in by_email)}
-        return sorted(users), [email for key, email in emails.items() if key not in by_email]
+        people = users.known_people(emails=list(emails)) if emails else []
+        by_email = {person.email.lower(): person.id for person in people}
+        guests = [email for key, email in emails.items() if key not in by_email]
+        return sorted({*data.attendee_ids, *by_email.values()}), guests
 
 
 class CalendarService(Service):

@@ -3,10 +3,12 @@
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
-from django.db.models import ForeignKey, Model, QuerySet
+from django.contrib.auth.models import Group
+from django.db.models import CharField, ForeignKey, Model, QuerySet, TextField
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from unfold.admin import ModelAdmin
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from mesh.call import Answer, identity
 from mesh.errors import Invalid, MeshError
@@ -56,6 +58,10 @@ class MeshModelAdmin(ModelAdmin):  # type: ignore[misc]
                     return
                 arguments = arguments_of(inner, inner.changed_data if change else list(inner.fields))
                 if change:
+                    missing = object()
+                    arguments = {n: v for n, v in arguments.items() if getattr(inner.instance, n, missing) != v}
+                    if not arguments:
+                        return
                     arguments["id"] = inner.instance.pk
                 try:
                     inner.answer = self.call(request, operation, arguments)
@@ -78,6 +84,19 @@ class MeshModelAdmin(ModelAdmin):  # type: ignore[misc]
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Nothing: the operation has saved what belongs to the row."""
+
+    def get_inline_instances(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
+        """Inlines only show rows: nothing of them is read from what was sent."""
+        return [] if request.method == "POST" else super().get_inline_instances(request, obj)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Long texts have several lines, and keep the blanks around them."""
+        if isinstance(db_field, CharField) and (db_field.max_length or 0) > 255:
+            kwargs["widget"] = UnfoldAdminTextareaWidget
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if isinstance(db_field, TextField):
+            field.strip = False
+        return field
 
     def delete_model(self, request: HttpRequest, obj: Model) -> None:
         self.call(request, self.remove, {"id": obj.pk})
@@ -119,6 +138,8 @@ def arguments_of(form: Any, names: list[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in names:
         value = form.cleaned_data[name]
+        if isinstance(value, str):
+            value = value.replace("\r\n", "\n")
         if isinstance(value, QuerySet):
             value = [row.pk for row in value]
         elif isinstance(value, Model):
@@ -138,6 +159,9 @@ def _field_of(form: Any, loc: list[str | int]) -> str | None:
             if name in form.fields:
                 return name
     return None
+
+
+admin.site.unregister(Group)
 
 
 @admin.register(AuditEntry)

@@ -20,14 +20,14 @@ def bind_flat(operation: Operation, arguments: Mapping[str, Any]) -> tuple[Value
 def bind_rest(
     operation: Operation, route: Route, path: Mapping[str, str], query: Mapping[str, str], body: Any
 ) -> tuple[Values, Values]:
-    """A request's path parameters, query string and JSON body; `body` is None where none was sent.
+    """A request's path parameters, query string and JSON body; `body` is empty where none was sent.
 
     Raises NotFound for an id in the path that no row can have, else Invalid.
     """
-    if body is not None and not isinstance(body, dict):
+    if not isinstance(body, dict):
         raise Invalid.field(["body"], "Send a JSON object.", "dict_type")
     places = {"path": ("path",), "query": ("query",), "body": ("body",), "any": ("query", "body")}
-    sources = {"path": path, "query": query, "body": body or {}}
+    sources = {"path": path, "query": query, "body": body}
     return _Binding(sources).bind(operation, lambda parameter: places[operation.where(parameter, route)])
 
 

@@ -7,7 +7,7 @@ which is checked on reading.
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 from prometheus_client import Counter
@@ -38,26 +38,28 @@ def cached(operation: Operation, actor: Actor, key: str, compute: Callable[[], A
         LOOKUPS.labels(operation.name, "hit").inc()
         return answer
     LOOKUPS.labels(operation.name, "miss").inc()
-    if not attempt(lambda redis: bool(redis.set(f"{key}:lock", b"1", nx=True, px=int(_WAIT * 1000))), True):
+    taken = attempt(("SET", f"{key}:lock", "1", "NX", "PX", int(_WAIT * 1000)))
+    if taken == [None]:
         deadline = time.monotonic() + _WAIT
         while time.monotonic() < deadline:
             time.sleep(_POLL)
             if (answer := _unpack(_get(key), owner)) is not None:
                 return answer
-            if not attempt(lambda redis: redis.exists(f"{key}:lock"), 0):
+            if attempt(("EXISTS", f"{key}:lock")) != [1]:
                 break
-    answer = compute()
-    attempt(lambda redis: _store(redis, key, _pack(answer, owner), operation.declaration.ttl), None)
+    try:
+        answer = compute()
+    except BaseException:
+        if taken != [None]:
+            attempt(("DEL", f"{key}:lock"))
+        raise
+    attempt(("SET", key, _pack(answer, owner), "EX", operation.declaration.ttl), ("DEL", f"{key}:lock"))
     return answer
 
 
 def _get(key: str) -> bytes | None:
-    return attempt(lambda redis: cast(bytes | None, redis.get(key)), None)
-
-
-def _store(redis: Any, key: str, value: bytes, ttl: int) -> None:
-    with redis.pipeline(transaction=False) as pipe:
-        pipe.set(key, value, ex=ttl).delete(f"{key}:lock").execute()
+    answers = attempt(("GET", key))
+    return answers[0] if answers else None
 
 
 def _pack(answer: Answer, owner: int) -> bytes:
@@ -68,7 +70,7 @@ def _unpack(value: bytes | None, owner: int) -> Answer | None:
     if value is None:
         return None
     head, _, body = value.partition(b"\n")
-    whose, _, cursor = head.decode().partition(" ")
+    whose, _, cursor = head.decode("ascii", "replace").partition(" ")
     if whose != str(owner):
         return None
     return Answer(body, next_cursor=cursor or None, cache="hit")

@@ -7,10 +7,11 @@ from typing import Any, get_args, get_origin
 from annotated_types import Le, Lt, MaxLen
 from django.apps import apps
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from mesh.database import fetch
 from mesh.mail import backend_of
 from mesh.operations import Operation
 from mesh.schemas import TextLimits
@@ -59,6 +60,15 @@ def check_operations(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
             for code, fault in _faults(operation)
         ]
     return found
+
+
+@register(Tags.database)
+def check_database(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """Search in any case needs a database that knows the letters of all languages."""
+    if not databases or fetch("SELECT upper('ä') = 'Ä'")[0][0]:
+        return []
+    hint = "Create it with a UTF-8 locale, such as: CREATE DATABASE … TEMPLATE template0 LOCALE 'C.UTF-8'."
+    return [Warning("Search is blind to the case of letters such as ä in this database.", hint=hint, id="mesh.W001")]
 
 
 def _shape(path: str) -> str:

@@ -6,6 +6,7 @@ the same connection does neither, and its statements are prepared once (measured
 
 from collections.abc import Sequence
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 import psycopg
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
@@ -14,15 +15,22 @@ from mesh.errors import Conflict, DeadlineExceeded, MeshError, Unavailable
 
 Row = tuple[Any, ...]
 
+#: One cursor for each connection: making one costs as much as a quick statement.
+_cursors: WeakKeyDictionary[Any, psycopg.Cursor[Row]] = WeakKeyDictionary()
+
 _RETRIED = {"40001", "40P01"}  # serialization failure, deadlock: nothing was written, so try again
 
 
 def fetch(sql: str, params: Sequence[Any] = ()) -> list[Row]:
     """All rows of a statement (none for one that returns nothing); errors are Django's, as with its own queries."""
     connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(cast(Any, connection.connection)) as cursor:
+    raw: Any = connection.connection
+    cursor = _cursors.get(raw)
+    if cursor is None:
+        cursor = _cursors[raw] = psycopg.Cursor(raw)
+    with connection.wrap_database_errors:
         cursor.execute(cast(Any, sql), params, binary=True)
-        return cursor.fetchall() if cursor.description else []
+        return cursor.fetchall() if cursor.pgresult is not None and cursor.pgresult.nfields else []
 
 
 def may_be_retried(error: Exception) -> bool:

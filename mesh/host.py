@@ -135,6 +135,8 @@ def _settle(call: Call, work: Work, steps: dict[str, Step]) -> None:
     parts = ", ".join(f"{name} AS ({sql})" for name, (sql, _) in steps.items())
     result = "SELECT id FROM jobs ORDER BY id" if work.jobs else "SELECT 1"
     rows = fetch(f"WITH {parts} {result}", [value for _, values in steps.values() for value in values])
+    if late := set().union(*(row.audience() for row in work.open_rows)) - work.scopes:
+        versions.bump(late)
     if work.jobs:
         sent = [
             outbox.Sent(row[0], job.options.queue, job.operation.calls_out)
@@ -204,7 +206,7 @@ def _method(operation: Operation, call: Call, work: Work) -> Callable[..., Any]:
 
 def _encoded(operation: Operation, result: Any) -> Answer:
     if isinstance(result, Encoded):
-        answer = Answer(result.body, result.row_id, result.next_cursor)
+        answer = Answer(result.body, result.row_id, result.next_cursor, result.replayed)
     elif operation.adapter is None:
         return Answer(b"")
     else:

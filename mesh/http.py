@@ -20,10 +20,8 @@ from mesh.operations import Operation
 MAX_BODY = 1024 * 1024
 MAX_DEPTH = 32
 MAX_FIELDS = 100
-MAX_KEY = 255
 
 _REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
-_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 
 def request_id_of(request: HttpRequest) -> str:
@@ -70,10 +68,10 @@ def query_of(request: HttpRequest) -> dict[str, str]:
 
 
 def body_of(request: HttpRequest, *, form: bool) -> Any:
-    """The JSON value of the body, or its form fields where `form` is allowed; None where nothing was sent."""
+    """The JSON value of the body, or its form fields where `form` is allowed; empty where nothing was sent."""
     raw = _read(request)
     if not raw:
-        return None
+        return {}
     content_type = request.META.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
     if form and content_type == "application/x-www-form-urlencoded":
         try:
@@ -125,13 +123,6 @@ def _depth(value: Any) -> int:
         level = [child for item in containers for child in (item.values() if isinstance(item, dict) else item)]
         depth += bool(containers)
     return depth
-
-
-def idempotency_key_of(request: HttpRequest) -> str:
-    key: str = request.META.get("HTTP_IDEMPOTENCY_KEY", "")
-    if key and not _KEY.fullmatch(key):
-        raise Invalid.field(["header", "Idempotency-Key"], "Send 1 to 255 printable ASCII characters.")
-    return key
 
 
 def prefers_dry_run(request: HttpRequest) -> bool:

@@ -86,7 +86,8 @@ class JobService(Service):
     def _retry(self, jobs: QuerySet[Outbox]) -> int:
         failed = list(jobs.filter(status=JobStatus.FAILED).select_for_update(no_key=True).order_by("pk"))
         rows = fetch(
-            "UPDATE mesh_outbox SET status = 'waiting', attempt = 0, due_at = clock_timestamp(), sent_at = clock_timestamp(), finished_at = NULL"
+            "UPDATE mesh_outbox SET status = 'waiting', attempt = 0, finished_at = NULL,"
+            " due_at = clock_timestamp(), sent_at = clock_timestamp()"
             " WHERE id = ANY(%s) RETURNING id, queue",
             [[row.pk for row in failed]],
         )
@@ -99,7 +100,7 @@ class JobService(Service):
     def prune(self) -> None:
         """Remove what has done its service: jobs that are done, and idempotency keys past their day."""
         fetch(
-            "DELETE FROM mesh_outbox WHERE status = 'done' AND finished_at < clock_timestamp() - make_interval(days => %s)",
+            "DELETE FROM mesh_outbox WHERE status = 'done' AND finished_at < now() - make_interval(days => %s)",
             [KEEP_DONE_DAYS],
         )
         fetch(

@@ -5,23 +5,18 @@ from dataclasses import dataclass
 from functools import cache
 
 from django.conf import settings
-from redis import Redis
-from redis.commands.core import Script
 
 from mesh.errors import RateLimited
-from mesh.redis import attempt
+from mesh.redis import Script
 
 _SECONDS = {"s": 1, "sec": 1, "min": 60, "h": 3600, "hour": 3600}
 
 # One window per key: it begins with the first request and ends by itself.
-_COUNT = Script(
-    Redis(),
-    """
+_COUNT = Script("""
 local n = redis.call('INCR', KEYS[1])
 if n == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
 return {n, redis.call('PTTL', KEYS[1])}
-""",
-)
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +61,7 @@ class Usage:
 
 def count(limit: Limit, key: str) -> Usage | None:
     """Counts one request; None where Redis is away."""
-    found = attempt(
-        lambda redis: _COUNT(keys=[f"meshwork:limit:{key}"], args=[limit.window * 1000], client=redis), None
-    )
+    found = _COUNT.attempt([f"meshwork:limit:{key}"], limit.window * 1000)
     if found is None:
         return None
     used, milliseconds = found

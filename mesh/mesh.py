@@ -1,5 +1,6 @@
 """Mesh, the caller's half: is it allowed, is it cached, else over the transport to the host."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
@@ -10,13 +11,15 @@ from mesh import host, versions
 from mesh.binding import bind_flat
 from mesh.cache import cached, key_of
 from mesh.call import Actor, Answer, Call, Client, Door
-from mesh.errors import NotFound
+from mesh.errors import Invalid, NotFound
 from mesh.operations import Operation
 from mesh.service import Service, registry
 from mesh.transports import transport_of
 
 log = structlog.get_logger(__name__)
 S = TypeVar("S", bound=Service)
+
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 
 class Mesh:
@@ -62,6 +65,8 @@ class Mesh:
     ) -> Answer:
         """One call with bound arguments; `fresh` passes the cache by. Raises MeshError."""
         operation.declaration.allow(self.actor)
+        if idempotency_key and not _KEY.fullmatch(idempotency_key):
+            raise Invalid.field(["header", "Idempotency-Key"], "Send 1 to 255 printable ASCII characters.")
         call = Call(
             operation=operation.name,
             actor=self.actor,
@@ -71,7 +76,7 @@ class Mesh:
             request_id=self.request_id,
             client=self.client,
             idempotency_key=idempotency_key,
-            dry_run=dry_run and operation.is_command,
+            dry_run=dry_run,
         )
         transport = transport_of(operation.service_name)
         if fresh or not self._may_be_cached(operation):
@@ -92,12 +97,19 @@ class Mesh:
         operation = registry.operations.get(name)
         if operation is None or not operation.declaration.tool:
             raise NotFound(f"There is no tool {name!r}. List the tools to see their names.")
-        arguments = dict(arguments)
-        if operation.is_command:
-            dry_run = bool(arguments.pop("dry_run", False)) or dry_run
         operation.declaration.allow(self.actor)
-        values, plain = bind_flat(operation, arguments)
-        return self.call(operation, values, plain, idempotency_key=idempotency_key, dry_run=dry_run)
+        arguments = dict(arguments)
+        wanted = arguments.pop("dry_run", False) if operation.is_command else False
+        try:
+            values, plain = bind_flat(operation, arguments)
+            errors = []
+        except Invalid as invalid:
+            errors = invalid.errors
+        if not isinstance(wanted, bool):
+            errors.append({"loc": ["dry_run"], "msg": "Input should be true or false", "type": "bool_type"})
+        if errors:
+            raise Invalid(errors)
+        return self.call(operation, values, plain, idempotency_key=idempotency_key, dry_run=wanted or dry_run)
 
     def _may_be_cached(self, operation: Operation) -> bool:
         """Whether it may: what an ADMIN sees of everyone is not, for no scope covers it."""

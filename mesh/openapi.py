@@ -144,10 +144,14 @@ def _responses(operation: Operation, route: Route) -> Schema:
     success: Schema = {"description": "Done."}
     if operation.adapter is not None:
         schema = with_components(operation.returns, "serialization", _components)
+        if operation.is_command and operation.status == 200:
+            schema = {"anyOf": [schema, {"$ref": "#/components/schemas/DryRun"}]}
         media = operation.declaration.media.partition(";")[0] or "application/json"
         success = {"description": "Done.", "content": {media: {"schema": schema}}}
     if operation.location:
-        success["headers"] = {"Location": {"description": "Where it is read.", "schema": {"type": "string"}}}
+        success["headers"] = {"Location": _header("Where it is read.")}
+    elif "cursor" in operation.argument_names:
+        success["headers"] = {"Link": _header('The next page, as `<…>; rel="next"`.')}
     found = {str(operation.status): success}
     if operation.is_command and operation.status != 200:
         found["200"] = {
@@ -156,8 +160,17 @@ def _responses(operation: Operation, route: Route) -> Schema:
         }
     for error in _refusals(operation, route):
         content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-        found[str(error.status)] = {"description": error.title, "content": content}
+        refused: Schema = {"description": error.title, "content": content}
+        if error is errors.Unauthenticated:
+            refused["headers"] = {"WWW-Authenticate": _header("How to sign in.")}
+        elif error in (errors.RateLimited, errors.Unavailable):
+            refused["headers"] = {"Retry-After": _header("Seconds to wait.")}
+        found[str(error.status)] = refused
     return dict(sorted(found.items()))
+
+
+def _header(description: str) -> Schema:
+    return {"description": description, "schema": {"type": "string"}}
 
 
 def _refusals(operation: Operation, route: Route) -> list[type[errors.MeshError]]:
@@ -188,7 +201,7 @@ def add_components(result: Schema, generator: SchemaGenerator, request: Any, pub
     }
     result["tags"] = [
         {"name": name, "description": (service.__doc__ or "").strip()}
-        for name, service in registry.services.items()
+        for name, service in sorted(registry.services.items(), key=lambda item: item[1].__module__.startswith("mesh."))
         if any(op.declaration.routes for op in registry.of_service(service).values())
     ]
     return result

@@ -140,7 +140,8 @@ def _publisher() -> _Publisher:
 
 
 _OVERDUE = (
-    "(status = 'waiting' AND due_at <= clock_timestamp() AND (sent_at IS NULL OR sent_at < clock_timestamp() - make_interval(secs => %s))"
+    "(status = 'waiting' AND due_at <= clock_timestamp()"
+    " AND (sent_at IS NULL OR sent_at < clock_timestamp() - make_interval(secs => %s))"
     " OR status = 'running' AND lease_until < clock_timestamp()"
     " AND (sent_at IS NULL OR sent_at < clock_timestamp() - make_interval(secs => %s)))"
 )

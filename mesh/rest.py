@@ -5,13 +5,16 @@ admin, the docs, health) goes on. The same paths exist as DRF views, from which 
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import structlog
 from django.conf import settings
+from django.core.exceptions import DisallowedHost
+from django.core.handlers.wsgi import WSGIRequest
+from django.db import DatabaseError, InterfaceError, close_old_connections
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
@@ -20,11 +23,11 @@ from rest_framework.views import APIView
 
 from mesh.binding import bind_rest
 from mesh.call import ANONYMOUS, Actor, identity
-from mesh.errors import MeshError, MethodNotAllowed
+from mesh.database import refusal_of
+from mesh.errors import Malformed, MeshError, MethodNotAllowed
 from mesh.http import (
     body_of,
     client_of,
-    idempotency_key_of,
     prefers_dry_run,
     problem,
     query_of,
@@ -111,23 +114,54 @@ class MeshMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        request_id = request_id_of(request)
-        structlog.contextvars.bind_contextvars(request_id=request_id)
-        started = time.perf_counter()
+        found = router().match(request.path_info)
+        return _told(request, lambda id: self.get_response(request) if found is None else answer(request, id, *found))
+
+
+class MeshLane:
+    """A WSGI application that answers the mesh's paths without Django's handler, and leaves the rest to it.
+
+    What a handler does for every request, its signals and middleware, costs more than a cached answer. Requests from
+    another origin take the long way, for the answer to those is the CORS middleware's.
+    """
+
+    def __init__(self, django: Callable[..., Iterable[bytes]]) -> None:
+        self.django = django
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if "HTTP_ORIGIN" in environ:
+            return self.django(environ, start_response)
+        request = WSGIRequest(environ)
+        found = router().match(request.path_info)
+        if found is None:
+            return self.django(environ, start_response)
         try:
-            found = router().match(request.path_info)
-            response = self.get_response(request) if found is None else answer(request, request_id, *found)
-            response["X-Request-ID"] = request_id
-            log.info(
-                "request",
-                method=request.method,
-                path=request.path_info,
-                status=response.status_code,
-                milliseconds=round((time.perf_counter() - started) * 1000, 1),
-            )
-            return response
+            response: Any = _told(request, lambda id: answer(request, id, *found))
         finally:
-            structlog.contextvars.clear_contextvars()
+            close_old_connections()
+        response.setdefault("Content-Length", str(len(response.content)))
+        start_response(f"{response.status_code} {response.reason_phrase}", list(response.items()))
+        return [response.content]
+
+
+def _told(request: HttpRequest, respond: Callable[[str], HttpResponseBase]) -> HttpResponseBase:
+    """The response, with the request's id in it and in every line that is logged meanwhile, and a line of its own."""
+    request_id = request_id_of(request)
+    structlog.contextvars.bind_contextvars(request_id=request_id)
+    started = time.perf_counter()
+    try:
+        response = respond(request_id)
+        response["X-Request-ID"] = request_id
+        log.info(
+            "request",
+            method=request.method,
+            path=request.path_info,
+            status=response.status_code,
+            milliseconds=round((time.perf_counter() - started) * 1000, 1),
+        )
+        return response
+    finally:
+        structlog.contextvars.clear_contextvars()
 
 
 def answer(
@@ -169,16 +203,25 @@ class _Exchange:
             response = self._answered()
         except MeshError as refusal:
             response = problem(refusal)
+        except DisallowedHost:
+            response = problem(Malformed("This host name is not served here."))
+        except (DatabaseError, InterfaceError) as error:
+            response = problem(refusal_of(error) or self._bug())
         except Exception:
-            log.exception("bug", operation=self.operation.name)
-            response = problem(MeshError(f"Something went wrong here. Quote request {self.request_id}."))
+            response = problem(self._bug())
+        response["X-Content-Type-Options"] = "nosniff"
         if self.usage is not None:
-            for name, value in self.usage.headers("write" if self.operation.is_command else "read").items():
+            for name, value in self.usage.headers("write" if self._changes_something else "read").items():
                 response[name] = value
         return response
 
+    def _bug(self) -> MeshError:
+        log.exception("bug", operation=self.operation.name)
+        return MeshError(f"Something went wrong here. Quote request {self.request_id}.")
+
     def _answered(self) -> HttpResponse:
         request, operation = self.request, self.operation
+        request.get_host()
         client = client_of(request)
         try:
             actor, versions = self._who()
@@ -189,7 +232,7 @@ class _Exchange:
         self._count(f"address:{client.address}" if actor.is_anonymous else f"user:{actor.id}")
         operation.declaration.allow(actor)
         takes_body = self.route.method not in ("GET", "DELETE")
-        body = body_of(request, form=operation.declaration.form) if takes_body else None
+        body = body_of(request, form=operation.declaration.form) if takes_body else {}
         values, plain = bind_rest(operation, self.route, self.path_parameters, query_of(request), body)
         if operation.declaration.account is not None:
             count_login(client.address, str(plain.get(operation.declaration.account, "")))
@@ -198,9 +241,9 @@ class _Exchange:
             operation,
             values,
             plain,
-            idempotency_key=idempotency_key_of(request),
+            idempotency_key=request.META.get("HTTP_IDEMPOTENCY_KEY", ""),
             dry_run=prefers_dry_run(request),
-            fresh=request.META.get("HTTP_CACHE_CONTROL") == "no-cache",
+            fresh="no-cache" in request.META.get("HTTP_CACHE_CONTROL", "").lower(),
         )
         return success(request, operation, found, self.mount)
 
@@ -212,8 +255,14 @@ class _Exchange:
         declaration = self.operation.declaration
         return identity().authenticate(authorization, api_key, declaration.scopes if declaration.ttl else ())
 
+    @property
+    def _changes_something(self) -> bool:
+        """Whether a command is asked for, by itself or as a tool."""
+        tool = registry.operations.get(self.path_parameters["name"]) if self.operation.name == "call_tool" else None
+        return (tool or self.operation).is_command
+
     def _count(self, whose: str) -> None:
-        kind = "WRITE" if self.operation.is_command else "READ"
+        kind = "WRITE" if self._changes_something else "READ"
         limit = Limit.parse(settings.MESH[f"RATE_LIMIT_{kind}"])
         if limit is not None:
             self.usage = count(limit, f"{kind}:{whose}")

@@ -33,6 +33,7 @@ class Encoded:
     body: bytes
     row_id: int | str | None = None
     next_cursor: str | None = None
+    replayed: bool = False
 
 
 class _Object(NamedTuple):

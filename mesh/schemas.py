@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -75,14 +76,28 @@ Time = Annotated[
     AfterValidator(_utc),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2025-01-15T10:00:00Z"]}),
 ]
-Id = Annotated[int, Field(ge=1, le=MAX_BIGINT)]
+
+
+def _plain_integer(value: Any) -> Any:
+    if isinstance(value, bool) or (isinstance(value, str) and not re.fullmatch("[1-9][0-9]{0,18}", value)):
+        raise ValueError("An id is a whole number, such as 7.")
+    return value
+
+
+Id = Annotated[int, BeforeValidator(_plain_integer), Field(ge=1, le=MAX_BIGINT)]
 Ref = Annotated[Id | UUID, Field(description="The row's integer id, or its uuid.")]
 Search = Annotated[str | None, text(0, 200), Field(description="Every word must occur, in any case.")]
 
 
+def _bare_address(value: Any) -> Any:
+    if isinstance(value, str) and "<" in value:
+        raise ValueError("Send the e-mail address alone, without a name.")
+    return value.strip() if isinstance(value, str) else value
+
+
 Email = Annotated[
     EmailStr,
-    BeforeValidator(lambda value: value.strip() if isinstance(value, str) else value),
+    BeforeValidator(_bare_address),
     Field(max_length=254, examples=["alice@example.com"]),
 ]
 
@@ -168,8 +183,9 @@ class Cursor:
     def decode(cursor: str) -> int:
         try:
             kind, _, number = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii").partition(":")
-            if kind == "id" and number.isdigit() and 0 < int(number) <= MAX_BIGINT:
-                return int(number)
+            row_id = int(number) if kind == "id" and number.isdigit() else 0
+            if 0 < row_id <= MAX_BIGINT and Cursor.encode(row_id) == cursor:
+                return row_id
         except (binascii.Error, ValueError):
             pass
         raise ValueError("Take the cursor from `next` of the page before.")

@@ -70,6 +70,10 @@ class ScopedModel(models.Model):
     #: Whether a cached query shows rows of this table, so that their changes raise versions.
     versioned: ClassVar[bool] = False
 
+    #: Whether others may join a row's audience without locking the row, as who meets a user does; it is then looked
+    #: at once more when the versions are raised, for whoever joins meanwhile has to wait for them.
+    audience_is_open: ClassVar[bool] = False
+
     class Meta:
         abstract = True
 

@@ -34,11 +34,13 @@ class Work:
         self.jobs: list[Job] = []
         #: `{to, subject}` of each mail, as a dry run tells them.
         self.mails: list[dict[str, str]] = []
+        #: Changed rows whose audience may grow until the versions are raised.
+        self.open_rows: list[ScopedModel] = []
         self.declared = False
 
     def settled(self) -> None:
         """All of it is written; what comes now belongs to the next transaction."""
-        self.scopes, self.jobs = set(), []
+        self.scopes, self.jobs, self.open_rows = set(), [], []
 
 
 class Service:
@@ -100,6 +102,8 @@ class Service:
         for row in rows:
             if row.versioned:
                 self.work.scopes |= row.audience()
+                if row.audience_is_open:
+                    self.work.open_rows.append(row)
 
     def defer(self, job: Callable[..., Any], **arguments: Any) -> None:
         """Begins a job when this command commits: `self.defer(self.summarize_note, id=note.pk)`."""

@@ -1,14 +1,14 @@
 """Operations as tools for LLMs: what an actor may use, in the shapes that LLM APIs take, and calling one."""
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, cast, get_args
 
-import msgspec
 from pydantic import Field
 
 from mesh.call import Actor
-from mesh.errors import Forbidden, Unauthenticated
+from mesh.errors import Forbidden, Invalid, Unauthenticated
 from mesh.json_schema import Schema, arguments_schema
 from mesh.operations import Operation, query
+from mesh.rows import Encoded
 from mesh.schemas import In, Out, text
 from mesh.service import Service, registry
 
@@ -93,6 +93,11 @@ class ToolService(Service):
     @query("POST /tools/{name}", tool=False)
     def call_tool(self, *, name: Annotated[str, text(1, 100)], data: ToolCallIn) -> ToolResultOut:
         """Call one tool by its name, with exactly your rights."""
-        mesh = self.mesh_through("tool")
-        answer = mesh.call_tool(name, data.arguments, idempotency_key=data.idempotency_key, dry_run=data.dry_run)
-        return ToolResultOut(result=msgspec.json.decode(answer.body) if answer.body else None)
+        key, header = data.idempotency_key, self.call.idempotency_key
+        if key and header and key != header:
+            raise Invalid.field(["body", "idempotency_key"], "The header `Idempotency-Key` says another one.")
+        answer = self.mesh_through("tool").call_tool(
+            name, data.arguments, idempotency_key=key or header, dry_run=data.dry_run or self.call.dry_run
+        )
+        result = Encoded(b'{"result":' + (answer.body or b"null") + b"}", replayed=answer.replayed)
+        return cast(ToolResultOut, result)

@@ -96,13 +96,15 @@ def run(ids: Sequence[int]) -> int:
 
 
 _CLAIM = """
-UPDATE mesh_outbox SET status = 'running', attempt = attempt + 1, lease_until = clock_timestamp() + make_interval(secs => lease)
+UPDATE mesh_outbox SET status = 'running', attempt = attempt + 1,
+    lease_until = clock_timestamp() + make_interval(secs => lease)
 WHERE id IN (
     SELECT id FROM mesh_outbox WHERE {which}
     AND (status = 'waiting' AND due_at <= clock_timestamp() OR status = 'running' AND lease_until < clock_timestamp())
     ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
 )
-RETURNING id, operation, arguments, actor_id, request_id, attempt, extract(epoch FROM clock_timestamp() - due_at)::float8
+RETURNING id, operation, arguments, actor_id, request_id, attempt,
+    extract(epoch FROM clock_timestamp() - due_at)::float8
 """
 
 
@@ -195,7 +197,8 @@ def _mark(claim: Claim, finished: bool) -> None:
     )
     marked = fetch(
         f"UPDATE mesh_outbox o SET {changes} FROM unnest(%s::bigint[], %s::int[]) AS mine (id, attempt)"  # noqa: S608
-        " WHERE o.id = mine.id AND o.attempt = mine.attempt AND o.status = 'running' AND o.lease_until > clock_timestamp()"
+        " WHERE o.id = mine.id AND o.attempt = mine.attempt AND o.status = 'running'"
+        " AND o.lease_until > clock_timestamp()"
         " RETURNING o.id",
         [claim.rows, claim.attempts],
     )
@@ -204,9 +207,9 @@ def _mark(claim: Claim, finished: bool) -> None:
 
 
 def _failed(claim: Claim, error: Exception) -> str:
-    """After a run that raised: waits for another try, or gives up. A refusal, or an error that is not `retryable`, is final."""
+    """After a run that raised: waits for another try, or gives up. A refusal or what is not `retryable` is final."""
     message = f"{type(error).__name__}: {error}"[:500].replace("\x00", "")
-    refused = isinstance(error, MeshError) and error.status < 500 or getattr(error, "retryable", True) is False
+    refused = (isinstance(error, MeshError) and error.status < 500) or getattr(error, "retryable", True) is False
     last = refused or max(claim.attempts) >= claim.options.attempts
     if last:
         log.error("job_failed", error=message, exc_info=not refused)
@@ -239,6 +242,7 @@ def _pause(attempt: int) -> float:
 def _give_up_unknown(id: int, name: str) -> None:
     log.error("job_unknown", operation=name, job=id)
     fetch(
-        "UPDATE mesh_outbox SET status = 'failed', finished_at = clock_timestamp(), lease_until = NULL, error = %s WHERE id = %s",
+        "UPDATE mesh_outbox SET status = 'failed', finished_at = clock_timestamp(), lease_until = NULL, error = %s"
+        " WHERE id = %s",
         [f"There is no job {name!r} in this version.", id],
     )

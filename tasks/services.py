@@ -129,7 +129,7 @@ class TaskService(Service):
     def assign_task(self, *, id: Ref, user_id: int) -> TaskOut:
         """Give a task that you created to someone you know."""
         task = self._own(id)
-        if not self.of(UserService).known_people(ids=[user_id], emails=[]):
+        if not self.of(UserService).known_users(ids=[user_id]):
             raise NotFound("There is no such user, or you do not know them.")
         return self._updated(task, {"assignee_id": user_id})
 
@@ -182,7 +182,7 @@ class TaskService(Service):
             errors.append({"loc": ["body", "due_meeting_id"], "msg": "You see no such meeting.", "type": "not_found"})
         if project is not None and not self.of(ProjectService).known_projects(ids=[project]):
             errors.append({"loc": ["body", "project_id"], "msg": "You see no such project.", "type": "not_found"})
-        if assignee is not None and not self.of(UserService).known_people(ids=[assignee], emails=[]):
+        if assignee is not None and not self.of(UserService).known_users(ids=[assignee]):
             errors.append({"loc": ["body", "assignee_id"], "msg": "You know no such user.", "type": "not_found"})
         if errors:
             raise Invalid(errors)

@@ -106,6 +106,15 @@ def test_a_deactivation_holds_from_the_next_request_on(ada, alice, anonymous):
     refused(anonymous.post("/auth/login", {"username": alice.user.email, "password": alice.password}), 401)
 
 
+def test_who_is_deactivated_behind_the_services_back_is_nobody_too(alice, anonymous):
+    """As by a statement in the database: their sessions still run, but count for nothing."""
+    User.objects.update(is_active=False)
+    with nothing_changes():
+        refused(alice.api.get("/users/me"), 401)
+        refused(anonymous.post("/auth/refresh", {"refresh_token": alice.refresh_token}), 401)
+    assert Session.objects.get().ended_at is None
+
+
 def test_who_is_activated_again_signs_in_again(ada, alice, anonymous):
     ada.api.patch(f"/users/{alice.id}", {"is_active": False})
     ada.api.patch(f"/users/{alice.id}", {"is_active": True})

@@ -34,6 +34,11 @@ def test_an_id_of_no_valid_form_is_a_404(alice, id):
     refused(alice.api.get(f"/meetings/{id}"), 404)
 
 
+@pytest.mark.parametrize("form", ["{}.0", "+{}", "%20{}", "{}%20", "0_{}", "{}e0", "0x{}"])
+def test_an_id_has_one_form(schedule, alice, form):
+    refused(alice.api.get("/meetings/" + form.format(schedule())), 404)
+
+
 def test_the_list_is_newest_first_whatever_the_time(schedule, alice):
     late, early = schedule(time="2030-01-01"), schedule(time="2020-01-01")
     assert ids(alice.api.get("/meetings")) == [early, late]

@@ -65,9 +65,11 @@ def test_what_is_needed_is_not_null(task, project, table, column):
 
 @pytest.mark.parametrize(
     ("table", "column"),
-    [("task", "creator_id"), ("task", "assignee_id"), ("task", "project_id"), ("task", "due_meeting_id")]
-    + [("project", "owner_id")],
-)
+    [
+        ("task", "creator_id"), ("task", "assignee_id"), ("task", "project_id"), ("task", "due_meeting_id"),
+        ("project", "owner_id"),
+    ],
+)  # fmt: skip
 def test_references_lead_to_rows(task, project, table, column):
     with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"UPDATE tasks_{table} SET {column} = 999999")

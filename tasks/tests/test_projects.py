@@ -1,5 +1,7 @@
 """/projects."""
 
+from urllib.parse import quote
+
 import pytest
 
 from accounts.tests.assertions import TIME, faults, ids, nothing_changes, refused
@@ -132,16 +134,9 @@ def test_the_list_is_newest_first_and_searched_in_title_and_description(alice, c
     b = alice.api.post("/projects", {"title": "Other", "description": "größe 100%"}).json["id"]
     charlie.api.post("/projects", {"title": "Größe"})
     for text, found in {
-        "": [b, a], "gr%C3%96%C3%9Fe": [b, a], "план": [a], "TWO план": [a], "one other": [], "0%25": [b], "_": [],
+        "": [b, a], "grÖßE": [b, a], "план": [a], "TWO план": [a], "one other": [], "0%": [b], "_": [],
     }.items():  # fmt: skip
-        assert (
-            ids(alice.api.get(f"/projects?search={text}" if "%" in text else "/projects?search=" + _quoted(text)))
-            == found
-        )
-
-
-def _quoted(text):
-    return "".join(f"%{byte:02X}" for byte in text.encode())
+        assert ids(alice.api.get(f"/projects?search={quote(text)}")) == found, text
 
 
 def test_the_list_comes_in_pages(alice):

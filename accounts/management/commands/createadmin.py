@@ -29,7 +29,7 @@ class Command(BaseCommand):
             email = TypeAdapter(Email).validate_python(options["email"])
         except ValidationError as error:
             raise CommandError(f"--email: {error.errors()[0]['msg']}") from None
-        user = User.objects.select_for_update().filter(email__iexact=email).first()
+        user = User.objects.with_email(email).select_for_update().first()
         known = user is not None
         user = user or User(email=email)
         try:

@@ -1,0 +1,31 @@
+-- The data set, for both databases: 200 users, 5,000 meetings of 3 attendees, 20,000 tasks. In Meshwork the first user
+-- has signed up already; all others have the same password. Everyone sees about 100 meetings, a quarter of them as the
+-- organizer, and 200 tasks; the newest of all are the first user's.
+
+INSERT INTO accounts_user (id, email, name, password, role, is_active)
+SELECT i, 'user' || i || '@example.com', 'User ' || i,
+    coalesce((SELECT password FROM accounts_user WHERE id = 1), '!'), 'AGENT', true
+FROM generate_series(1, 200) AS i
+ON CONFLICT (id) DO NOTHING;
+
+INSERT INTO meetings_meeting
+    (id, organizer_id, title, description, scheduled_time, duration_minutes, location, created_at, updated_at)
+SELECT i, 1 + i % 200, 'Meeting ' || i, repeat('A point of the agenda, to be talked over. ', 3),
+    made + interval '7 days', 30 + 15 * (i % 3), 'Room ' || i % 30, made, made + interval '90.5 seconds'
+FROM generate_series(1, 5000) AS i, LATERAL (SELECT timestamptz '2025-01-01 08:00Z' + i * interval '37 minutes') AS t (made);
+
+INSERT INTO meetings_attendee (meeting_id, user_id, response)
+SELECT i, 1 + (i * 7 + k * 13) % 200, (ARRAY['pending', 'accepted', 'declined', 'tentative'])[1 + (i + k) % 4]
+FROM generate_series(1, 5000) AS i, generate_series(1, 3) AS k
+ORDER BY i, k;
+
+INSERT INTO tasks_task
+    (id, uuid, creator_id, assignee_id, due_meeting_id, title, description, status, due_date, created_at, updated_at)
+SELECT i, md5('task ' || i)::uuid, 1 + i % 200, 1 + (i * 7 + 13) % 200, 1 + i % 5000, 'Task ' || i,
+    repeat('Something that has to be done. ', 3), (ARRAY['todo', 'in_progress', 'done', 'cancelled'])[1 + i % 4],
+    made + interval '14 days', made, made + interval '90.5 seconds'
+FROM generate_series(1, 20000) AS i, LATERAL (SELECT timestamptz '2025-01-01 08:00Z' + i * interval '11 minutes') AS t (made);
+
+SELECT setval(pg_get_serial_sequence('accounts_user', 'id'), 200);
+SELECT setval(pg_get_serial_sequence('meetings_meeting', 'id'), 5000);
+SELECT setval(pg_get_serial_sequence('tasks_task', 'id'), 20000);

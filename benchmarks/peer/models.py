@@ -1,0 +1,77 @@
+"""The peer's tables. They carry the names of Meshwork's, so that one data.sql fills both databases."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, SmallInteger, String, UniqueConstraint, func
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+
+class Base(DeclarativeBase):
+    type_annotation_map = {int: BigInteger, datetime: DateTime(timezone=True)}
+    __mapper_args__ = {"eager_defaults": True}  # INSERT … RETURNING instead of a SELECT afterwards
+
+
+def key() -> Mapped[int]:
+    return mapped_column(primary_key=True)
+
+
+def now() -> Mapped[datetime]:
+    return mapped_column(server_default=func.now())
+
+
+class User(Base):
+    __tablename__ = "accounts_user"
+
+    id: Mapped[int] = key()
+    email: Mapped[str] = mapped_column(String(254), unique=True)
+    name: Mapped[str] = mapped_column(String(100))
+    password: Mapped[str] = mapped_column(String(128))
+    role: Mapped[str] = mapped_column(String(5))
+    is_active: Mapped[bool]
+    created_at: Mapped[datetime] = now()
+    updated_at: Mapped[datetime] = now()
+
+
+class Meeting(Base):
+    __tablename__ = "meetings_meeting"
+
+    id: Mapped[int] = key()
+    organizer_id: Mapped[int] = mapped_column(ForeignKey(User.id), index=True)
+    title: Mapped[str] = mapped_column(String(200))
+    description: Mapped[str] = mapped_column(String(5000))
+    scheduled_time: Mapped[datetime]
+    duration_minutes: Mapped[int] = mapped_column(SmallInteger)
+    location: Mapped[str | None] = mapped_column(String(255))
+    created_at: Mapped[datetime] = now()
+    updated_at: Mapped[datetime] = now()
+    organizer: Mapped[User] = relationship()
+    attendees: Mapped[list["Attendee"]] = relationship(order_by="Attendee.id")
+
+
+class Attendee(Base):
+    __tablename__ = "meetings_attendee"
+    __table_args__ = (UniqueConstraint("meeting_id", "user_id"), Index(None, "user_id", "meeting_id"))
+
+    id: Mapped[int] = key()
+    meeting_id: Mapped[int] = mapped_column(ForeignKey(Meeting.id))
+    user_id: Mapped[int] = mapped_column(ForeignKey(User.id))
+    response: Mapped[str] = mapped_column(String(9))
+    user: Mapped[User] = relationship()
+
+
+class Task(Base):
+    __tablename__ = "tasks_task"
+
+    id: Mapped[int] = key()
+    uuid: Mapped[UUID] = mapped_column(unique=True)
+    creator_id: Mapped[int] = mapped_column(ForeignKey(User.id), index=True)
+    assignee_id: Mapped[int | None] = mapped_column(ForeignKey(User.id), index=True)
+    project_id: Mapped[int | None]
+    due_meeting_id: Mapped[int | None] = mapped_column(ForeignKey(Meeting.id))
+    title: Mapped[str] = mapped_column(String(200))
+    description: Mapped[str] = mapped_column(String(1000))
+    status: Mapped[str] = mapped_column(String(11))
+    due_date: Mapped[datetime | None]
+    created_at: Mapped[datetime] = now()
+    updated_at: Mapped[datetime] = now()

@@ -1,0 +1,80 @@
+"""What is measured: one line a scenario."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Person:
+    """A user with a token, and their newest meetings, as both servers answer them."""
+
+    token: str
+    meetings: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Request:
+    token: str
+    path: str
+    body: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Requests that both servers answer alike; `requests` makes those that are sent in turn."""
+
+    name: str
+    requests: Callable[[list[Person]], list[Request]]
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    status: int = 200
+    #: Takes the rows away that a run has made, in one statement, so that every run meets the same data.
+    undo: str = ""
+
+
+UNCACHED = {"Cache-Control": "no-cache"}
+
+
+def _meetings(people: list[Person]) -> list[Request]:
+    return [Request(person.token, "/meetings") for person in people]
+
+
+def _meeting(people: list[Person]) -> list[Request]:
+    return [Request(person.token, f"/meetings/{m['id']}") for person in people for m in person.meetings]
+
+
+def _tasks(people: list[Person]) -> list[Request]:
+    return [Request(person.token, "/tasks") for person in people]
+
+
+def _new_meeting(people: list[Person]) -> list[Request]:
+    body = {
+        "title": "Planning",
+        "description": "What we have to decide before the summer.",
+        "scheduled_time": "2026-01-15T10:00:00Z",
+        "duration_minutes": 45,
+        "location": "Room 2",
+    }
+    known = [[attendee["id"] for attendee in person.meetings[0]["attendees"]] for person in people]
+    return [
+        Request(person.token, "/meetings", {**body, "attendee_ids": ids})
+        for person, ids in zip(people, known, strict=True)
+    ]
+
+
+SCENARIOS = (
+    Scenario("list of 50 meetings, uncached", _meetings, headers=UNCACHED),
+    Scenario("list of 50 meetings, cached", _meetings),
+    Scenario("one meeting, uncached", _meeting, headers=UNCACHED),
+    Scenario("one meeting, cached", _meeting),
+    Scenario("list of 50 tasks", _tasks),
+    Scenario(
+        "create a meeting",
+        _new_meeting,
+        method="POST",
+        status=201,
+        undo="WITH attendees AS (DELETE FROM meetings_attendee WHERE meeting_id > 5000) "
+        "DELETE FROM meetings_meeting WHERE id > 5000",
+    ),
+)

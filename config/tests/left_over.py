@@ -1,0 +1,51 @@
+"""Finds the processes that belong to a data folder, so that tests can see what is left over."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+
+def belonging_to(folder: Path, *words: str) -> list[int]:
+    """The processes that name the folder in their command or environment, and have these words in their command."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            command = (process / "cmdline").read_bytes()
+            mentions = os.fsencode(folder) in command + (process / "environ").read_bytes()
+            if mentions and int(process.name) != os.getpid() and all(word.encode() in command for word in words):
+                found.append(int(process.name))
+    return found
+
+
+def owner(folder: Path, name: str) -> list[int]:
+    return belonging_to(folder, "config.embedded", name)
+
+
+def postmaster(folder: Path) -> list[int]:
+    return belonging_to(folder, "bin/postgres", "listen_addresses")
+
+
+def valkey(folder: Path) -> list[int]:
+    return belonging_to(folder, "valkey-server", "--unixsocket")
+
+
+def kill(pids: list[int], number: signal.Signals = signal.SIGKILL) -> None:
+    assert pids
+    for pid in pids:
+        os.kill(pid, number)
+
+
+def eventually(condition: Callable[[], object], seconds: float = 15) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def nothing_is_left(folder: Path, seconds: float = 15) -> bool:
+    return eventually(lambda: not belonging_to(folder), seconds)

@@ -1,0 +1,215 @@
+"""Alice's rows, and for each operation how charlie might try to reach them: what the tests of tenancy go through."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from uuid import uuid4
+
+from django.utils import timezone
+
+from accounts.models import Session
+from conftest import PASSWORD, make_person
+from meetings.models import Attendee, Meeting
+from mesh.service import registry
+from mesh.testing import Api
+from mesh.tests.conftest import sql
+from notes.models import ActionItem, Note
+from tasks.models import Project, Task
+
+SECRET = "zqx-only-alices"
+MISSING = 990_000_000_000
+
+
+@dataclass(frozen=True)
+class World:
+    """Alice's rows, with ids that nothing else has, and people around her."""
+
+    people: dict[str, Any]
+    ids: dict[str, Any]
+
+    @property
+    def missing(self) -> dict[str, Any]:
+        return {name: str(uuid4()) if "uuid" in name else MISSING for name in self.ids}
+
+    def leaks(self, text: str) -> list[str]:
+        return [mark for mark in (SECRET, *map(str, self.ids.values())) if mark in text]
+
+
+def _number_rows_from(table: str, first: int) -> None:
+    sql("SELECT setval(pg_get_serial_sequence(%s, 'id'), %s)", table, first)
+
+
+def make_world() -> World:
+    tables = ("accounts_user", "accounts_session", "meetings_meeting", "meetings_attendee", "tasks_project")
+    for place, table in enumerate((*tables, "tasks_task", "notes_note", "notes_actionitem")):
+        _number_rows_from(table, 710_000_000 + 1_000_000 * place)
+    alice = make_person(f"alice-{SECRET}")
+    _number_rows_from("accounts_user", 610_000_000)
+    _number_rows_from("accounts_session", 620_000_000)
+    bob = make_person("bob", invited_by=alice.user)
+    charlie = make_person("charlie")
+    meeting = Meeting.objects.create(
+        organizer=alice.user, title=SECRET, description=SECRET, location=SECRET, scheduled_time=timezone.now()
+    )
+    Attendee.objects.create(meeting=meeting, user=bob.user)
+    guest = Attendee.objects.create(meeting=meeting, email=f"{SECRET}@example.com")
+    project = Project.objects.create(owner=alice.user, title=SECRET, description=SECRET)
+    task = Task.objects.create(
+        creator=alice.user, assignee=bob.user, project=project, due_meeting=meeting, title=SECRET, description=SECRET
+    )
+    note = Note.objects.create(author=alice.user, meeting=meeting, raw_text=SECRET, summary=SECRET)
+    item = ActionItem.objects.create(note=note, title=SECRET, quote=SECRET)
+    ids = {
+        "user": alice.id,
+        "session": Session.objects.get(user=alice.user).pk,
+        "meeting": meeting.pk,
+        "attendee": guest.pk,
+        "project": project.pk,
+        "task": task.pk,
+        "task_uuid": str(task.uuid),
+        "note": note.pk,
+        "action_item": item.pk,
+    }
+    return World({"alice": alice, "bob": bob, "charlie": charlie}, ids)
+
+
+@dataclass(frozen=True)
+class Case:
+    """The arguments that address alice's rows, and what charlie gets: `own` is his own answer, without hers."""
+
+    expect: Literal["own", "empty", 403, 404, 422]
+    arguments: Callable[[dict[str, Any]], dict[str, Any]] = field(default=lambda ids: {})
+    fields: tuple[str, ...] = ()
+
+
+def path(kind: str, **more: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return lambda ids: {"id": ids[kind], **more}
+
+
+WHEN = {"scheduled_time": "2030-01-01T10:00:00Z"}
+TASK_IDS = ("due_meeting_id", "project_id", "assignee_id")
+
+#: Every operation, once for each of its routes.
+ROUTES = [(name, n) for name, op in registry.operations.items() for n in range(len(op.declaration.routes))]
+
+PASSWORDS = {"current_password": PASSWORD, "new_password": "another horse another battery"}
+
+CASES: dict[str, list[Case]] = {
+    "sign_up": [Case("own", lambda ids: {"email": "new@example.com", "password": PASSWORD})],
+    "log_in": [Case("own", lambda ids: {"username": "charlie@example.com", "password": PASSWORD})],
+    "refresh_token": [Case("own", lambda ids: {"refresh_token": ids["refresh_token"]})],
+    "log_out": [Case("own")],
+    "list_sessions": [Case("own")],
+    "end_session": [Case(404, path("session"))],
+    "change_password": [Case("own", lambda ids: PASSWORDS)],
+    "get_me": [Case("own")],
+    "update_me": [Case("own", lambda ids: {"name": "Charles"})],
+    "list_users": [Case("empty", lambda ids: {"search": SECRET}), Case("own")],
+    "get_user": [Case(404, path("user"))],
+    "invite_user": [Case("own", lambda ids: {"email": "new@example.com", "name": "New"})],
+    "update_user": [Case(403, path("user", name="Taken"))],
+    "known_people": [Case("empty", lambda ids: {"emails": [f"alice-{SECRET}@example.com"]})],
+    "known_users": [Case("empty", lambda ids: {"ids": [ids["user"]]})],
+    "request_password_reset": [Case("own", lambda ids: {"email": f"alice-{SECRET}@example.com"})],
+    "mail_password_reset": [Case(403, lambda ids: {"email": f"alice-{SECRET}@example.com"})],
+    "confirm_password_reset": [
+        Case(422, lambda ids: {"token": "forged", "new_password": "another horse another battery"}, ("token",))
+    ],
+    "get_notifications": [Case("own")],
+    "update_notifications": [Case("own", lambda ids: {"responses": False})],
+    "unsubscribe": [Case(422, lambda ids: {"token": "forged"}, ("token",))],
+    "list_jobs": [Case(403)],
+    "retry_job": [Case(403, lambda ids: {"id": 1})],
+    "retry_jobs": [Case(403)],
+    "prune": [Case(403)],
+    "prune_mails": [Case(403)],
+    "send_mail": [Case(403, lambda ids: {"id": 1})],
+    "remind_of_meetings": [Case(403)],
+    "mail_due_tasks": [Case(403)],
+    "summarize_note": [Case(403, lambda ids: {"id": ids["note"], "revision": 1})],
+    "summarize_again": [Case(404, path("note"))],
+    "accept_action_items": [
+        Case(404, path("note")), Case(404, lambda ids: {"id": ids["note"], "action_item_ids": [ids["action_item"]]}),
+    ],
+    "export_meeting": [Case(404, path("meeting"))],
+    "make_calendar_key": [Case("own")],
+    "read_calendar": [Case(404, lambda ids: {"key": "unknown"})],
+    "list_meetings": [Case("empty"), Case("empty", lambda ids: {"search": SECRET})],
+    "get_meeting": [Case(404, path("meeting"))],
+    "schedule_meeting": [
+        Case("own", lambda ids: {"title": "Mine", **WHEN}),
+        Case(422, lambda ids: {"title": "Mine", **WHEN, "attendee_ids": [ids["user"]]}, ("attendee_ids.0",)),
+    ],
+    "update_meeting": [Case(404, path("meeting", title="Taken"))],
+    "cancel_meeting": [Case(404, path("meeting"))],
+    "respond_to_meeting": [Case(404, path("meeting", response="accepted"))],
+    "known_meetings": [Case("empty", lambda ids: {"ids": [ids["meeting"]]})],
+    "list_projects": [Case("empty"), Case("empty", lambda ids: {"search": SECRET})],
+    "get_project": [Case(404, path("project"))],
+    "create_project": [Case("own", lambda ids: {"title": "Mine"})],
+    "update_project": [Case(404, path("project", title="Taken"))],
+    "delete_project": [Case(404, path("project"))],
+    "known_projects": [Case("empty", lambda ids: {"ids": [ids["project"]]})],
+    "list_tasks": [
+        Case("own"),
+        Case("empty", lambda ids: {"search": SECRET}),
+        Case("empty", lambda ids: {"meeting_id": ids["meeting"]}),
+        Case("empty", lambda ids: {"project_id": ids["project"]}),
+        Case("empty", lambda ids: {"assignee_id": ids["user"]}),
+    ],
+    "get_task": [Case(404, path("task")), Case(404, path("task_uuid"))],
+    "create_task": [
+        Case("own", lambda ids: {"title": "Mine"}),
+        Case(
+            422,
+            lambda ids: dict(zip(TASK_IDS, (ids["meeting"], ids["project"], ids["user"]), strict=True), title="Mine"),
+            TASK_IDS,
+        ),
+    ],
+    "update_task": [Case(404, path("task", title="Taken")), Case(404, path("task_uuid", status="done"))],
+    "delete_task": [Case(404, path("task")), Case(404, path("task_uuid"))],
+    "set_task_status": [Case(404, path("task", status="done")), Case(404, path("task_uuid", status="done"))],
+    "assign_task": [
+        Case(404, path("task", user_id=1)),
+        Case(404, lambda ids: {"id": ids["charlies_task"], "user_id": ids["user"]}),
+    ],
+    "list_notes": [
+        Case("empty"),
+        Case("empty", lambda ids: {"search": SECRET}),
+        Case("empty", lambda ids: {"meeting_id": ids["meeting"]}),
+    ],
+    "get_note": [Case(404, path("note"))],
+    "add_note": [
+        Case("own", lambda ids: {"raw_text": "Mine"}),
+        Case(422, lambda ids: {"raw_text": "Mine", "meeting_id": ids["meeting"]}, ("meeting_id",)),
+    ],
+    "update_note": [Case(404, path("note", raw_text="Taken"))],
+    "delete_note": [Case(404, path("note"))],
+    "list_tools": [Case("own"), Case("own", lambda ids: {"format": "openai"})],
+    "call_tool": [
+        Case(404, lambda ids: {"name": "get_meeting", "arguments": {"id": ids["meeting"]}}),
+        Case(404, lambda ids: {"name": "delete_note", "arguments": {"id": ids["note"]}}),
+        Case(403, lambda ids: {"name": "update_user", "arguments": {"id": ids["user"], "name": "Taken"}}),
+    ],
+}  # fmt: skip
+
+
+def send(api: Api, name: str, position: int, arguments: dict[str, Any]) -> Any:
+    """The operation's route number `position`, with flat arguments at their places."""
+    operation = registry.operations[name]
+    route = operation.declaration.routes[position]
+    url, query, body = route.path, {}, {}
+    for parameter in operation.parameters:
+        where = operation.where(parameter, route)
+        for argument in parameter.argument_names:
+            if argument not in arguments:
+                continue
+            value = arguments[argument]
+            if where == "path":
+                url = url.replace(f"{{{argument}}}", str(value))
+            elif where == "query":
+                query[argument] = value
+            else:
+                body[argument] = value
+    url += "?" + "&".join(f"{name}={value}" for name, value in query.items()) if query else ""
+    return api.request(route.method, url, body if route.method not in ("GET", "DELETE") else None)

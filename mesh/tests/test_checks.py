@@ -1,0 +1,199 @@
+"""System checks: what would make an operation unsafe or unclear is found before the server starts."""
+
+from typing import Annotated
+
+import pytest
+from django.core.checks import run_checks
+from django.db import models
+from django.test.utils import isolate_apps
+from pydantic import Field
+
+from mesh import Id, In, ScopedModel, ScopedQuerySet, Service, command, query, text
+from mesh.checks import check_models, check_operations
+
+
+def found() -> list[tuple[str, str]]:
+    return [(error.id, error.msg) for error in check_operations(None)]
+
+
+def test_this_project_has_no_fault():
+    assert [str(error) for error in run_checks() if not error.is_silenced()] == []
+
+
+def test_a_model_without_a_scope_is_found_from_both_sides(monkeypatch):
+    with isolate_apps("mesh"):
+
+        class Loose(ScopedModel):
+            objects = ScopedQuerySet.as_manager()
+
+            class Meta:
+                app_label = "mesh"
+
+        class Plain(ScopedModel):
+            objects = models.Manager()
+
+            class Meta:
+                app_label = "mesh"
+
+            def audience(self):
+                return {"user:1"}
+
+        monkeypatch.setattr("mesh.checks.apps.get_models", lambda: [Loose, Plain])
+        assert sorted((error.id, error.obj) for error in check_models(None) if error.obj is Loose) == [
+            ("mesh.E001", Loose),
+            ("mesh.E002", Loose),
+        ]
+        assert [error.id for error in check_models(None) if error.obj is Plain] == ["mesh.E001"]
+
+
+def test_two_operations_on_one_route_are_found_whatever_their_parameters_are_called(throwaway):
+    class Firsts(Service):
+        """Firsts."""
+
+        name = "firsts"
+
+        @query("GET /things/{id}")
+        def get_thing(self, *, id: int) -> None:
+            """Show."""
+
+    class Seconds(Service):
+        """Seconds."""
+
+        name = "seconds"
+
+        @query("GET /things/{number}")
+        def get_other(self, *, number: int) -> None:
+            """Show."""
+
+    assert found() == [("mesh.E004", "Two operations answer GET /things/{}.")]
+
+
+def test_two_of_one_name_are_found(throwaway):
+    for _ in range(2):
+
+        class Twins(Service):
+            """Twins."""
+
+            name = "twins"
+
+            @query()
+            def get_twin(self) -> None:
+                """Show."""
+
+    assert found() == [
+        ("mesh.E003", "Two services or operations are called twins."),
+        ("mesh.E003", "Two services or operations are called get_twin."),
+    ]
+
+
+def test_a_missing_docstring_and_a_route_without_its_parameter_are_found(throwaway):
+    class Bare(Service):
+        """Bare."""
+
+        name = "bare"
+
+        @query("GET /bare/{id}")
+        def get_bare(self) -> None: ...
+
+    assert sorted(found()) == [
+        ("mesh.E005", "Bare.get_bare has no docstring: people and LLMs read it."),
+        ("mesh.E006", "Bare.get_bare has no parameter id, which its route /bare/{id} names."),
+    ]
+
+
+class Unbounded(In):
+    words: list[Annotated[str, text(1, 9)]]
+
+
+class LooseText(In):
+    word: str | None = None
+
+
+class Bounded(In):
+    """Fine."""
+
+    words: list[Annotated[str, text(1, 9)]] = Field(default=[], max_length=5)
+    ids: list[Id] = Field(default=[], max_length=5)
+
+
+class Nested(In):
+    inner: Unbounded | None = None
+
+
+@pytest.mark.parametrize(
+    ("annotation", "fine"),
+    [
+        (str, False),
+        (str | None, False),
+        (list[Id], False),
+        (Annotated[list[str], Field(max_length=3)], False),
+        (Annotated[int, Field(ge=0)], False),
+        (dict[str, int], False),
+        (Unbounded, False),
+        (LooseText, False),
+        (Nested, False),
+        (int, True),
+        (bool, True),
+        (Annotated[str, text(0, 5)], True),
+        (Annotated[str | None, text(0, 5)], True),
+        (Annotated[list[Annotated[str, text(1, 3)]], Field(max_length=3)], True),
+        (Bounded, True),
+    ],
+    ids=str,
+)
+def test_texts_numbers_and_lists_without_a_bound_are_found(throwaway, annotation, fine):
+    class Wide(Service):
+        """Wide."""
+
+        name = "wide"
+
+        @command("POST /wide")
+        def widen(self, *, value: annotation) -> None:
+            """Widen."""
+
+    expected = [("mesh.E009", "Wide.widen takes value without a bound on its text, number or list.")]
+    assert found() == ([] if fine else expected)
+
+
+def test_two_bodies_and_an_argument_taken_twice_are_found(throwaway):
+    class Doubles(Service):
+        """Doubles."""
+
+        name = "doubles"
+
+        @command("POST /doubles")
+        def double(self, *, one: Bounded, two: Bounded) -> None:
+            """Double."""
+
+    assert sorted({id for id, _ in found()}) == ["mesh.E007", "mesh.E008"]
+
+
+def declare(method) -> None:
+    """A service with this method; its class is made here, so that what is wrong is raised here."""
+    type("Wrong", (Service,), {"name": "wrong", "__doc__": "Wrong.", "do_wrong": query("GET /wrong")(method)})
+
+
+def test_a_parameter_without_a_type_or_by_position_is_a_type_error(throwaway):
+    def untyped(self, *, value) -> None:
+        """Untyped."""
+
+    def positional(self, value: int) -> None:
+        """By position."""
+
+    def any_others(self, **values: int) -> None:
+        """Any."""
+
+    def silent(self, *, value: int):
+        """Returns nobody knows what."""
+
+    for method in (untyped, positional, any_others):
+        with pytest.raises(TypeError, match="must be a typed keyword-only parameter"):
+            declare(method)
+    with pytest.raises(TypeError, match="must say what it returns"):
+        declare(silent)
+
+
+@pytest.mark.parametrize("route", ["things", "GET things", "FETCH /things", "GET  /things", "GET /a b", "get /a"])
+def test_a_route_of_another_form_is_a_type_error(route):
+    with pytest.raises(TypeError, match="a route reads"):
+        query(route)

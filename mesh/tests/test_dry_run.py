@@ -1,0 +1,100 @@
+"""`Prefer: dry-run`: says what would happen, and nothing does."""
+
+import pytest
+
+from accounts.models import User
+from mesh.models import AuditEntry, IdempotencyKey
+from mesh.service import registry
+from mesh.testing import Api
+from mesh.tests.conftest import everything
+from mesh.tests.matrix import CASES, ROUTES, make_world, send
+from tasks.models import Project, Task
+
+COMMANDS = [(name, n) for name, n in ROUTES if registry.operations[name].is_command]
+
+
+def test_a_dry_run_answers_what_would_be_and_changes_nothing(alice):
+    before = everything()
+    tried = alice.api.post("/projects", {"title": "Website"}, Prefer="dry-run")
+    assert (tried.status, tried.headers["Preference-Applied"]) == (200, "dry-run")
+    assert tried.json.keys() == {"dry_run", "result", "jobs", "mails"}
+    assert (tried.json["dry_run"], tried.json["jobs"], tried.json["mails"]) == (True, [], [])
+    assert (tried.json["result"]["title"], tried.json["result"]["owner_id"]) == ("Website", alice.id)
+    assert "Location" not in tried.headers
+    assert everything() == before
+    assert AuditEntry.objects.count() == 0
+    assert alice.api.get(f"/projects/{tried.json['result']['id']}").status == 404
+
+
+def test_a_change_and_a_deletion_are_only_tried(alice):
+    task = Task.objects.create(creator=alice.user, title="Before")
+    tried = alice.api.patch(f"/tasks/{task.pk}", {"title": "After"}, Prefer="respond-async, dry-run")
+    assert (tried.status, tried.json["result"]["title"]) == (200, "After")
+    gone = alice.api.delete(f"/tasks/{task.pk}", Prefer="dry-run")
+    assert (gone.status, gone.json["dry_run"], gone.json["result"]) == (200, True, None)
+    assert alice.api.get(f"/tasks/{task.pk}").json["title"] == "Before"
+
+
+def test_a_dry_run_is_refused_as_the_real_one_would_be(alice, charlie):
+    task = Task.objects.create(creator=alice.user, title="Before")
+    assert charlie.api.delete(f"/tasks/{task.pk}", Prefer="dry-run").status == 404
+    assert alice.api.patch(f"/tasks/{task.pk}", {"title": ""}, Prefer="dry-run").status == 422
+    assert alice.api.patch(f"/users/{alice.id}", {"role": "ADMIN"}, Prefer="dry-run").status == 403
+    assert Api().post("/projects", {"title": "A"}, Prefer="dry-run").status == 401
+    taken = alice.api.post("/users", {"email": "ALICE@example.com", "name": "A"}, Prefer="dry-run")
+    assert (taken.status, taken.json["code"]) == (409, "accounts.email_taken")
+
+
+@pytest.mark.parametrize(("name", "position"), COMMANDS, ids=[f"{name}-{n}" for name, n in COMMANDS])
+def test_no_command_at_all_changes_a_thing_in_a_dry_run(db, name, position):
+    world = make_world()
+    alice = world.people["alice"]
+    own = {"charlies_task": world.ids["task"], "refresh_token": alice.refresh_token}
+    arguments = CASES[name][0].arguments(world.ids | own)
+    if name == "assign_task":
+        arguments["user_id"] = alice.id
+    before, users = everything(), list(User.objects.order_by("pk").values())
+    alice.api.headers = {"Prefer": "dry-run", "Idempotency_Key": "tried"}
+    tried = send(alice.api, name, position, arguments)
+    assert (tried.status, AuditEntry.objects.count()) in ((200, 0), (403, 1), (401, 0), (403, 0)), tried
+    assert everything() == before
+    assert list(User.objects.order_by("pk").values()) == users
+    assert IdempotencyKey.objects.count() == 0
+    if tried.status == 200:
+        assert tried.json["dry_run"] is True
+
+
+def test_a_tool_tries_in_both_ways_of_saying_it(alice):
+    for call in (
+        {"arguments": {"title": "A"}, "dry_run": True},
+        {"arguments": {"title": "A", "dry_run": True}},
+    ):
+        tried = alice.api.post("/tools/create_project", call)
+        assert (tried.status, tried.json["result"]["dry_run"]) == (200, True)
+        assert tried.json["result"]["result"]["title"] == "A"
+    assert alice.mesh.call_tool("create_project", {"title": "A"}, dry_run=True).dry_run
+    assert Project.objects.count() == 0
+
+
+def test_the_header_counts_for_a_tool_as_well(alice):
+    tried = alice.api.post("/tools/create_project", {"arguments": {"title": "A"}}, Prefer="dry-run")
+    assert (tried.status, Project.objects.count()) == (200, 0)
+
+
+@pytest.mark.parametrize("nonsense", ["perhaps", 7, [], {"a": 1}, None])
+def test_a_tool_refuses_a_dry_run_that_is_neither_true_nor_false(alice, nonsense):
+    refused = alice.api.post("/tools/create_project", {"arguments": {"title": "A", "dry_run": nonsense}})
+    assert refused.status == 422
+    assert [error["loc"][-1] for error in refused.json["errors"]] == ["dry_run"]
+    assert Project.objects.count() == 0
+
+
+def test_a_tool_told_false_is_run(alice):
+    assert alice.api.post("/tools/create_project", {"arguments": {"title": "A", "dry_run": False}}).status == 200
+    assert Project.objects.count() == 1
+
+
+def test_a_query_is_answered_as_ever(alice):
+    assert alice.api.get("/projects", Prefer="dry-run").json == {"count": 0, "next": None, "results": []}
+    for header in ("dry-runs", "return=minimal", ""):
+        assert alice.api.post("/projects", {"title": "A"}, Prefer=header).status == 201

@@ -1,0 +1,116 @@
+"""The OpenAPI document: valid, whole, and true to what the operations declare."""
+
+import json
+import re
+
+import pytest
+from drf_spectacular.validation import validate_schema
+
+from mesh.operations import anyone
+from mesh.service import registry
+from mesh.testing import Api
+
+ROUTES = [(operation, route) for operation in registry.operations.values() for route in operation.declaration.routes]
+each_route = pytest.mark.parametrize(
+    ("operation", "route"), ROUTES, ids=[f"{route.method} {route.path}" for _, route in ROUTES]
+)
+
+
+@pytest.fixture(scope="module")
+def document():
+    return json.loads(Api(mount="").get("/openapi.json").text)
+
+
+def references(part):
+    if isinstance(part, dict):
+        if isinstance(part.get("$ref"), str):
+            yield part["$ref"]
+        part = list(part.values())
+    if isinstance(part, list):
+        for item in part:
+            yield from references(item)
+
+
+def test_the_document_is_valid(document):
+    validate_schema(document)
+    assert document["openapi"].startswith("3.1")
+
+
+def test_it_holds_every_route_and_health_and_nothing_else(document):
+    told = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
+    assert told == {(route.method, f"/api/v1{route.path}") for _, route in ROUTES} | {("GET", "/health")}
+
+
+def test_operation_ids_are_unique_and_those_of_the_tools(document):
+    ids = [method["operationId"] for item in document["paths"].values() for method in item.values()]
+    assert len(ids) == len(set(ids))
+    assert {name for name, operation in registry.operations.items() if operation.declaration.routes} <= set(ids)
+
+
+def test_components_have_clean_names_and_all_are_used(document):
+    schemas = document["components"]["schemas"]
+    assert [name for name in schemas if not re.fullmatch(r"[A-Z][A-Za-z]+", name) or name.endswith("Out")] == []
+    used = {ref.removeprefix("#/components/schemas/") for ref in references(document)}
+    assert used == set(schemas)
+    assert {"Meeting", "MeetingPage", "Problem", "DryRun"} <= set(schemas)
+
+
+@each_route
+def test_every_answer_of_a_route_is_documented(document, operation, route):
+    told = document["paths"][f"/api/v1{route.path}"][route.method.lower()]
+    responses = told["responses"]
+    refusals = {"400", "401", "422", "429", "503"}
+    if operation.declaration.allow is not anyone or operation.is_command:
+        refusals.add("403")
+    if route.names:
+        refusals.add("404")
+    if operation.is_command:
+        refusals |= {"409", "413", "415"} if route.method != "DELETE" else {"409"}
+    assert {str(operation.status), *refusals} <= responses.keys()
+    for status, response in responses.items():
+        assert response["description"]
+        if int(status) >= 400:
+            assert response["content"].keys() == {"application/problem+json"}
+    if operation.is_command:
+        assert {"Idempotency-Key", "Prefer"} <= {p["name"] for p in told["parameters"] if p["in"] == "header"}
+    if operation.status == 201:
+        assert "Location" in responses["201"]["headers"]
+
+
+def test_the_headers_of_refusals_and_of_pages_are_documented(document):
+    told = document["paths"]["/api/v1/meetings"]["get"]["responses"]
+    sent = (("WWW-Authenticate", "401"), ("Retry-After", "429"), ("Retry-After", "503"), ("Link", "200"))
+    assert [(name, status) for name, status in sent if name not in told[status].get("headers", {})] == []
+
+
+def test_a_dry_run_is_documented_wherever_it_can_be_asked_for(document):
+    missing = []
+    for operation, route in ROUTES:
+        if operation.is_command:
+            told = document["paths"][f"/api/v1{route.path}"][route.method.lower()]["responses"].get("200", {})
+            if "#/components/schemas/DryRun" not in set(references(told)):
+                missing.append(f"{route.method} {route.path}")
+    assert missing == []
+
+
+@each_route
+def test_every_route_says_who_may_ask_and_what_it_takes(document, operation, route):
+    told = document["paths"][f"/api/v1{route.path}"][route.method.lower()]
+    assert told["summary"]
+    assert not told["summary"].endswith(".")
+    assert told["description"]
+    assert told["tags"] == [operation.service_name]
+    assert (told["security"] == [{}]) is (operation.declaration.allow is anyone)
+    in_path = {p["name"] for p in told["parameters"] if p["in"] == "path" and p["required"]}
+    assert in_path == set(route.names)
+    has_body = route.method not in ("GET", "DELETE") and any(
+        operation.where(parameter, route) in ("body", "any") for parameter in operation.parameters
+    )
+    assert ("requestBody" in told) is has_body
+
+
+def test_docs_answer_with_their_own_assets_alone():
+    for path in ("/docs", "/redoc", "/docs/", "/openapi.json"):
+        answered = Api(mount="").get(path)
+        assert answered.status == 200
+        assert not re.search(r'(?:src|href)="(?:https?:)?//', answered.text), path

@@ -1,0 +1,115 @@
+"""Lists in pages: nothing twice, nothing left out, while rows come and go."""
+
+import base64
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from mesh.testing import Api
+from tasks.models import Project
+
+
+def projects(person, first, last):
+    return [Project.objects.create(owner=person.user, title=f"{number}").pk for number in range(first, last)]
+
+
+def cursor(text):
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 7, 20, 200])
+def test_all_pages_together_hold_every_row_once_newest_first(alice, bob, limit):
+    expected = []
+    for number in range(20):
+        expected += projects(alice, number, number + 1)
+        projects(bob, 0, 1)
+    found, page = [], alice.api.get(f"/projects?limit={limit}").json
+    assert page["count"] == 20
+    while True:
+        assert len(page["results"]) <= limit
+        found += [row["id"] for row in page["results"]]
+        if page["next"] is None:
+            break
+        page = alice.api.get(f"/projects?limit={limit}&cursor={page['next']}").json
+        assert page["count"] is None
+    assert found == expected[::-1]
+
+
+def test_rows_that_come_and_go_meanwhile_make_no_doubles_and_no_gaps(alice):
+    ids = projects(alice, 0, 12)
+    found, gone = [], []
+    page = alice.api.get("/projects?limit=3").json
+    while page["next"]:
+        found += [row["id"] for row in page["results"]]
+        projects(alice, 100, 102)
+        gone += [ids.pop(0)]
+        Project.objects.filter(pk__in=[gone[-1], found[-1]]).delete()
+        page = alice.api.get(f"/projects?limit=3&cursor={page['next']}").json
+    found += [row["id"] for row in page["results"]]
+    assert len(found) == len(set(found))
+    assert set(ids) <= set(found)
+
+
+def test_the_link_header_leads_to_the_next_page_and_keeps_the_filters(alice):
+    projects(alice, 0, 3)
+    for mount in ("", "/api/v1", "/api/v2"):
+        page = Api(alice.api.token, mount).get("/projects/?limit=2&search=%20&")
+        address, _, rest = page.headers["Link"].removeprefix("<").partition(">")
+        assert rest == '; rel="next"'
+        split = urlsplit(address)
+        assert (split.netloc, split.path) == ("testserver", f"{mount}/projects/")
+        assert parse_qs(split.query, keep_blank_values=True) == {
+            "limit": ["2"], "search": [" "], "cursor": [page.json["next"]]
+        }  # fmt: skip
+        last = Api(alice.api.token, "").get(f"{split.path}?{split.query}")
+        assert (len(last.json["results"]), last.json["next"], "Link" in last.headers) == (1, None, False)
+
+
+def test_an_exact_last_page_has_no_next(alice):
+    projects(alice, 0, 4)
+    first = alice.api.get("/projects?limit=4").json
+    assert (first["count"], len(first["results"]), first["next"]) == (4, 4, None)
+
+
+def test_the_default_is_50_rows_and_the_most_is_200(alice):
+    projects(alice, 0, 201)
+    assert len(alice.api.get("/projects").json["results"]) == 50
+    assert len(alice.api.get("/projects?limit=200").json["results"]) == 200
+    for limit in ("0", "201", "-1", "a", "", "1e2", "9" * 400, "%00"):
+        refused = alice.api.get(f"/projects?limit={limit}")
+        assert (refused.status, [e["loc"] for e in refused.json["errors"]]) == (422, [["query", "limit"]])
+
+
+@pytest.mark.parametrize(
+    "tampered",
+    [
+        "", "a", "%00", "%ff%fe", "1", "x" * 65, cursor("id:0"), cursor("id:-1"), cursor("id:9223372036854775808"),
+        cursor("id:1 OR 1=1"), cursor("pk:1"), cursor("id:"), cursor("id:\u0661"), cursor("id:1.0"), "aWQ6MQ==x",
+    ],
+)  # fmt: skip
+def test_a_tampered_cursor_is_refused_by_its_name(alice, tampered):
+    refused = alice.api.get(f"/projects?cursor={tampered}")
+    assert refused.status == (400 if "%f" in tampered else 422)
+    assert "%f" in tampered or [e["loc"] for e in refused.json["errors"]] == [["query", "cursor"]]
+
+
+def test_a_cursor_made_up_for_someone_elses_rows_shows_none_of_them(alice, charlie):
+    ids = projects(alice, 0, 3)
+    page = charlie.api.get(f"/projects?cursor={cursor(f'id:{ids[-1] + 1}')}")
+    assert page.json == {"count": None, "next": None, "results": []}
+
+
+def test_a_search_takes_every_word_in_any_case_and_no_wildcards(alice):
+    for title in ("Red House", "red car", "100% red", "a_b", "a\\b"):
+        Project.objects.create(owner=alice.user, title=title, description="Haus")
+    for search, titles in (
+        ("RED", ["100% red", "red car", "Red House"]),
+        ("house red", ["Red House"]),
+        ("%25", ["100% red"]),
+        ("_", ["a_b"]),
+        ("\\", ["a\\b"]),
+        ("hAUS car", ["red car"]),
+        ("red nothing", []),
+    ):
+        page = alice.api.get(f"/projects?search={search}").json
+        assert ([row["title"] for row in page["results"]], page["count"]) == (titles, len(titles))
