@@ -1,10 +1,12 @@
 """The Celery application: how messages travel. The jobs themselves are rows of the outbox (`mesh/worker.py`)."""
 
 import os
+import warnings
 from typing import Any
 
 import django
 from celery import Celery
+from celery.platforms import SecurityWarning
 from celery.signals import setup_logging
 from django.conf import settings
 
@@ -13,6 +15,9 @@ django.setup()
 
 from mesh.outbox import TICK  # noqa: E402
 from mesh.service import registry  # noqa: E402  (services are loaded by django.setup)
+
+# As root in a container or at a first try: messages are JSON alone, so none of them can run code.
+warnings.filterwarnings("ignore", category=SecurityWarning)
 
 _VISIBILITY = 120  # seconds after which a message that no worker acknowledged is handed out again
 
