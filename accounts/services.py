@@ -1,9 +1,11 @@
 """Signing in and out; users."""
 
+from datetime import timedelta
 from typing import Annotated, Any
 from uuid import uuid4
 
 from django.conf import settings
+from django.db.models import Q
 from django.db.models.functions import Now
 from pydantic import Field
 
@@ -152,6 +154,13 @@ class AuthService(Service):
         user.set_password(password)
         user.save(update_fields=["password"])
         user.sessions.end()
+        self.changed()
+
+    @job(queue="default", every=3600)
+    def prune_sessions(self) -> None:
+        """Forget sessions that ended, or could have been renewed for the last time, 30 days ago."""
+        long_ago = Now() - timedelta(days=30)
+        Session.objects.filter(Q(ended_at__lt=long_ago) | Q(expires_at__lt=long_ago)).delete()
         self.changed()
 
 

@@ -14,7 +14,7 @@ from mesh.call import Answer, identity
 from mesh.errors import Invalid, MeshError
 from mesh.http import client_of, request_id_of
 from mesh.mesh import Mesh
-from mesh.models import AuditEntry, Mail
+from mesh.models import AuditEntry, JobStatus, Mail, Outbox
 
 
 class MeshModelAdmin(ModelAdmin):  # type: ignore[misc]
@@ -184,3 +184,24 @@ class MailAdmin(MeshModelAdmin):
     shown_fields = (
         "created_at", "recipient", "subject", "kind", "status", "error", "sent_at", "key", "message_id",
     )  # fmt: skip
+
+
+@admin.register(Outbox)
+class JobAdmin(MeshModelAdmin):
+    list_display = ("operation", "status", "queue", "attempt", "actor", "created_at", "due_at", "finished_at", "error")
+    list_filter = ("status", "queue", "operation")
+    search_fields = ("operation", "request_id", "actor__email", "error")
+    list_select_related = ("actor",)
+    ordering = ("-id",)
+    shown_fields = (
+        "operation", "arguments", "status", "queue", "attempt", "actor", "request_id", "created_at", "due_at",
+        "lease_until", "finished_at", "error",
+    )  # fmt: skip
+    actions = ("try_again",)
+
+    @admin.action(description="Try again what has failed")
+    def try_again(self, request: HttpRequest, queryset: QuerySet[Outbox]) -> None:
+        failed = list(queryset.filter(status=JobStatus.FAILED).values_list("pk", flat=True))
+        for pk in failed:
+            self.call(request, "retry_job", {"id": pk})
+        messages.success(request, f"Tried again: {len(failed)}.")

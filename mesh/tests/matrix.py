@@ -122,6 +122,7 @@ CASES: dict[str, list[Case]] = {
     "retry_job": [Case(403, lambda ids: {"id": 1})],
     "retry_jobs": [Case(403)],
     "prune": [Case(403)],
+    "prune_sessions": [Case(403)],
     "prune_mails": [Case(403)],
     "send_mail": [Case(403, lambda ids: {"id": 1})],
     "remind_of_meetings": [Case(403)],

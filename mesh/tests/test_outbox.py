@@ -1,10 +1,13 @@
 """Jobs: written with their command, run once, tried again, given up."""
 
 import threading
+from datetime import timedelta
 
 import pytest
 from django.db import close_old_connections, connection, transaction
+from django.db.models.functions import Now
 
+from accounts.models import Session
 from mesh import outbox, worker
 from mesh.database import fetch
 from mesh.host import run_job
@@ -282,3 +285,22 @@ def test_nothing_is_sent_when_the_transaction_is_rolled_back(alice, django_captu
         raise RuntimeError
     assert callbacks == []
     assert not Outbox.objects.exists()
+
+
+def test_an_admin_tries_failed_jobs_again_in_the_admin(alice, ada, client):
+    add_note(alice)
+    fetch("UPDATE mesh_outbox SET status = 'failed', attempt = 4, error = 'SummarizerError: away'")
+    client.force_login(ada.user)
+    listed = client.get("/admin/mesh/outbox/?status__exact=failed").content.decode()
+    assert "SummarizerError: away" in listed
+    chosen = {"action": "try_again", "_selected_action": [only_job().pk]}
+    assert "Tried again: 1." in client.post("/admin/mesh/outbox/", chosen, follow=True).content.decode()
+    assert (only_job().status, only_job().attempt) == ("waiting", 0)
+    entry = AuditEntry.objects.get(operation="retry_job")
+    assert (entry.actor_id, entry.door) == (ada.id, "admin")
+
+
+def test_what_is_long_over_is_pruned(alice, bob):
+    Session.objects.filter(user=bob.user).update(ended_at=Now() - timedelta(days=31))
+    worker.tick("prune_sessions")
+    assert list(Session.objects.values_list("user_id", flat=True)) == [alice.id]
