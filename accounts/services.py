@@ -1,37 +1,26 @@
-"""Signing in and out; users."""
+"""Users, and which mails they get; signing in is in `accounts/signing_in.py`."""
 
-from datetime import timedelta
-from typing import Annotated, Any
-from uuid import uuid4
+from typing import Annotated
 
 from django.conf import settings
-from django.db.models import Q
 from django.db.models.functions import Now
 from pydantic import Field
 
-from accounts.credentials import checked_password, open_session, require_good_password, rotate
-from accounts.links import INVITATION, PASSWORD_RESET, owner_of, password_url, unwanted_of
-from accounts.models import MailKind, Role, Session, UnwantedMail, User
+from accounts.credentials import require_good_password
+from accounts.links import INVITATION, password_url, unwanted_of
+from accounts.models import MailKind, Role, UnwantedMail, User
 from accounts.schemas import (
-    LoginIn,
-    NewPasswordIn,
     NotificationsOut,
     NotificationsPatch,
-    PasswordIn,
     PersonOut,
     ProfilePatch,
-    RefreshIn,
-    ResetIn,
-    SessionOut,
-    SignupIn,
-    TokensOut,
     UserIn,
     UserOut,
     UserPatch,
 )
-from mesh import Page, PageParams, Search, Service, admins, anyone, command, job, query, text
-from mesh.errors import Conflict, Forbidden, Invalid
-from mesh.service import absent
+from accounts.signing_in import AuthService as AuthService
+from mesh import Page, PageParams, Search, Service, admins, anyone, command, query, text
+from mesh.errors import Conflict, Forbidden
 
 
 class EmailTaken(Conflict):
@@ -40,128 +29,8 @@ class EmailTaken(Conflict):
     message = "Someone with this e-mail is already here."
 
 
-class SignupClosed(Forbidden):
-    code = "accounts.signup_closed"
-
-
 class LastAdmin(Conflict):
     code = "accounts.last_admin"
-
-
-class AuthService(Service):
-    """Signing up, in and out."""
-
-    name = "auth"
-
-    @command("POST /auth/signup", allow=anyone, tool=False, location="/users/{id}", account="")
-    def sign_up(self, *, data: SignupIn) -> UserOut:
-        """Make an account of your own, with the role AGENT.
-
-        Closed on servers where only invited people may join (403).
-        """
-        if not settings.SIGNUP_OPEN:
-            raise SignupClosed("Sign-up is closed here. Ask a colleague for an invitation.")
-        require_good_password(data.password, User(email=data.email, name=data.name), "password")
-        return UserOut.of(_enrolled(data.email, self, name=data.name, password=data.password))
-
-    @command(
-        "POST /auth/login/access-token",
-        "POST /auth/login",
-        allow=anyone,
-        tool=False,
-        secret=True,
-        form=True,
-        account="username",
-    )
-    def log_in(self, *, data: LoginIn) -> TokensOut:
-        """Sign in with e-mail and password, as JSON or as a form.
-
-        Send the access token as `Authorization: Bearer <token>`; get the next one with the refresh token.
-        """
-        user = checked_password(data.username, data.password)
-        self.changed()
-        return TokensOut(**open_session(user, self.call.client))
-
-    @command("POST /auth/refresh", allow=anyone, tool=False, secret=True, account="")
-    def refresh_token(self, *, data: RefreshIn) -> TokensOut:
-        """Get new tokens for your refresh token.
-
-        Each refresh token works once. One that comes twice ends its session, for its thief too.
-        """
-        self.changed()
-        return TokensOut(**rotate(data.refresh_token))
-
-    @command("POST /auth/logout", tool=False)
-    def log_out(self) -> None:
-        """Sign out: this session's tokens are refused from the next request on."""
-        Session.objects.filter(pk=self.actor.session_id or 0, user_id=self.actor.id).end()
-        self.changed()
-
-    @query("GET /auth/sessions", tool=False)
-    def list_sessions(self, *, page: PageParams) -> Page[SessionOut]:
-        """List where you are signed in, newest first."""
-        return self.page(self.rows(Session).active(), SessionOut, page)
-
-    @command("DELETE /auth/sessions/{id}", tool=False)
-    def end_session(self, *, id: int) -> None:
-        """Sign out one of your sessions, such as a lost phone's."""
-        if not self.rows(Session).active().filter(pk=id).end():
-            raise absent(Session)
-        self.changed()
-
-    @command("POST /auth/password", tool=False, account="")
-    def change_password(self, *, data: PasswordIn) -> None:
-        """Change your password. All your sessions end, this one too: sign in again with the new password."""
-        user = self.take(User, self.actor.id)
-        if not user.check_password(data.current_password):
-            raise Invalid.field(["body", "current_password"], "This is not your current password.")
-        self._set_password(user, data.new_password)
-
-    @command("POST /auth/password/reset", allow=anyone, tool=False, account="email", status=202)
-    def request_password_reset(self, *, data: ResetIn) -> None:
-        """Ask for a mail with a link that sets a new password.
-
-        The answer is the same whether or not anyone has this e-mail. The link works once, for an hour.
-        """
-        self.defer(self.mail_password_reset, email=data.email)
-        self.changed()
-
-    @job(queue="mail")
-    def mail_password_reset(self, *, email: Annotated[str, text(1, 254)]) -> None:
-        """Mail the link to the user with this e-mail; not in the request, which must not show that there is one."""
-        user = User.objects.filter(email__iexact=email, is_active=True).first()
-        if user is not None:
-            self.mail(
-                to=user.email,
-                kind=PASSWORD_RESET,
-                template="password_reset",
-                context={
-                    "name": user.name,
-                    "url": password_url(user, PASSWORD_RESET),
-                    "minutes": settings.PASSWORD_RESET_MINUTES,
-                },
-                key=f"password_reset:{uuid4().hex}",
-            )
-        self.changed()
-
-    @command("POST /auth/password/reset/confirm", allow=anyone, tool=False, account="")
-    def confirm_password_reset(self, *, data: NewPasswordIn) -> None:
-        """Set a new password with the token of a mailed link. All sessions of the account end."""
-        self._set_password(owner_of(data.token, lock=True), data.new_password)
-
-    def _set_password(self, user: User, password: str) -> None:
-        require_good_password(password, user, "new_password")
-        user.set_password(password)
-        user.save(update_fields=["password"])
-        user.sessions.end()
-        self.changed()
-
-    @job(queue="default", every=3600)
-    def prune_sessions(self) -> None:
-        """Forget sessions that ended, or could have been renewed for the last time, 30 days ago."""
-        long_ago = Now() - timedelta(days=30)
-        Session.objects.filter(Q(ended_at__lt=long_ago) | Q(expires_at__lt=long_ago)).delete()
-        self.changed()
 
 
 class UserService(Service):
@@ -202,14 +71,14 @@ class UserService(Service):
             raise Forbidden("Only an ADMIN may set `role` or `password`. Leave them out to invite an AGENT.")
         if data.password is not None:
             require_good_password(data.password, User(email=data.email, name=data.name), "password")
-        user = _enrolled(
-            data.email,
-            self,
+        user = User.objects.enrol(
+            email=data.email,
             name=data.name,
             password=data.password,
             role=data.role or Role.AGENT,
             invited_by_id=self.actor.id,
         )
+        self.changed(user)
         if data.password is None:
             self._mail_invitation(user)
         return UserOut.of(user)
@@ -290,12 +159,6 @@ class NotificationService(Service):
         rows = [UnwantedMail(email=email.lower(), kind=kind) for kind in kinds]
         UnwantedMail.objects.bulk_create(rows, ignore_conflicts=True)
         self.changed(*rows)
-
-
-def _enrolled(email: str, service: Service, **fields: Any) -> User:
-    user = User.objects.enrol(email=email, **fields)
-    service.changed(user)
-    return user
 
 
 def _other_admins(user: User) -> bool:
