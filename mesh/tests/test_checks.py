@@ -1,5 +1,6 @@
 """System checks: what would make an operation unsafe or unclear is found before the server starts."""
 
+import re
 from typing import Annotated
 
 import pytest
@@ -139,7 +140,7 @@ class Nested(In):
         (Annotated[list[Annotated[str, text(1, 3)]], Field(max_length=3)], True),
         (Bounded, True),
     ],
-    ids=str,
+    ids=lambda value: re.sub(" at 0x[0-9a-f]+", "", str(value)),  # the same in every xdist worker
 )
 def test_texts_numbers_and_lists_without_a_bound_are_found(throwaway, annotation, fine):
     class Wide(Service):
