@@ -4,6 +4,7 @@ A row is the job; a message is only a nudge, and may carry many. It is sent righ
 own, so that no request waits for a broker; `resend` (the relay) sends again what was not taken up.
 """
 
+import atexit
 import os
 import queue
 import threading
@@ -29,6 +30,7 @@ TASK = "mesh.work"
 TICK = "mesh.tick"
 RESEND_AFTER = 5.0  # seconds without a taker after which a message counts as lost
 NEGLECTED_AFTER = 10.0  # seconds after which the relay works itself
+_LAST_WORDS = 1.0  # seconds that a process waits for it at its end
 _TOGETHER = 50  # quick jobs that one message carries
 
 
@@ -107,17 +109,28 @@ class _Publisher:
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self._jobs: queue.SimpleQueue[Sequence[Sent]] = queue.SimpleQueue()
-        threading.Thread(target=self._run, name="outbox publisher", daemon=True).start()
+        self._jobs: queue.SimpleQueue[Sequence[Sent] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="outbox publisher", daemon=True)
+        self._thread.start()
+        atexit.register(self._finish)
 
     def put(self, jobs: Sequence[Sent]) -> None:
         self._jobs.put(jobs)
 
+    def _finish(self) -> None:
+        """At the process's end, such as a command's: what it has begun is sent, where that is quick."""
+        if self.pid == os.getpid():
+            self._jobs.put(None)
+            self._thread.join(_LAST_WORDS)
+
     def _run(self) -> None:
-        while True:
-            jobs = list(self._jobs.get())
-            while not self._jobs.empty():
-                jobs += self._jobs.get()
+        ended = False
+        while not ended:
+            jobs: list[Sent] = []
+            while not (jobs and self._jobs.empty()) and not ended:
+                more = self._jobs.get()
+                jobs += more or ()
+                ended = more is None
             try:
                 send(jobs)
             except (OperationalError, OSError) as error:

@@ -13,7 +13,7 @@ from mesh import outbox
 from mesh.database import fetch
 from mesh.models import AuditEntry, Outbox
 from mesh.outbox import celery
-from mesh.tests.background import eventually, relay, worker
+from mesh.tests.background import eventually, process, relay, worker
 from notes.models import Note, NoteStatus
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -168,3 +168,9 @@ def test_a_relay_killed_between_marking_and_sending_loses_nothing(alice, broker)
     with worker(), relay():
         eventually(lambda: summarized() == 5)
     assert runs() == 5
+
+
+def test_a_command_that_ends_at_once_has_sent_its_jobs(alice, broker):
+    with process("manage.py", "mesh", "add_note", "--as", "alice@example.com", f"raw_text={TEXT}") as command:
+        assert command.wait(20) == 0
+    assert broker.llen("notes") == 1
