@@ -41,12 +41,12 @@ def cached(operation: Operation, actor: Actor, key: str, compute: Callable[[], A
     taken = attempt(("SET", f"{key}:lock", "1", "NX", "PX", int(_WAIT * 1000)))
     if taken == [None]:
         deadline = time.monotonic() + _WAIT
-        while time.monotonic() < deadline:
+        computing = True
+        while computing and time.monotonic() < deadline:
             time.sleep(_POLL)
+            computing = attempt(("EXISTS", f"{key}:lock")) == [1]  # asked first: its answer is stored before it goes
             if (answer := _unpack(_get(key), owner)) is not None:
                 return answer
-            if attempt(("EXISTS", f"{key}:lock")) != [1]:
-                break
     try:
         answer = compute()
     except BaseException:

@@ -19,6 +19,7 @@ from rest_framework_simplejwt.tokens import AccessToken
 
 from accounts.tests.assertions import TIME, refused
 from mesh.testing import Api
+from mesh.tests.background import worker
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,9 +49,16 @@ def test_health_looks_at_no_credentials(db):
     assert Api("forged", mount="").get("/metrics").status == 200
 
 
-@pytest.mark.parametrize("path", ["/health/ready", "/health/ready/"])
-def test_ready_names_every_part(db, root, path):
-    answer = root.get(path)
+def test_without_a_worker_the_server_is_not_ready_and_says_so(db, root):
+    answer = root.get("/health/ready")
+    assert (answer.status, answer.json["failing"], answer.json["parts"]["broker"]) == (503, ["worker"], "ok")
+    assert answer.headers["Retry-After"] == "2"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_ready_names_every_part(root):
+    with worker():
+        answer = root.get("/health/ready")
     assert answer.status == 200, answer
     assert answer.json.keys() == {"status", "version", "timestamp", "parts"}
     assert answer.json["status"] == "healthy"
@@ -61,7 +69,9 @@ def test_ready_names_every_part(db, root, path):
 @pytest.mark.parametrize("path", ["/health", "/health/ready", "/metrics", "/openapi.json", "/docs", "/redoc"])
 def test_a_slash_at_the_end_is_optional_and_redirects_nowhere(db, root, path):
     with_slash = root.client.get(f"{path}/")
-    assert (with_slash.status_code, with_slash["Content-Type"]) == (200, root.client.get(path)["Content-Type"])
+    without = root.client.get(path)
+    assert (with_slash.status_code, with_slash["Content-Type"]) == (without.status_code, without["Content-Type"])
+    assert without.status_code == (503 if path == "/health/ready" else 200)  # no worker runs here
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/ready", "/metrics", "/openapi.json", "/docs", "/redoc"])

@@ -97,7 +97,7 @@ def test_run_answers_until_ctrl_c(folder: Path) -> None:
 
     assert os.getpgid(min(belonging_to(folder, "gunicorn"))) != run.process.pid  # a terminal's Ctrl-C is not for it
     assert run.stop() == 0
-    assert run.output().endswith("run: stopping\n")
+    assert "run: stopping\n" in run.output()
     assert not belonging_to(folder)
 
 
@@ -153,7 +153,7 @@ def test_run_gives_up_on_a_process_that_cannot_start(folder: Path) -> None:
     run = Run(folder, WEB_WORKERS="none")
     assert run.exit_code() == 1
     assert "run: web ended 3 times in a row right after its start: see its lines above" in run.output()
-    assert "web | " in run.output()
+    assert "web    | " in run.output()
     assert not belonging_to(folder)
 
 

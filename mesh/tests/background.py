@@ -20,12 +20,12 @@ QUEUES = "notes,mail,stock,documents,default"
 def environment(**changes: str) -> dict[str, str]:
     """The environment in which another process finds this test's database and Redis."""
     found = connection.settings_dict
-    host = quote(str(found["HOST"]), safe="")
-    user = quote(str(found["USER"]))
+    host, port, name = str(found["HOST"]), found["PORT"] or 5432, found["NAME"]
     password = f":{quote(str(found['PASSWORD']))}" if found["PASSWORD"] else ""
+    place = f":{port}/{host}/{name}" if host.startswith("/") else f"{host}:{port}/{name}"
     return {
         **os.environ,
-        "DATABASE_URL": f"postgres://{user}{password}@{host}:{found['PORT'] or 5432}/{found['NAME']}",
+        "DATABASE_URL": f"postgres://{quote(str(found['USER']))}{password}@{place}",
         "REDIS_URL": settings.REDIS_URL,
         "BROKER_URL": settings.BROKER_URL,
         **changes,
