@@ -108,13 +108,15 @@ def test_a_postgres_that_takes_no_connections_is_a_503_and_afterwards_all_is_wel
 
 @pytest.mark.django_db(transaction=True)
 def test_the_victim_of_a_deadlock_tries_again_by_itself(ada, person, live):
-    """Postgres chooses the victim, mostly who waited first. Where it is the other side, the round counts for nothing."""
+    """Postgres chooses the victim, mostly who waited first. Where it is the other side, the round does not count."""
     for round in range(5):
         eve = person(f"eve{round}", "ADMIN")
         answers = []
-        demote = threading.Thread(
-            target=lambda id=eve.id: answers.append(live("PATCH", f"/users/{id}", ada.api.token, {"role": "AGENT"}))
-        )
+
+        def demoted(id=eve.id, answers=answers):
+            answers.append(live("PATCH", f"/users/{id}", ada.api.token, {"role": "AGENT"}))
+
+        demote = threading.Thread(target=demoted)
         try:
             with another_connection() as other, other.transaction():
                 other.execute("SELECT 1 FROM accounts_user WHERE id = %s FOR UPDATE", [ada.id])
