@@ -1,5 +1,5 @@
--- The data set, for both databases: 200 users, 5,000 meetings of 3 attendees, 20,000 tasks. In Meshwork the first user
--- has signed up already; all others have the same password. Everyone sees about 100 meetings, a quarter of them as the
+-- The data set, for both databases: 200 users, 5,000 meetings of 3 attendees, 20,000 tasks, 20,000 notes with an action
+-- item each. In Meshwork the first user has signed up already; all others have the same password. Everyone sees about 100 meetings, a quarter of them as the
 -- organizer, and 200 tasks; the newest of all are the first user's.
 
 INSERT INTO accounts_user (id, email, name, password, role, is_active)
@@ -26,6 +26,14 @@ SELECT i, md5('task ' || i)::uuid, 1 + i % 200, 1 + (i * 7 + 13) % 200, 1 + i % 
     made + interval '14 days', made, made + interval '90.5 seconds'
 FROM generate_series(1, 20000) AS i, LATERAL (SELECT timestamptz '2025-01-01 08:00Z' + i * interval '11 minutes') AS t (made);
 
+INSERT INTO notes_note (id, author_id, raw_text, summary, status, revision)
+SELECT i, 1 + i % 200, repeat('Something that was said. ', 10), 'Something that was said.', 'done', 1
+FROM generate_series(1, 20000) AS i;
+
+INSERT INTO notes_actionitem (note_id, title, quote)
+SELECT i, 'Something to do', 'Something to do.' FROM generate_series(1, 20000) AS i;
+
 SELECT setval(pg_get_serial_sequence('accounts_user', 'id'), 200);
 SELECT setval(pg_get_serial_sequence('meetings_meeting', 'id'), 5000);
 SELECT setval(pg_get_serial_sequence('tasks_task', 'id'), 20000);
+SELECT setval(pg_get_serial_sequence('notes_note', 'id'), 20000);

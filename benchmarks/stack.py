@@ -22,6 +22,7 @@ from benchmarks.load import Server
 from config.embedded import EmbeddedServers
 from config.processes import end_with_parent
 from config.servers import PORT, Postgres
+from config.supervisor import processes
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent
@@ -39,11 +40,12 @@ class StackError(Exception):
 class Stack:
     """The servers, each in one process on `server_cpu`; everything else inherits the CPUs of this process.
 
-    On leaving the `with`, all of it is stopped and its folder removed.
+    `workers`: each server has a worker for its jobs beside it. On leaving the `with`, all of it is stopped and its
+    folder removed.
     """
 
-    def __init__(self, *, server_cpu: int, threads: int) -> None:
-        self._server_cpu, self._threads = server_cpu, threads
+    def __init__(self, *, server_cpu: int, threads: int, workers: bool = False) -> None:
+        self._server_cpu, self._threads, self._with_workers = server_cpu, threads, workers
         self._folder = Path(tempfile.mkdtemp(prefix="meshwork-benchmark-"))
         self._embedded = EmbeddedServers(self._folder, {})
         self._postgres = Postgres(self._folder.resolve())
@@ -54,8 +56,11 @@ class Stack:
             python = peer_python()
             addresses = self._embedded.start()
             self.execute("meshwork", "CREATE DATABASE peer")
+            self.redis_url = addresses["REDIS_URL"]
             self.meshwork = self._start_meshwork(addresses)
-            self.peer = self._start_peer(python, addresses["REDIS_URL"])
+            self.peer = self._start_peer(python)
+            if self._with_workers:
+                self._start_workers(python)
             credentials = {"email": "user1@example.com", "name": "User 1", "password": PASSWORD}
             ask(self.meshwork, "POST", "/auth/signup", body=credentials, expected=201)
             for database in DATABASES:
@@ -80,13 +85,16 @@ class Stack:
         return int(self._postgres.pid_file().read_text().split()[0])
 
     def execute(self, database: str, *statements: str) -> None:
-        address = {"host": str(self._postgres.sockets), "port": PORT, "user": "meshwork", "dbname": database}
-        with psycopg.connect(**address, autocommit=True) as connection:
+        with self.connect(database) as connection:
             for statement in statements:
                 connection.execute(statement)
 
+    def connect(self, database: str) -> psycopg.Connection[tuple[Any, ...]]:
+        address = {"host": str(self._postgres.sockets), "port": PORT, "user": "meshwork", "dbname": database}
+        return psycopg.connect(**address, autocommit=True)
+
     def _start_meshwork(self, addresses: Mapping[str, str]) -> Server:
-        environment = {
+        self._ours = {
             **addresses,
             "SECRET_KEY": SECRET_KEY,
             "DEBUG": "off",
@@ -98,38 +106,38 @@ class Stack:
             "RATE_LIMIT_LOGIN": "off",
             "MESH_CHECK_ANSWERS": "off",
             "WEB_THREADS": str(self._threads),
+            "DJANGO_SETTINGS_MODULE": "benchmarks.settings" if self._with_workers else "config.settings",
         }
         migrate = [sys.executable, "manage.py", "migrate", "--verbosity=0"]
-        subprocess.run(migrate, cwd=PROJECT, env={**os.environ, **environment}, check=True)
+        subprocess.run(migrate, cwd=PROJECT, env={**os.environ, **self._ours}, check=True)
         gunicorn = [sys.executable, "-m", "gunicorn", "config.wsgi", "--bind=127.0.0.1:{port}"]
         options = ["--worker-class=gthread", "--workers=1", f"--threads={self._threads}"]
-        return self._start("meshwork", [*gunicorn, *options], environment)
+        return self._start("meshwork", [*gunicorn, *options], self._ours)
 
-    def _start_peer(self, python: Path, redis_url: str) -> Server:
-        environment = {
+    def _start_peer(self, python: Path) -> Server:
+        self._theirs = {
             "SECRET_KEY": SECRET_KEY,
             "PEER_DATABASE_URL": f"postgresql+asyncpg://meshwork@/peer?host={self._postgres.sockets}&port={PORT}",
-            "PEER_REDIS_URL": redis_url.replace("db=0", "db=2"),
+            "PEER_REDIS_URL": self.redis_url.replace("db=0", "db=2"),
         }
         uvicorn = [str(python), "-m", "uvicorn", "benchmarks.peer.app:app", "--port={port}", "--no-access-log"]
-        return self._start("peer", [*uvicorn, "--loop=uvloop", "--http=httptools"], environment)
+        return self._start("peer", [*uvicorn, "--loop=uvloop", "--http=httptools"], self._theirs)
+
+    def _start_workers(self, python: Path) -> None:
+        """Meshwork's as `./run` starts it; the peer's takes as many jobs at once."""
+        os.environ.setdefault("DATA_DIR", str(self._folder))  # named in the command of another process, beat
+        ours = next(process.command for process in processes("", 0) if process.name == "worker")
+        theirs = [str(python), "-m", "benchmarks.peer.worker"]
+        self.workers = {
+            "peer": self._spawn("peer worker", theirs, self._theirs).pid,
+            "meshwork": self._spawn("meshwork worker", ours, self._ours).pid,
+        }
 
     def _start(self, name: str, command: list[str], environment: Mapping[str, str]) -> Server:
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             port = unused.getsockname()[1]
-        log = self._folder / f"{name}.log"
-        with log.open("wb") as output:
-            child = subprocess.Popen(
-                [part.replace("{port}", str(port)) for part in command],
-                cwd=PROJECT,
-                env={**os.environ, **environment},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                preexec_fn=self._on_server_cpu(),
-            )
-        self._children.append(child)
+        child = self._spawn(name, [part.replace("{port}", str(port)) for part in command], environment)
         server = Server(name, f"http://127.0.0.1:{port}", child.pid)
         deadline = time.monotonic() + START_TIMEOUT
         while True:
@@ -138,8 +146,26 @@ class Stack:
                 return server
             except OSError:
                 if child.poll() is not None or time.monotonic() > deadline:
-                    raise StackError(f"{name} does not start:\n{log.read_text()[-2000:]}") from None
+                    raise StackError(f"{name} does not start:\n{self.log(name)}") from None
                 time.sleep(0.1)
+
+    def log(self, name: str) -> str:
+        """The end of what a process has said."""
+        return (self._folder / f"{name}.log").read_text()[-2000:]
+
+    def _spawn(self, name: str, command: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        with (self._folder / f"{name}.log").open("wb") as output:
+            child = subprocess.Popen(
+                command,
+                cwd=PROJECT,
+                env={**os.environ, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                preexec_fn=self._on_server_cpu(),
+            )
+        self._children.append(child)
+        return child
 
     def _on_server_cpu(self) -> Callable[[], None]:
         ask_to_end, cpu = end_with_parent(), self._server_cpu

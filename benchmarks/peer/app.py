@@ -21,7 +21,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import joinedload, selectinload
 
-from benchmarks.peer.models import Attendee, Base, Meeting, Task, User
+from benchmarks.peer.models import Attendee, Base, Meeting, Note, Task, User
 
 SECRET_KEY = os.environ["SECRET_KEY"]
 TTL = 60
@@ -95,6 +95,24 @@ class TaskOut(Out):
     assignee_id: int | None
     created_at: datetime
     updated_at: datetime
+
+
+class NoteIn(BaseModel):
+    raw_text: str = Field(min_length=1, max_length=100_000)
+
+
+class NoteOut(Out):
+    id: int
+    raw_text: str
+    summary: str | None
+    status: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class BacklogIn(NoteIn):
+    job: str
+    count: int = Field(ge=1, le=10_000)
 
 
 meeting_json, meetings_json = TypeAdapter(MeetingOut), TypeAdapter(list[MeetingOut])
@@ -184,3 +202,20 @@ async def create_meeting(data: MeetingIn, db: Db, user: CurrentUser) -> Any:
 @app.get("/tasks", response_model=list[TaskOut])
 async def list_tasks(db: Db, user: CurrentUser, skip: Skip = 0, limit: Limit = 50) -> Any:
     return (await db.scalars(select(Task).order_by(Task.id.desc()).offset(skip).limit(limit))).all()
+
+
+@app.post("/notes", response_model=NoteOut, status_code=201)
+async def add_note(data: NoteIn, db: Db, user: CurrentUser) -> Any:
+    note = Note(raw_text=data.raw_text, author_id=user.id)
+    db.add(note)
+    await db.commit()
+    await redis.lpush("jobs", f"summarize_note {note.id}")
+    return note
+
+
+@app.post("/backlog", status_code=202)
+async def begin_jobs(data: BacklogIn, db: Db, user: CurrentUser) -> None:
+    notes = [Note(raw_text=data.raw_text, author_id=user.id) for _ in range(data.count)]
+    db.add_all(notes)
+    await db.commit()
+    await redis.lpush("jobs", *(f"{data.job} {note.id}" for note in notes))

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, SmallInteger, String, UniqueConstraint, func
+from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, SmallInteger, String, Text, UniqueConstraint, func
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 
@@ -75,3 +75,27 @@ class Task(Base):
     due_date: Mapped[datetime | None]
     created_at: Mapped[datetime] = now()
     updated_at: Mapped[datetime] = now()
+
+
+class Note(Base):
+    __tablename__ = "notes_note"
+
+    id: Mapped[int] = key()
+    author_id: Mapped[int] = mapped_column(ForeignKey(User.id), index=True)
+    raw_text: Mapped[str] = mapped_column(Text)
+    summary: Mapped[str | None] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(String(10), default="queued")
+    revision: Mapped[int] = mapped_column(default=1)
+    created_at: Mapped[datetime] = now()
+    updated_at: Mapped[datetime] = now()
+
+
+class ActionItem(Base):
+    __tablename__ = "notes_actionitem"
+
+    id: Mapped[int] = key()
+    note_id: Mapped[int] = mapped_column(ForeignKey(Note.id), index=True)
+    title: Mapped[str] = mapped_column(String(200))
+    assignee: Mapped[str | None] = mapped_column(String(100))
+    due_date: Mapped[datetime | None]
+    quote: Mapped[str] = mapped_column(String(500))
