@@ -1,13 +1,14 @@
 """The Celery application: how messages travel. The jobs themselves are rows of the outbox (`mesh/worker.py`)."""
 
 import os
+import threading
 import warnings
 from typing import Any
 
 import django
 from celery import Celery
 from celery.exceptions import SecurityWarning
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_shutting_down
 from django.conf import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
@@ -15,10 +16,12 @@ django.setup()
 
 from mesh.outbox import TICK  # noqa: E402
 from mesh.service import registry  # noqa: E402  (services are loaded by django.setup)
+from mesh.worker import hand_back  # noqa: E402
 
 # As root in a container or at a first try: messages are JSON alone, so none of them can run code.
 warnings.filterwarnings("ignore", category=SecurityWarning)
 
+_LAST_CALLS = 7.0  # seconds for which a worker that is asked to stop waits for its jobs
 _VISIBILITY = 120  # seconds after which a message that no worker acknowledged is handed out again
 
 app = Celery("meshwork")
@@ -42,6 +45,7 @@ app.conf.update(
         "unacked_restore_interval": 2,
         "unacked_restore_throttle": 1,
         "socket_connect_timeout": 2,
+        "socket_timeout": 3,  # a broker that hangs is away; more than the second for which workers ask at a time
         "socket_keepalive": True,
     }
     if "redis" in settings.BROKER_URL
@@ -54,6 +58,21 @@ app.conf.update(
         if operation.declaration.job is not None and operation.declaration.job.every
     },
 )
+
+
+@worker_shutting_down.connect
+def _end_in_time(**kwargs: Any) -> None:
+    """Calls that take longer than a stop may take are handed back, and the process ends."""
+    timer = threading.Timer(_LAST_CALLS, _hand_back)
+    timer.daemon = True
+    timer.start()
+
+
+def _hand_back() -> None:
+    try:
+        hand_back()
+    finally:
+        os._exit(0)
 
 
 @setup_logging.connect

@@ -87,7 +87,10 @@ def _broker() -> str:
 
 
 def _worker() -> str:
-    return "ok" if celery().control.ping(timeout=0.5, limit=1) else "away"
+    try:
+        return "ok" if celery().control.ping(timeout=0.5, limit=1) else "away"
+    except (OperationalError, OSError):
+        return "unknown"
 
 
 def _cache() -> str:

@@ -154,7 +154,8 @@ def _publisher() -> _Publisher:
 
 _OVERDUE = (
     "(status = 'waiting' AND due_at <= clock_timestamp()"
-    " AND (sent_at IS NULL OR sent_at < clock_timestamp() - make_interval(secs => %s))"
+    " AND (sent_at IS NULL OR sent_at < clock_timestamp()"  # again and again, but less and less often
+    "   - greatest(make_interval(secs => %s), least(interval '20 s', sent_at - due_at)))"
     " OR status = 'running' AND lease_until < clock_timestamp()"
     " AND (sent_at IS NULL OR sent_at < clock_timestamp() - make_interval(secs => %s)))"
 )
@@ -170,12 +171,14 @@ def take_unsent(limit: int = 500) -> list[Sent]:
     return [Sent(id, name, alone=True) for id, name in rows]
 
 
-def neglected(limit: int = 50) -> list[int]:
-    """Jobs that were due long ago and that nobody has taken, oldest first: the workers are away, or too few."""
+def neglected(seconds: float = NEGLECTED_AFTER, limit: int = 50) -> list[int]:
+    """Jobs that nobody took in so many seconds, or whose run was lost, oldest first: workers are away, or too few."""
     rows = fetch(
-        "SELECT id FROM mesh_outbox WHERE status = 'waiting' AND due_at < clock_timestamp() - make_interval(secs => %s)"
+        "SELECT id FROM mesh_outbox"
+        " WHERE status = 'waiting' AND due_at < clock_timestamp() - make_interval(secs => %s)"
+        " OR status = 'running' AND lease_until < clock_timestamp() - make_interval(secs => %s)"
         " ORDER BY due_at LIMIT %s",
-        [NEGLECTED_AFTER, limit],
+        [seconds, seconds, limit],
     )
     return [row[0] for row in rows]
 

@@ -11,12 +11,13 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 import structlog
 from celery import shared_task
-from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from prometheus_client import Counter, Histogram
 
 from mesh import host
@@ -43,6 +44,10 @@ class LeaseLost(Exception):
     """Another run has taken the job over, or the lease has passed: nothing may be written."""
 
 
+class CutOff(Exception):
+    """A job's process ended, or its lease passed, as often as it may be tried."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A job that this run has taken; for a job that serves all of its kind, all of their rows."""
@@ -50,6 +55,7 @@ class Claim:
     operation: Operation
     rows: list[int]
     attempts: list[int]
+    dues: list[datetime]
     arguments: Mapping[str, Any]
     actor_id: int | None
     request_id: str
@@ -89,10 +95,12 @@ def tick(operation: str) -> None:
 
 def run(ids: Sequence[int]) -> int:
     """Runs those of the jobs that are due and free, and returns how many there were."""
-    claims = _claims(fetch(_CLAIM.format(which="id = ANY(%s)"), [list(ids), len(ids)]))
-    for claim in claims:
-        _run(claim)
-    return sum(len(claim.rows) for claim in claims)
+    count = 0
+    for id in ids:  # each is claimed when its turn comes, for its lease runs from then
+        for claim in _claims(fetch(_CLAIM.format(which="id = %s"), [id, 1])):
+            _run(claim)
+            count += len(claim.rows)
+    return count
 
 
 _CLAIM = """
@@ -104,30 +112,32 @@ WHERE id IN (
     ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
 )
 RETURNING id, operation, arguments, actor_id, request_id, attempt,
-    extract(epoch FROM clock_timestamp() - due_at)::float8
+    extract(epoch FROM clock_timestamp() - due_at)::float8, due_at
 """
 
 
 def _claims(rows: list[tuple[Any, ...]]) -> list[Claim]:
     found: list[Claim] = []
     together: dict[str, Claim] = {}
-    for id, name, arguments, actor_id, request_id, attempt, waited in sorted(rows):
+    for id, name, arguments, actor_id, request_id, attempt, waited, due in sorted(rows):
         operation = registry.operations.get(name)
         if operation is None or operation.declaration.job is None:
             _give_up_unknown(id, name)
             continue
-        claim = Claim(operation, [id], [attempt], arguments, actor_id, request_id, waited)
+        claim = Claim(operation, [id], [attempt], [due], arguments, actor_id, request_id, waited)
         if not operation.serves_all:
             found.append(claim)
         elif name in together:
             together[name].rows.append(id)
             together[name].attempts.append(attempt)
+            together[name].dues.append(due)
         else:
             together[name] = claim
     for name, claim in together.items():
         more = fetch(_CLAIM.format(which="operation = %s"), [name, MANY])
         claim.rows.extend(row[0] for row in more)
         claim.attempts.extend(row[5] for row in more)
+        claim.dues.extend(row[7] for row in more)
     return [*found, *together.values()]
 
 
@@ -138,6 +148,8 @@ def _run(claim: Claim) -> None:
     )
     WAITED.labels(claim.operation.name).observe(max(0.0, claim.waited))
     try:
+        if max(claim.attempts) > claim.options.attempts:
+            raise CutOff("Every run of this job was cut off.")
         actor = claim.actor
         values, _ = bind_flat(claim.operation, claim.arguments)
         call = Call(
@@ -153,13 +165,28 @@ def _run(claim: Claim) -> None:
     except LeaseLost:
         outcome = "lost"
         log.warning("lease_lost")
-    except Exception as error:
+    except BaseException as error:  # whatever a job raises is the job's, and must not end its thread
         outcome = _failed(claim, error)
     finally:
         DURATION.labels(claim.operation.name).observe(time.perf_counter() - started)
     RUNS.labels(claim.operation.name, outcome).inc()
     log.info("job", outcome=outcome, milliseconds=round((time.perf_counter() - started) * 1000, 1))
     structlog.contextvars.clear_contextvars()
+
+
+_calling: dict[int, Claim] = {}  # what calls out in this process, by thread
+
+
+def hand_back() -> None:
+    """Before this process ends in the middle of calls: others may begin their jobs at once."""
+    for claim in list(_calling.values()):
+        fetch(
+            "UPDATE mesh_outbox o SET status = 'waiting', due_at = clock_timestamp(), lease_until = NULL, sent_at = NULL"
+            " FROM unnest(%s::bigint[], %s::int[], %s::timestamptz[]) AS mine (id, attempt, due)"
+            " WHERE o.id = mine.id AND o.attempt = mine.attempt AND o.due_at = mine.due AND o.status = 'running'",
+            [claim.rows, claim.attempts, claim.dues],
+        )
+        log.warning("job_handed_back", operation=claim.operation.name, job=claim.rows[0])
 
 
 def _called_out(claim: Claim, outside: Callable[[], Any]) -> Any:
@@ -172,18 +199,24 @@ def _called_out(claim: Claim, outside: Callable[[], Any]) -> Any:
         try:
             while renewals > 0 and not ended.wait(pause):
                 renewals -= 1
-                with transaction.atomic():
-                    _mark(claim, finished=False)
-        except (LeaseLost, DatabaseError, InterfaceError) as error:
-            log.warning("lease_not_renewed", error=type(error).__name__)
+                try:
+                    with transaction.atomic():
+                        _mark(claim, finished=False)
+                except (DatabaseError, InterfaceError) as error:  # once more while the lease lasts
+                    log.warning("lease_not_renewed", error=type(error).__name__)
+                    connection.close()
+        except LeaseLost:
+            log.warning("lease_not_renewed", error="LeaseLost")
         finally:
             connection.close()
 
     renewer = threading.Thread(target=renew, name="lease", daemon=True)
     renewer.start()
+    _calling[threading.get_ident()] = claim
     try:
         return outside()
     finally:
+        del _calling[threading.get_ident()]
         ended.set()
         renewer.join()
 
@@ -196,19 +229,22 @@ def _mark(claim: Claim, finished: bool) -> None:
         else "lease_until = clock_timestamp() + make_interval(secs => o.lease)"
     )
     marked = fetch(
-        f"UPDATE mesh_outbox o SET {changes} FROM unnest(%s::bigint[], %s::int[]) AS mine (id, attempt)"  # noqa: S608
-        " WHERE o.id = mine.id AND o.attempt = mine.attempt AND o.status = 'running'"
+        f"UPDATE mesh_outbox o SET {changes}"  # noqa: S608
+        " FROM unnest(%s::bigint[], %s::int[], %s::timestamptz[]) AS mine (id, attempt, due)"
+        " WHERE o.id = mine.id AND o.attempt = mine.attempt AND o.due_at = mine.due AND o.status = 'running'"
         " AND o.lease_until > clock_timestamp()"
         " RETURNING o.id",
-        [claim.rows, claim.attempts],
+        [claim.rows, claim.attempts, claim.dues],
     )
     if len(marked) < len(claim.rows):
         raise LeaseLost
 
 
-def _failed(claim: Claim, error: Exception) -> str:
+def _failed(claim: Claim, error: BaseException) -> str:
     """After a run that raised: waits for another try, or gives up. A refusal or what is not `retryable` is final."""
-    message = f"{type(error).__name__}: {error}"[:500].replace("\x00", "")
+    # The first line alone: a database's next ones show whole rows.
+    message = f"{type(error).__name__}: {error}".partition("\n")[0][:500].replace("\x00", "")
+    explained = isinstance(error, (MeshError, CutOff)) or hasattr(error, "retryable")  # for people to read
     refused = (isinstance(error, MeshError) and error.status < 500) or getattr(error, "retryable", True) is False
     last = refused or max(claim.attempts) >= claim.options.attempts
     if last:
@@ -216,22 +252,34 @@ def _failed(claim: Claim, error: Exception) -> str:
     else:
         log.warning("job_retried", error=message)
     try:
-        with transaction.atomic():
-            _mark(claim, finished=False)
-            if last:
-                host.give_up(claim.operation, claim.actor, claim.arguments, claim.request_id, message)
-            fetch(
-                "UPDATE mesh_outbox SET status = %s, error = %s, lease_until = NULL, sent_at = NULL,"
-                " due_at = clock_timestamp() + make_interval(secs => %s),"
-                " finished_at = CASE WHEN %s THEN clock_timestamp() END WHERE id = ANY(%s)",
-                ["failed" if last else "waiting", message, _pause(max(claim.attempts)), last, claim.rows],
-            )
+        try:
+            _end_badly(claim, message, last, last, explained)
+        except (LeaseLost, OperationalError, InterfaceError):
+            raise
+        except Exception:
+            log.exception("give_up_failed")  # the job has failed all the same
+            _end_badly(claim, message, last, False, explained)
     except LeaseLost:
         return "lost"
     except (DatabaseError, InterfaceError) as away:
         log.warning("job_left_to_its_lease", error=str(away))
         return "lost"
     return "failed" if last else "retried"
+
+
+def _end_badly(claim: Claim, message: str, last: bool, tell: bool, explained: bool) -> None:
+    """Marks a run that raised; `tell`: with its service's last word, in the words of an error that is `explained`."""
+    with transaction.atomic():
+        _mark(claim, finished=False)
+        if tell:
+            told = message if explained else "Something went wrong here."
+            host.give_up(claim.operation, claim.actor, claim.arguments, claim.request_id, told)
+        fetch(
+            "UPDATE mesh_outbox SET status = %s, error = %s, lease_until = NULL, sent_at = NULL,"
+            " due_at = clock_timestamp() + make_interval(secs => %s),"
+            " finished_at = CASE WHEN %s THEN clock_timestamp() END WHERE id = ANY(%s)",
+            ["failed" if last else "waiting", message, _pause(max(claim.attempts)), last, claim.rows],
+        )
 
 
 def _pause(attempt: int) -> float:

@@ -1,5 +1,6 @@
 """Notes and the action items found in them."""
 
+from datetime import datetime
 from typing import Self
 
 from django.conf import settings
@@ -9,6 +10,7 @@ from django.db.models.functions import Length, Now
 from django.db.models.lookups import GreaterThanOrEqual, LessThanOrEqual
 
 from mesh import Actor, ScopedModel, ScopedQuerySet
+from mesh.database import fetch
 from mesh.search import every_word
 from notes.summarizer import Summary
 
@@ -26,6 +28,50 @@ class NoteQuerySet(ScopedQuerySet["Note"]):
 
     def search(self, text: str | None) -> Self:
         return self.filter(every_word(text, "raw_text", "summary"))
+
+    def begin_summary(self, id: int, revision: int) -> tuple[int, str, datetime] | None:
+        """Marks a note as being summarized: its author, its text, and the time that "Friday" in it is counted from.
+
+        None where the note is gone, or has another revision by now.
+        """
+        found = fetch(_BEGIN, [id, revision])
+        return (found[0][0], found[0][1], found[0][2]) if found else None
+
+    def finish_summary(self, id: int, revision: int, summary: Summary) -> int | None:
+        """Takes a summary over and returns the note's author; None where it is of a text that is gone.
+
+        Action items that are tasks already stay; the others are replaced.
+        """
+        items = summary.action_items
+        columns = [[getattr(item, name) for item in items] for name in ("title", "assignee", "due_date", "quote")]
+        found = fetch(_FINISH, [summary.text, id, revision, *columns])
+        return found[0][0] if found else None
+
+
+_BEGIN = """
+UPDATE notes_note note SET status = 'processing' WHERE id = %s AND revision = %s
+RETURNING author_id, raw_text,
+    coalesce((SELECT scheduled_time FROM meetings_meeting WHERE id = note.meeting_id), created_at)
+"""
+_FINISH = """
+WITH note AS (
+    UPDATE notes_note SET summary = %s, status = 'done', error = NULL WHERE id = %s AND revision = %s
+    RETURNING id, author_id
+), gone AS (
+    DELETE FROM notes_actionitem USING note WHERE note_id = note.id AND task_id IS NULL
+), new AS (
+    INSERT INTO notes_actionitem (note_id, title, assignee, due_date, quote)
+    SELECT note.id, item.title, item.assignee, item.due_date, item.quote
+    FROM note, unnest(%s::text[], %s::text[], %s::timestamptz[], %s::text[])
+        WITH ORDINALITY AS item (title, assignee, due_date, quote, place)
+    WHERE NOT EXISTS (
+        SELECT FROM notes_actionitem kept
+        WHERE kept.note_id = note.id AND kept.task_id IS NOT NULL AND kept.title = item.title
+    )
+    ORDER BY item.place
+)
+SELECT author_id FROM note
+"""
 
 
 class Note(ScopedModel):
@@ -65,18 +111,6 @@ class Note(ScopedModel):
         """To be summarized, again; what a summary of an older revision says does not count any more."""
         self.revision += 1
         self.status, self.error = NoteStatus.QUEUED, None
-
-    def accept(self, summary: Summary) -> None:
-        """Takes a summary over. Action items that are tasks already stay; the others are replaced."""
-        self.summary, self.status, self.error = summary.text, NoteStatus.DONE, None
-        self.save(update_fields=["summary", "status", "error"])
-        self.action_items.filter(task=None).delete()
-        kept = set(self.action_items.values_list("title", flat=True))
-        ActionItem.objects.bulk_create(
-            ActionItem(note=self, title=item.title, assignee=item.assignee, due_date=item.due_date, quote=item.quote)
-            for item in summary.action_items
-            if item.title not in kept
-        )
 
 
 class ActionItemQuerySet(ScopedQuerySet["ActionItem"]):

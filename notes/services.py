@@ -4,7 +4,6 @@ from collections.abc import Callable, Generator
 from functools import partial
 
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from meetings.services import MeetingService
 from mesh import Page, PageParams, Search, Service, command, job, query
@@ -98,22 +97,20 @@ class NoteService(Service):
     @job(queue="notes", attempts=4, gave_up="summary_failed")
     def summarize_note(self, *, id: int, revision: int) -> Generator[Callable[[], Summary], Summary, None]:
         """Summarize a note, unless its text has changed since this was asked for."""
-        note = self._revision(id, revision)
-        if note is None:
+        self.changed()
+        begun = Note.objects.begin_summary(id, revision)
+        if begun is None:
             return
-        note.status = NoteStatus.PROCESSING
-        note.save(update_fields=["status"])
-        self.changed(note)
-        written_at = note.meeting.scheduled_time if note.meeting else note.created_at
-        summary = yield partial(summarizer().summarize, note.raw_text, now=written_at or timezone.now())
-        note = self._revision(id, revision)
-        if note is not None:
-            note.accept(summary)
-            self.changed(note)
+        author_id, raw_text, written_at = begun
+        self.changed(Note(pk=id, author_id=author_id))
+        summary = yield partial(summarizer().summarize, raw_text, now=written_at)
+        if Note.objects.finish_summary(id, revision, summary) is not None:
+            self.changed(Note(pk=id, author_id=author_id))
 
     def summary_failed(self, *, id: int, revision: int, error: str) -> None:
         """The summary was tried for the last time: the note says so."""
-        note = self._revision(id, revision)
+        self.changed()
+        note = Note.objects.select_for_update(no_key=True).filter(pk=id, revision=revision).first()
         if note is not None:
             note.status, note.error = NoteStatus.FAILED, error
             note.save(update_fields=["status", "error"])
@@ -123,11 +120,6 @@ class NoteService(Service):
         self.defer(self.summarize_note, id=note.pk, revision=note.revision)
         self.changed(note)
         return self.show(note, NoteOut)
-
-    def _revision(self, id: int, revision: int) -> Note | None:
-        """The note, locked, while this is still its revision; whoever asked was allowed to, so nobody asks again."""
-        self.changed()
-        return Note.objects.select_for_update(no_key=True, of=("self",)).filter(pk=id, revision=revision).first()
 
     def _become_task(self, note: Note, item: ActionItem) -> None:
         if item.task_id is None:

@@ -133,7 +133,7 @@ class TaskService(Service):
             raise NotFound("There is no such user, or you do not know them.")
         return self._updated(task, {"assignee_id": user_id})
 
-    @job(queue="mail", every=900)
+    @job(queue="mail", every=900, lease=600)
     def mail_due_tasks(self) -> None:
         """Mail those whose tasks are due tomorrow, in UTC: the assignee, else the creator, once for each due date."""
         for task in Task.objects.due_tomorrow().select_related("assignee", "creator", "project"):

@@ -18,12 +18,6 @@ from tasks.models import Task
 TEXT = "Maria will send the offer by Friday. We talked about the weather."
 
 
-@pytest.fixture(autouse=True)
-def _nobody_sends(settings):
-    """No worker is told: the tests run jobs themselves."""
-    settings.BROKER_URL = "memory://"
-
-
 def add_note(person, text=TEXT):
     answered = person.api.post("/notes", {"raw_text": text})
     assert answered.status == 201, answered

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -17,6 +18,7 @@ log = structlog.get_logger(__name__)
 
 _PAUSE = 0.5
 _THREADS = 4
+_AWAY = 5.0  # seconds for which a broker that failed is not asked again: one that hangs takes its time to fail
 
 
 class Command(BaseCommand):
@@ -30,6 +32,7 @@ class Command(BaseCommand):
             relay = Relay(threads)
             while not stop.wait(_PAUSE):
                 relay.step()
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
 class Relay:
@@ -38,15 +41,20 @@ class Relay:
     def __init__(self, threads: ThreadPoolExecutor) -> None:
         self._threads = threads
         self._running: list[Future[None]] = []
+        self._away_until = 0.0
 
     def step(self) -> None:
         """Sends what was not sent or was lost; runs what the broker does not take or nobody takes up."""
         try:
-            unsent = outbox.take_unsent()
-            ids = [] if not unsent or self._sent(unsent) else [job.id for job in unsent]
-            self._run(ids or outbox.neglected())
+            away = time.monotonic() < self._away_until
+            unsent = [] if away else outbox.take_unsent()
+            if unsent and not self._sent(unsent):
+                self._away_until, away = time.monotonic() + _AWAY, True
+            self._run(outbox.neglected(0) if away else outbox.neglected())
         except (DatabaseError, InterfaceError) as error:
             log.warning("database_away", error=str(error))
+        except Exception:
+            log.exception("relay_failed")
         finally:
             close_old_connections()
 
@@ -67,5 +75,9 @@ class Relay:
 def _run_one(id: int) -> None:
     try:
         worker.run([id])
+    except (DatabaseError, InterfaceError) as error:
+        log.warning("database_away", error=str(error))
+    except Exception:
+        log.exception("relay_failed")
     finally:
         close_old_connections()
