@@ -181,8 +181,8 @@ def hand_back() -> None:
     """Before this process ends in the middle of calls: others may begin their jobs at once."""
     for claim in list(_calling.values()):
         fetch(
-            "UPDATE mesh_outbox o SET status = 'waiting', due_at = clock_timestamp(), lease_until = NULL, sent_at = NULL"
-            " FROM unnest(%s::bigint[], %s::int[], %s::timestamptz[]) AS mine (id, attempt, due)"
+            "UPDATE mesh_outbox o SET status = 'waiting', due_at = clock_timestamp(), lease_until = NULL,"
+            " sent_at = NULL FROM unnest(%s::bigint[], %s::int[], %s::timestamptz[]) AS mine (id, attempt, due)"
             " WHERE o.id = mine.id AND o.attempt = mine.attempt AND o.due_at = mine.due AND o.status = 'running'",
             [claim.rows, claim.attempts, claim.dues],
         )
