@@ -244,7 +244,7 @@ def _failed(claim: Claim, error: BaseException) -> str:
     """After a run that raised: waits for another try, or gives up. A refusal or what is not `retryable` is final."""
     # The first line alone: a database's next ones show whole rows.
     message = f"{type(error).__name__}: {error}".partition("\n")[0][:500].replace("\x00", "")
-    explained = isinstance(error, (MeshError, CutOff)) or hasattr(error, "retryable")  # for people to read
+    explained = isinstance(error, (MeshError, CutOff, OSError)) or hasattr(error, "retryable")  # for people to read
     refused = (isinstance(error, MeshError) and error.status < 500) or getattr(error, "retryable", True) is False
     last = refused or max(claim.attempts) >= claim.options.attempts
     if last:

@@ -289,6 +289,7 @@ def test_what_was_sent_long_ago_is_removed(db):
 
 @pytest.mark.django_db(transaction=True)
 def test_a_real_worker_sends_it_as_soon_as_it_is_written(alice, bob, sink):
+    background.empty_broker()
     with background.worker(EMAIL_URL=sink.url):
         assign(alice, bob)
         eventually(lambda: bool(sink.taken))
