@@ -25,6 +25,7 @@ from config.environment import BASE_DIR, RunError, forget_migrations, migrate, p
 from config.processes import emit, end_with_parent, say
 from config.servers import ServerError
 
+HEAD_START = 10.0  # seconds that the others wait for the web at most
 GRACE = 10.0  # seconds between SIGTERM and SIGKILL
 AT_ONCE = 10.0  # a process that ends within so many seconds has failed to start ...
 QUEUES = "notes,mail,stock,documents,default"
@@ -123,6 +124,7 @@ class Supervisor:
         self._servers = servers
         self._address = _address({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)  # noqa: S104
         self._processes = processes(host, port)
+        self._answering = asyncio.Event()
         self._width = max(len(process.name) for process in self._processes)
 
     async def run(self) -> None:
@@ -148,6 +150,9 @@ class Supervisor:
             raise failure
 
     async def _keep_running(self, process: Process) -> None:
+        if process.name != "web":  # people wait for the web: its start has the processors to itself
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._answering.wait(), HEAD_START)
         failures = 0
         while failures < MOST_FAILURES:
             started = time.monotonic()
@@ -213,6 +218,7 @@ class Supervisor:
         while not await self._is_healthy():
             await asyncio.sleep(0.1)
         url = f"http://{self._address}"
+        self._answering.set()
         say(f"web answers after {time.monotonic() - started:.1f} s")
         text = f"\n  API          {url}\n  Reference    {url}/docs\n  Admin        {url}/admin/\n"
         text += "  First admin  ./run manage createadmin --email E --password P\n\n"
