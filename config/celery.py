@@ -14,6 +14,7 @@ from django.conf import settings
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup()
 
+from config import broker  # noqa: E402
 from mesh.outbox import TICK  # noqa: E402
 from mesh.service import registry  # noqa: E402  (services are loaded by django.setup)
 from mesh.worker import hand_back  # noqa: E402
@@ -24,9 +25,11 @@ warnings.filterwarnings("ignore", category=SecurityWarning)
 _LAST_CALLS = 7.0  # seconds for which a worker that is asked to stop waits for its jobs
 _VISIBILITY = 120  # seconds after which a message that no worker acknowledged is handed out again
 
+broker.use()
 app = Celery("meshwork")
 app.conf.update(
     broker_url=settings.BROKER_URL,
+    worker_consumer="config.broker:Consumer",
     imports=["mesh.worker"],
     task_acks_late=True,
     task_reject_on_worker_lost=True,

@@ -193,7 +193,7 @@ def test_a_broker_frozen_killed_and_back_under_load(alice, broker, start):
         port = free.getsockname()[1]
     gunicorn = ["-m", "gunicorn", "config.wsgi:application", f"--bind=127.0.0.1:{port}", "--worker-class=gthread"]
     start(process, *gunicorn, "--threads=4", "--no-control-socket", ready="Booting worker")
-    start(worker)
+    child, _ = start(worker)
     call, slowest = Live("127.0.0.1", port), 0.0
     start(relay)
 
@@ -215,8 +215,18 @@ def test_a_broker_frozen_killed_and_back_under_load(alice, broker, start):
     post(20)
     broker.start()
     post(20)
-    all_are_summarized_once(100)  # also where the worker has ended over it: `./run` starts it again, the relay works
+    all_are_summarized_once(100)
     assert slowest < 1
+    eventually(lambda: broker.client().llen("notes") == 0)
+    assert child.poll() is None
+
+
+def test_a_channel_whose_connection_is_closed_says_so():
+    connection = celery().connection_for_read()
+    channel = connection.default_channel
+    connection.release()
+    with pytest.raises(redis.exceptions.ConnectionError):  # anything else would end the worker
+        channel.basic_ack("of a message that came before")
 
 
 def test_a_relay_killed_while_it_sends_and_two_after_it(alice, broker, start):
@@ -285,16 +295,22 @@ def test_a_worker_frozen_beyond_its_lease_writes_nothing(alice, start, model):
 def test_messages_that_mean_nothing_harm_nobody(alice, broker, start):
     add_note(alice)
     nonsense = [[], [[]], [[0, -1, 999_999]], [[10**30]], ["abc"], [None], [7], [["1"]], [{"a": 1}], [[[1]]], [[], []]]
-    child, _ = start(worker)
+    garbage = ["garbage", b"\xff", "", "7", "{}", '{"properties": 1}', "[" * 100_000]
+    child, lines = start(worker)
+    broker.client().lpush("notes", *garbage)
     with celery().connection_for_write(broker.url) as connection, celery().amqp.Producer(connection) as producer:
         for arguments in nonsense:
             celery().send_task(TASK, args=arguments, queue="notes", producer=producer)
         celery().send_task("no.such.task", queue="notes", producer=producer)
+        for headers in ({"task": TASK}, {"task": []}):  # a task without an id, and one that is no name
+            producer.publish([[], {}, {}], routing_key="notes", headers=headers)
     start(relay)
     time_goes_by()
     all_are_summarized_once(1)
     eventually(lambda: broker.client().llen("notes") == broker.client().hlen("unacked") == 0)
     assert child.poll() is None
+    eventually(lambda: sum("message_unreadable" in line for line in lines) == len(garbage))
+    eventually(lambda: sum("message_dropped" in line for line in lines) == 2)
 
 
 @pytest.mark.parametrize("raised", [MemoryError, SystemExit, KeyboardInterrupt, GeneratorExit])
