@@ -22,7 +22,7 @@ from benchmarks.load import Server
 from config.embedded import EmbeddedServers
 from config.processes import end_with_parent
 from config.servers import PORT, Postgres
-from config.supervisor import processes
+from config.supervisor import WEB_WORKER, processes
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent
@@ -111,7 +111,7 @@ class Stack:
         migrate = [sys.executable, "manage.py", "migrate", "--verbosity=0"]
         subprocess.run(migrate, cwd=PROJECT, env={**os.environ, **self._ours}, check=True)
         gunicorn = [sys.executable, "-m", "gunicorn", "config.wsgi", "--bind=127.0.0.1:{port}"]
-        options = ["--worker-class=gthread", "--workers=1", f"--threads={self._threads}"]
+        options = [f"--worker-class={WEB_WORKER}", "--workers=1", f"--threads={self._threads}"]
         return self._start("meshwork", [*gunicorn, *options], self._ours)
 
     def _start_peer(self, python: Path) -> Server:

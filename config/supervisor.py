@@ -10,6 +10,7 @@
 import asyncio
 import contextlib
 import os
+import select
 import shutil
 import signal
 import socket
@@ -29,6 +30,7 @@ HEAD_START = 10.0  # seconds that the others wait for the web at most
 GRACE = 10.0  # seconds between SIGTERM and SIGKILL
 AT_ONCE = 10.0  # a process that ends within so many seconds has failed to start ...
 QUEUES = "notes,mail,stock,documents,default"
+WEB_WORKER = "config.gthread.Worker" if hasattr(select, "epoll") else "gthread"
 MOST_FAILURES = 3  # ... and is given up after so many times in a row
 WITHOUT_MIGRATION = {"check", "help", "makemigrations", "migrate", "showmigrations", "sqlmigrate", "test"}
 
@@ -46,7 +48,7 @@ def processes(host: str, port: int) -> list[Process]:
     workers = os.environ.get("WEB_WORKERS") or str(min(2, os.cpu_count() or 1))
     threads = os.environ.get("WEB_THREADS") or "4"
     web = [sys.executable, "-m", "gunicorn", "config.wsgi:application", f"--bind={_address(host, port)}"]
-    web += ["--worker-class=gthread", f"--workers={workers}", f"--threads={threads}", "--graceful-timeout=8"]
+    web += [f"--worker-class={WEB_WORKER}", f"--workers={workers}", f"--threads={threads}", "--graceful-timeout=8"]
     web += ["--log-level=warning", "--no-control-socket", "--preload"]  # imports once: faster to start, and smaller
     if os.access("/dev/shm", os.W_OK):  # noqa: S108  (a heartbeat on a disk can block its worker)
         web.append("--worker-tmp-dir=/dev/shm")

@@ -1,0 +1,86 @@
+"""gunicorn's threaded worker, whose threads take the connections themselves.
+
+gunicorn's own hands each request from its main thread to a pool, and the connection back: what that takes in locks,
+queues and system calls costs as much as a cached answer. Here the main thread accepts connections and ends idle ones;
+whichever thread is free waits for the next that has something to say. Linux only, for want of epoll elsewhere.
+"""
+
+import select
+import threading
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from gunicorn.workers.gthread import (  # type: ignore[import-untyped]
+    STOP_KEEPALIVE_LINGER,
+    TConn,
+    ThreadWorker,
+)
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]
+    """`--worker-class=config.gthread.Worker`; all other options are those of gthread."""
+
+    def init_process(self) -> None:
+        self.readable = select.epoll()
+        #: The connections that wait for a request; whoever takes one out of it owns it.
+        self.idle: dict[int, TConn] = {}
+        super().init_process()
+
+    def get_thread_pool(self) -> Any:
+        self.threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(self.cfg.threads)]
+        return super().get_thread_pool()  # which makes no thread before it is given work
+
+    def run(self) -> None:
+        for thread in self.threads:
+            thread.start()
+        super().run()
+
+    def enqueue_req(self, conn: TConn) -> None:
+        """A new connection: from now on it waits for its first request."""
+        conn.data_ready = True  # when it is handled, which is not before
+        conn.set_timeout()
+        self.idle[conn.sock.fileno()] = conn
+        self.readable.register(conn.sock, select.EPOLLIN | select.EPOLLONESHOT)
+
+    def _serve(self) -> None:
+        while True:
+            for number, _ in self.readable.poll(maxevents=1):
+                conn = self.idle.pop(number, None)
+                if conn is not None:
+                    self._answer(conn)
+
+    def _answer(self, conn: TConn) -> None:
+        try:
+            kept = self.handle(conn)
+            while kept and conn.parser.unreader.buf.getvalue():  # the next request came with this one
+                kept = self.handle(conn)
+            if kept:
+                self._wait_again(conn)
+        except Exception:
+            self.log.exception("Error on a connection")
+            kept = False
+        if not kept:
+            self.method_queue.defer(self._close, [conn], True)
+
+    def _wait_again(self, conn: TConn) -> None:
+        conn.set_timeout()
+        if not self.alive:
+            conn.timeout = min(conn.timeout, time.monotonic() + STOP_KEEPALIVE_LINGER)
+        self.idle[conn.sock.fileno()] = conn
+        self.readable.modify(conn.sock, select.EPOLLIN | select.EPOLLONESHOT)
+
+    def murder_keepalived(self, force: bool = False) -> None:
+        """Closes the connections that have waited too long."""
+        now = time.monotonic()
+        late = [number for number, conn in list(self.idle.items()) if force or conn.timeout <= now]
+        self._close([conn for number in late if (conn := self.idle.pop(number, None)) is not None])
+
+    def _close(self, conns: Iterable[TConn], graceful: bool = False) -> None:
+        for conn in conns:
+            self.nr_conns -= 1
+            conn.close(graceful=graceful)
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        for conn in list(self.idle.values()):
+            conn.timeout = min(conn.timeout, deadline)

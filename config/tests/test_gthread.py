@@ -1,0 +1,128 @@
+"""The web's threaded worker: connections are kept, shared among its threads, ended in time and never dropped."""
+
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+REQUEST = b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def app(environ, start_response):
+    """Answers with its thread and what was asked; `/slow` takes its time, `/bug` fails."""
+    if environ["PATH_INFO"] == "/bug":
+        raise ZeroDivisionError
+    if environ["PATH_INFO"] == "/slow":
+        time.sleep(1)
+    body = f"{environ['PATH_INFO']} {threading.get_ident()}\n".encode()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+
+
+@pytest.fixture
+def server():
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    command = [sys.executable, "-m", "gunicorn", f"{__name__}:app", f"--bind=127.0.0.1:{port}", "--threads=3"]
+    command += ["--worker-class=config.gthread.Worker", "--no-control-socket", "--keep-alive=2"]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    while "Booting worker" not in process.stderr.readline():
+        assert process.poll() is None
+    process.port = port  # type: ignore[attr-defined]
+    yield process
+    process.kill()
+    process.communicate()
+
+
+@contextlib.contextmanager
+def connected(server):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as found:
+        yield found
+
+
+def answer(connection):
+    """The path and the thread of the next answer; empty where the connection was ended."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        if not (byte := connection.recv(1)):
+            return []
+        head += byte
+    body = b""
+    while not body.endswith(b"\n"):
+        body += connection.recv(1)
+    assert head.startswith(b"HTTP/1.1 200"), head
+    return body.split()
+
+
+def test_a_connection_is_kept_from_request_to_request(server):
+    with connected(server) as connection:
+        for path in (b"/a", b"/b", b"/c"):
+            connection.sendall(REQUEST % path)
+            assert answer(connection)[0] == path
+
+
+def test_requests_that_come_together_are_all_answered_in_order(server):
+    with connected(server) as connection:
+        connection.sendall(b"".join(REQUEST % path for path in (b"/a", b"/slow", b"/c")))
+        assert [answer(connection)[0] for _ in range(3)] == [b"/a", b"/slow", b"/c"]
+
+
+def test_more_connections_than_threads_are_served_and_silent_ones_hold_no_thread(server):
+    with contextlib.ExitStack() as stack:
+        silent = [stack.enter_context(connected(server)) for _ in range(10)]
+        silent[0].sendall(b"GET /half")
+        talking = [stack.enter_context(connected(server)) for _ in range(10)]
+        for _ in range(3):
+            for connection in talking:
+                connection.sendall(REQUEST % b"/a")
+            assert [answer(connection)[0] for connection in talking] == [b"/a"] * 10
+
+
+def test_slow_requests_run_side_by_side(server):
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(connected(server)) for _ in range(3)]
+        for connection in connections:
+            connection.sendall(REQUEST % b"/slow")
+        assert len({answer(connection)[1] for connection in connections}) == 3
+
+
+def test_a_silent_connection_is_ended_in_time(server):
+    with connected(server) as new, connected(server) as kept:
+        kept.sendall(REQUEST % b"/a")
+        assert answer(kept)[0] == b"/a"
+        started = time.monotonic()
+        assert (answer(new), answer(kept)) == ([], [])
+        assert 1 < time.monotonic() - started < 8
+
+
+def test_what_fails_ends_its_connection_and_no_thread(server):
+    for _ in range(5):
+        with connected(server) as connection:
+            connection.sendall(REQUEST % b"/bug")
+            assert connection.recv(1000).startswith(b"HTTP/1.1 500")
+    with connected(server) as connection:
+        connection.sendall(REQUEST % b"/a")
+        assert answer(connection)[0] == b"/a"
+
+
+def test_at_its_end_what_runs_is_answered_and_what_comes_meanwhile_too(server):
+    with connected(server) as busy, connected(server) as idle:
+        idle.sendall(REQUEST % b"/a")
+        answer(idle)
+        busy.sendall(REQUEST % b"/slow")
+        time.sleep(0.2)
+        server.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        idle.sendall(REQUEST % b"/late")
+        assert (answer(idle)[0], answer(busy)[0]) == (b"/late", b"/slow")
+        assert (answer(idle), answer(busy)) == ([], [])
+    assert server.wait(10) == 0
