@@ -30,6 +30,11 @@ SELECT u.id, u.role, u.email, u.name{versions}
 FROM accounts_session s JOIN accounts_user u ON u.id = s.user_id
 WHERE s.id = %s AND u.id = %s AND u.is_active AND s.ended_at IS NULL AND s.expires_at > now()
 """
+_WANTS_MAIL = """
+SELECT NOT EXISTS (SELECT FROM accounts_unwantedmail u WHERE u.email = mail.email AND u.kind = mail.kind)
+    AND NOT EXISTS (SELECT FROM accounts_user u WHERE lower(u.email) = mail.email AND NOT u.is_active)
+FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS mail (email, kind, place) ORDER BY place
+"""
 _SIGN_IN_AGAIN = "This token is not valid, or its session has ended. Sign in again."
 
 
@@ -62,12 +67,9 @@ class AccountsIdentity:
     def actor_by_email(self, email: str) -> Actor:
         return _one(fetch(_USER + "lower(u.email) = lower(%s)", [email]))
 
-    def wants_mail(self, email: str, kind: str) -> bool:
-        return not fetch(
-            "SELECT 1 FROM accounts_unwantedmail WHERE email = %s AND kind = %s"
-            " UNION ALL SELECT 1 FROM accounts_user WHERE lower(email) = lower(%s) AND NOT is_active",
-            [email.lower(), kind, email],
-        )
+    def wants_mail(self, mails: Sequence[tuple[str, str]]) -> list[bool]:
+        emails, kinds = [email.lower() for email, _ in mails], [kind for _, kind in mails]
+        return [row[0] for row in fetch(_WANTS_MAIL, [emails, kinds])]
 
     def unsubscribe_path(self, email: str, kind: str) -> str:
         return unsubscribe_path(email, kind)

@@ -88,7 +88,10 @@ def _guests(meeting: Meeting) -> list[Attendee]:
 def _invite(service: Service, meeting: Meeting, guests: Iterable[Attendee]) -> None:
     file = _file("REQUEST", calendar.request(meeting))
     for guest in guests:
-        _mail(service, guest.address, MailKind.MEETING_INVITATIONS, "invitation", meeting, {}, file, guest=guest)
+        # Once for each time on the list: the meeting's first mails may be written after a change that invited more.
+        key = f"meeting:{meeting.pk}:invitation:{guest.pk}"
+        kind = MailKind.MEETING_INVITATIONS
+        _mail(service, guest.address, kind, "invitation", meeting, {}, file, guest=guest, key=key)
 
 
 def _withdraw(service: Service, meeting: Meeting, guests: Iterable[Attendee]) -> None:

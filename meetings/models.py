@@ -234,8 +234,13 @@ def _meeting_ids_of(user_id: int) -> QuerySet[Any]:
 
 
 @acquaintance
-def people_met(user_id: int) -> QuerySet[Any]:
-    """Those who organize or attend a meeting with a user."""
-    meetings = _meeting_ids_of(user_id)
-    invited = Attendee.objects.filter(meeting_id__in=meetings).exclude(user=None).values_list("user_id", flat=True)
-    return invited.union(Meeting.objects.filter(pk__in=meetings).values_list("organizer_id", flat=True))
+def attendees_met(user_id: int) -> QuerySet[Any]:
+    """Those who attend a meeting with a user."""
+    attendees = Attendee.objects.filter(meeting_id__in=_meeting_ids_of(user_id))
+    return attendees.exclude(user=None).values_list("user_id", flat=True)
+
+
+@acquaintance
+def organizers_met(user_id: int) -> QuerySet[Any]:
+    """Those who organize a meeting that a user attends, or organizes."""
+    return Meeting.objects.filter(pk__in=_meeting_ids_of(user_id)).values_list("organizer_id", flat=True)

@@ -53,7 +53,7 @@ class MeetingService(Service):
         fields = data.model_dump(exclude={"attendee_ids", "attendee_emails"})
         meeting = Meeting.objects.schedule(organizer_id=self.actor.id, user_ids=user_ids, emails=emails, **fields)
         if user_ids or emails:
-            letters.invite(self, self._with_people(meeting.pk))
+            self.defer(self.mail_invitations, id=meeting.pk)
         self.changed(meeting)
         return self.show(meeting, MeetingOut)
 
@@ -115,6 +115,14 @@ class MeetingService(Service):
     def known_meetings(self, *, ids: Annotated[list[int], Field(max_length=200)]) -> list[int]:
         """Which of these meetings you may see."""
         return sorted(self.visible(Meeting, ids))
+
+    @job(queue="mail", foretold=True)
+    def mail_invitations(self, *, id: int) -> None:
+        """Invite everyone to a meeting that is new, as it is by now; to one that is gone nobody."""
+        meeting = Meeting.objects.with_people().filter(pk=id).first()
+        if meeting is not None:
+            letters.invite(self, meeting)
+        self.changed()
 
     @job(queue="mail", every=60, lease=60)
     def remind_of_meetings(self) -> None:

@@ -6,15 +6,18 @@ from django.contrib import admin, messages
 from django.contrib.auth.models import Group
 from django.db.models import CharField, ForeignKey, Model, QuerySet, TextField
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
 from django.urls import reverse
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextareaWidget
 
+from mesh.binding import bind_flat
 from mesh.call import Answer, identity
 from mesh.errors import Invalid, MeshError
-from mesh.http import client_of, request_id_of
+from mesh.http import client_of, request_id_of, streamed
 from mesh.mesh import Mesh
 from mesh.models import AuditEntry, JobStatus, Mail, Outbox
+from mesh.service import registry
 
 
 class MeshModelAdmin(ModelAdmin):  # type: ignore[misc]
@@ -122,15 +125,35 @@ class MeshModelAdmin(ModelAdmin):  # type: ignore[misc]
             messages.error(request, refusal.detail)
             return HttpResponseRedirect(request.get_full_path())
 
-    def call(self, request: HttpRequest, operation: str, arguments: dict[str, Any]) -> Answer:
+    def call(self, request: HttpRequest, operation: str, arguments: dict[str, Any], *, dry_run: bool = False) -> Answer:
         """Calls an operation as the ADMIN who is signed in. Raises MeshError."""
-        mesh = Mesh(
-            identity().actor(request.user.pk or 0),
-            door="admin",
-            request_id=request_id_of(request),
-            client=client_of(request),
-        )
-        return mesh.call_tool(operation, arguments)
+        return _mesh_of(request).call_tool(operation, arguments, dry_run=dry_run)
+
+    def call_each(self, request: HttpRequest, rows: QuerySet[Any], operation: str, done: str, **arguments: Any) -> None:
+        """Calls an operation for each row, in the order of their keys; a refusal is told, and the others go on."""
+        times = 0
+        for row in rows.order_by("pk"):
+            try:
+                self.call(request, operation, {"id": row.pk, **arguments})
+                times += 1
+            except MeshError as refusal:
+                messages.error(request, f"{row}: {refusal.detail}")
+        if times:
+            messages.success(request, f"{done}: {times}.")
+
+    def download(self, request: HttpRequest, name: str) -> HttpResponseBase:
+        """The file that a query streams."""
+        operation = registry.operations[name]
+        return streamed(operation, _mesh_of(request).call(operation, *bind_flat(operation, {})))
+
+
+def _mesh_of(request: HttpRequest) -> Mesh:
+    return Mesh(
+        identity().actor(request.user.pk or 0),
+        door="admin",
+        request_id=request_id_of(request),
+        client=client_of(request),
+    )
 
 
 def arguments_of(form: Any, names: list[str]) -> dict[str, Any]:

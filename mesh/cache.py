@@ -7,6 +7,7 @@ which is checked on reading.
 import hashlib
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -17,6 +18,8 @@ from mesh.operations import Operation
 from mesh.redis import attempt
 
 LOOKUPS = Counter("meshwork_cache_lookups_total", "Cached reads, by operation and result.", ["operation", "result"])
+
+_lookups = cache(LOOKUPS.labels)
 
 _WAIT = 2.0  # seconds that a miss waits for another request which computes the same answer
 _POLL = 0.01
@@ -30,14 +33,13 @@ def key_of(operation: Operation, actor: Actor, versions: Mapping[str, int], argu
     return f"meshwork:{operation.name}:{whose}:{generation}:{digest}"
 
 
-def cached(operation: Operation, actor: Actor, key: str, compute: Callable[[], Answer]) -> Answer:
-    """The stored answer, or `compute`'s, stored; concurrent misses of one key compute once."""
+def cached(operation: Operation, actor: Actor, key: str, found: bytes | None, compute: Callable[[], Answer]) -> Answer:
+    """The answer that was found under the key, or `compute`'s, stored; concurrent misses of one key compute once."""
     owner = actor.id if operation.cached_per_actor else 0
-    found = _get(key)
     if (answer := _unpack(found, owner)) is not None:
-        LOOKUPS.labels(operation.name, "hit").inc()
+        _lookups(operation.name, "hit").inc()
         return answer
-    LOOKUPS.labels(operation.name, "miss").inc()
+    _lookups(operation.name, "miss").inc()
     taken = attempt(("SET", f"{key}:lock", "1", "NX", "PX", int(_WAIT * 1000)))
     if taken == [None]:
         deadline = time.monotonic() + _WAIT
@@ -45,7 +47,7 @@ def cached(operation: Operation, actor: Actor, key: str, compute: Callable[[], A
         while computing and time.monotonic() < deadline:
             time.sleep(_POLL)
             computing = attempt(("EXISTS", f"{key}:lock")) == [1]  # asked first: its answer is stored before it goes
-            if (answer := _unpack(_get(key), owner)) is not None:
+            if (answer := _unpack(look_up(key), owner)) is not None:
                 return answer
     try:
         answer = compute()
@@ -57,7 +59,8 @@ def cached(operation: Operation, actor: Actor, key: str, compute: Callable[[], A
     return answer
 
 
-def _get(key: str) -> bytes | None:
+def look_up(key: str) -> bytes | None:
+    """What is stored under a key, for `cached` to judge."""
     answers = attempt(("GET", key))
     return answers[0] if answers else None
 

@@ -1,6 +1,6 @@
 """Who asks, and the envelope in which the request travels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal, Protocol
@@ -78,6 +78,8 @@ class Answer:
     replayed: bool = False
     dry_run: bool = False
     cache: Literal["", "hit", "miss"] = ""
+    #: A text that is made while it goes out, in place of a body; who does not read it to its end closes it.
+    stream: Generator[str, None, None] | None = None
 
 
 @cache
@@ -105,8 +107,8 @@ class Identity(Protocol):
     def actor_by_email(self, email: str) -> Actor:
         """The active user with this e-mail, in any case. Raises Unauthenticated."""
 
-    def wants_mail(self, email: str, kind: str) -> bool:
-        """Whether mail of this kind goes to this address: its user is not deactivated, and did not turn it off."""
+    def wants_mail(self, mails: Sequence[tuple[str, str]]) -> list[bool]:
+        """Whether each (address, kind) of mail goes out: its user is not deactivated, and did not turn it off."""
 
     def unsubscribe_path(self, email: str, kind: str) -> str:
         """The page where this address turns this kind off, signed; empty for a kind that cannot be turned off."""

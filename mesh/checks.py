@@ -79,7 +79,13 @@ def _faults(operation: Operation) -> Iterator[tuple[str, str]]:
     if not operation.description:
         yield "mesh.E005", "has no docstring: people and LLMs read it"
     if operation.declaration.media and operation.returns is not str:
-        yield "mesh.E010", "answers with a media type of its own, so it must return str"
+        yield "mesh.E010", "answers with a media type of its own, so it must return str or Iterator[str]"
+    if operation.streams and (operation.is_command or operation.declaration.tool or not operation.declaration.media):
+        yield "mesh.E013", "is streamed, so it must be a query with a media type, and no tool"
+    if operation.declaration.takes and len(operation.argument_names) != 1:
+        yield "mesh.E014", "takes a text as its body, so it must have one argument"
+    if operation.calls_out and operation.declaration.job is not None and operation.declaration.job.foretold:
+        yield "mesh.E012", "is foretold, so it must not call out: a dry run runs it"
     parameters = {parameter.name for parameter in operation.parameters}
     for route in operation.declaration.routes:
         for name in set(route.names) - parameters:

@@ -122,7 +122,7 @@ class DeadlineExceeded(MeshError):
     status, grpc, code, title = 504, "DEADLINE_EXCEEDED", "deadline_exceeded", "Took too long"
 
 
-def field_errors(error: ValidationError, *prefix: str) -> list[FieldError]:
+def field_errors(error: ValidationError, *prefix: str | int) -> list[FieldError]:
     """pydantic's errors in our shape, without the input that was sent (it may be a secret)."""
     return [
         {"loc": [*prefix, *item["loc"]], "msg": item["msg"].removeprefix("Value error, "), "type": item["type"]}

@@ -2,6 +2,7 @@
 
 import contextvars
 from collections.abc import Callable, Generator, Mapping
+from dataclasses import replace
 from functools import partial
 from types import GeneratorType
 from typing import Any, cast
@@ -12,11 +13,13 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection, transaction
 from pydantic import TypeAdapter
 
-from mesh import idempotency, outbox, versions
+from mesh import idempotency, mail, outbox, versions
+from mesh.binding import bind_flat
 from mesh.call import Actor, Answer, Call
 from mesh.database import constraint_of, fetch, may_be_retried, refusal_of
 from mesh.errors import MeshError
 from mesh.operations import Operation
+from mesh.outbox import Job
 from mesh.rows import Encoded
 from mesh.service import Service, Work, registry
 
@@ -43,6 +46,8 @@ def in_command() -> bool:
 def run(call: Call) -> Answer:
     """The answer of a call that is allowed and bound. Raises MeshError; a bug is any other exception."""
     operation = registry.operations[call.operation]
+    if operation.streams:
+        return _translated(lambda: _streamed(operation, call))
     if not operation.is_command:
         return _translated(lambda: _encoded(operation, _method(operation, call, Work())(**call.values)))
     if (outer := _running.get()) is not None:
@@ -98,6 +103,7 @@ def _in_transaction(operation: Operation, call: Call) -> Answer:
     work = Work()
     answer = _encoded(operation, _method(operation, call, work)(**call.values))
     if call.dry_run:
+        _foretell(call, work)
         raise _RolledBack(_dry(answer, work))
     _require_declared(call, work)
     steps = {"audit": _audit(call, "ok", answer.row_id)}
@@ -105,6 +111,14 @@ def _in_transaction(operation: Operation, call: Call) -> Answer:
         steps["keep"] = idempotency.keep(operation, call, answer)
     _settle(call, work, steps)
     return answer
+
+
+def _foretell(call: Call, work: Work) -> None:
+    """Writes the mails of a dry run: its own, and those of the jobs that do nothing else."""
+    for job in [job for job in work.jobs if job.options.foretold]:
+        values, _ = bind_flat(job.operation, job.arguments)
+        _method(job.operation, replace(call, operation=job.operation.name, door="job"), work)(**values)
+    _write_mails(work)
 
 
 def _dry(answer: Answer, work: Work) -> Answer:
@@ -120,11 +134,19 @@ def _require_declared(call: Call, work: Work) -> None:
         )
 
 
+def _write_mails(work: Work) -> None:
+    if work.letters:
+        for id, to, subject in mail.write(work.letters):
+            work.jobs.append(Job(registry.operations["send_mail"], {"id": id}))
+            work.mails.append({"to": to, "subject": subject})
+
+
 def _settle(call: Call, work: Work, steps: dict[str, Step]) -> None:
-    """The last statement of a transaction: what must be written beside the rows themselves, all at once.
+    """The end of a transaction: its mails, and then all that must be written beside the rows, in one last statement.
 
     Jobs are handed to the broker after the commit.
     """
+    _write_mails(work)
     if work.jobs:
         values = outbox.insert_values(work.jobs, call.actor.id or None, call.request_id)
         steps["jobs"] = (outbox.INSERT, values)
@@ -139,7 +161,7 @@ def _settle(call: Call, work: Work, steps: dict[str, Step]) -> None:
         versions.bump(late)
     if work.jobs:
         sent = [
-            outbox.Sent(row[0], job.options.queue, job.operation.calls_out)
+            outbox.Sent(row[0], job.options.queue, job.operation.calls_out, job.nudge)
             for row, job in zip(rows, work.jobs, strict=True)
         ]
         transaction.on_commit(partial(outbox.send_soon, sent), robust=True)
@@ -204,6 +226,23 @@ def _method(operation: Operation, call: Call, work: Work) -> Callable[..., Any]:
     return cast(Callable[..., Any], getattr(service, operation.name))
 
 
+def _streamed(operation: Operation, call: Call) -> Answer:
+    """The answer whose text is still to come; what refuses it does so now."""
+    parts = _parts(operation, call)
+    next(parts)
+    return Answer(b"", stream=parts)
+
+
+def _parts(operation: Operation, call: Call) -> Generator[str, None, None]:
+    """The parts of a streamed answer, from one transaction; before them an empty one, when the first is at hand."""
+    with transaction.atomic():
+        parts = iter(_method(operation, call, Work())(**call.values))
+        first = next(parts, "")
+        yield ""
+        yield first
+        yield from parts
+
+
 def _encoded(operation: Operation, result: Any) -> Answer:
     if isinstance(result, Encoded):
         answer = Answer(result.body, result.row_id, result.next_cursor, result.replayed)
@@ -248,5 +287,7 @@ def _record_refusal(call: Call, refusal: MeshError) -> None:
 
 def decoded(operation: Operation, answer: Answer) -> Any:
     """The answer as the method's declared return type, for callers in Python."""
+    if answer.stream is not None:
+        return answer.stream
     adapter: TypeAdapter[Any] | None = operation.adapter
     return None if adapter is None else adapter.validate_json(answer.body)

@@ -5,13 +5,18 @@ import ipaddress
 import json
 import re
 import uuid
+from collections.abc import Mapping
+from functools import lru_cache
+from http.client import responses
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response
+from django.utils.encoding import iri_to_uri
 
 from mesh.call import Answer, Client
 from mesh.errors import Invalid, Malformed, MeshError, TooLarge, UnsupportedMediaType
@@ -24,10 +29,40 @@ MAX_FIELDS = 100
 _REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
 
+class Reply(dict[str, str]):
+    """A response: its headers, with a status and a body. Django's own checks and copies every header."""
+
+    streaming = False
+
+    def __init__(self, content: bytes, status: int, headers: Mapping[str, str]) -> None:
+        super().__init__(headers)
+        self.content, self.status_code = content, status
+
+    @property
+    def reason_phrase(self) -> str:
+        return responses[self.status_code]
+
+    def for_django(self) -> HttpResponse:
+        return HttpResponse(self.content, status=self.status_code, headers=self)
+
+
 def request_id_of(request: HttpRequest) -> str:
     """The caller's `X-Request-ID` where it is one, else a new one."""
     sent = request.META.get("HTTP_X_REQUEST_ID", "")
     return sent if _REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
+
+
+def host_of(request: HttpRequest) -> str:
+    """The host that was asked. Raises DisallowedHost."""
+    return _host(request.META.get("HTTP_HOST") or request.get_host(), tuple(settings.ALLOWED_HOSTS))
+
+
+@lru_cache(maxsize=256)
+def _host(name: str, allowed: tuple[str, ...]) -> str:
+    """The same name, where it is allowed: to look costs more than to remember."""
+    request = HttpRequest()
+    request.META["HTTP_HOST"] = name
+    return request.get_host()
 
 
 def client_of(request: HttpRequest) -> Client:
@@ -67,24 +102,34 @@ def query_of(request: HttpRequest) -> dict[str, str]:
     return found
 
 
-def body_of(request: HttpRequest, *, form: bool) -> Any:
-    """The JSON value of the body, or its form fields where `form` is allowed; empty where nothing was sent."""
-    raw = _read(request)
+def body_of(request: HttpRequest, operation: Operation) -> Any:
+    """The JSON value of the body, or what the operation takes instead: its form, or the text that is its argument.
+
+    Empty where nothing was sent.
+    """
+    takes = operation.declaration.takes
+    raw = raw_body_of(request, f" For more: ./run manage {operation.name} FILE --as EMAIL." if takes else "")
     if not raw:
         return {}
     content_type = request.META.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
-    if form and content_type == "application/x-www-form-urlencoded":
+    if takes and content_type == takes:
+        try:
+            return dict.fromkeys(operation.argument_names, raw.decode())
+        except UnicodeDecodeError:
+            raise Malformed("The body is not valid UTF-8.") from None
+    if operation.declaration.form and content_type == "application/x-www-form-urlencoded":
         try:
             return dict(parse_qsl(raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS))
         except ValueError:
             raise Malformed("The form is not valid UTF-8, or has too many fields.") from None
     if content_type and content_type != "application/json" and not content_type.endswith("+json"):
-        raise UnsupportedMediaType("Send `Content-Type: application/json`.")
+        raise UnsupportedMediaType(f"Send `Content-Type: application/json`{f' or `{takes}`' if takes else ''}.")
     return parse_json(raw)
 
 
-def _read(request: HttpRequest) -> bytes:
-    too_large = TooLarge(f"A body may have {MAX_BODY} bytes at most.")
+def raw_body_of(request: HttpRequest, hint: str = "") -> bytes:
+    """The body as it was sent. Raises TooLarge, with the `hint`."""
+    too_large = TooLarge(f"A body may have {MAX_BODY} bytes at most.{hint}")
     stream = request.META["wsgi.input"]
     if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
         raw: bytes = stream.read(MAX_BODY + 1)
@@ -130,13 +175,16 @@ def prefers_dry_run(request: HttpRequest) -> bool:
     return bool(prefer) and any(part.strip().lower() == "dry-run" for part in re.split("[,;]", prefer))
 
 
-def success(request: HttpRequest, operation: Operation, answer: Answer, mount: str) -> HttpResponse:
+def success(request: HttpRequest, operation: Operation, answer: Answer, mount: str) -> HttpResponseBase | Reply:
     """The response to a call that succeeded."""
+    if answer.stream is not None:
+        return streamed(operation, answer)
     if operation.declaration.media:
         return _document(request, operation.declaration.media, answer)
     status = 200 if answer.dry_run else operation.status
-    response = HttpResponse(answer.body, status=status, content_type="application/json" if answer.body else None)
-    response["Cache-Control"] = "no-store"
+    response = Reply(answer.body, status, {"Cache-Control": "no-store"})
+    if answer.body:
+        response["Content-Type"] = "application/json"
     if answer.dry_run:
         response["Preference-Applied"] = "dry-run"
     elif operation.location and answer.row_id is not None:
@@ -146,10 +194,17 @@ def success(request: HttpRequest, operation: Operation, answer: Answer, mount: s
     if answer.cache:
         response["X-Cache"] = answer.cache
     if answer.next_cursor is not None:
-        query = request.GET.copy()
-        query["cursor"] = answer.next_cursor
-        response["Link"] = f'<{request.build_absolute_uri(request.path)}?{query.urlencode()}>; rel="next"'
+        query = urlencode(query_of(request) | {"cursor": answer.next_cursor})
+        response["Link"] = f'<{request.scheme}://{host_of(request)}{iri_to_uri(request.path)}?{query}>; rel="next"'
     return response
+
+
+def streamed(operation: Operation, answer: Answer) -> StreamingHttpResponse:
+    """An answer that is made while it goes out; closing the response ends the transaction that it is read in."""
+    headers = {"Cache-Control": "no-store"}
+    if operation.declaration.filename:
+        headers["Content-Disposition"] = f'attachment; filename="{operation.declaration.filename}"'
+    return StreamingHttpResponse(answer.stream or (), content_type=operation.declaration.media, headers=headers)
 
 
 def _document(request: HttpRequest, media: str, answer: Answer) -> HttpResponse:

@@ -61,11 +61,17 @@ class Usage:
 
 def count(limit: Limit, key: str) -> Usage | None:
     """Counts one request; None where Redis is away."""
-    found = _COUNT.attempt([f"meshwork:limit:{key}"], limit.window * 1000)
-    if found is None:
-        return None
-    used, milliseconds = found
-    return Usage(limit, int(used), max(1, -(-int(milliseconds) // 1000)))
+    return count_and_get(limit, key, "")[0]
+
+
+def count_and_get(limit: Limit, key: str, wanted: str) -> tuple[Usage | None, bytes | None]:
+    """Counts one request and reads the value under `wanted`, if any, on the same way; both None without Redis."""
+    then = (("GET", wanted),) if wanted else ()
+    answers = _COUNT.attempt([f"meshwork:limit:{key}"], limit.window * 1000, then=then)
+    if answers is None:
+        return None, None
+    used, milliseconds = answers[0]
+    return Usage(limit, int(used), max(1, -(-int(milliseconds) // 1000))), answers[1] if wanted else None
 
 
 def count_login(address: str, account: str) -> None:

@@ -10,7 +10,7 @@ import re
 import smtplib
 import unicodedata
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import format_datetime, parseaddr
 from functools import cache
@@ -46,44 +46,66 @@ class Attachment:
     mimetype: str
 
 
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A mail that a command or job asked for, not yet written: see `Service.mail`."""
+
+    to: str
+    kind: str
+    template: str
+    context: Mapping[str, Any] | Callable[[], Mapping[str, Any]]
+    key: str
+    attachments: Sequence[Attachment]
+
+    def __post_init__(self) -> None:
+        if _ADDRESS.fullmatch(self.to) is None:
+            raise ValueError("a mail goes to one plain address")
+
+
 class MailRefused(Exception):
     """The mail server will not take this mail, however often it is asked."""
 
     retryable = False
 
 
-def write(
-    *, to: str, kind: str, template: str, context: Mapping[str, Any], key: str, attachments: Sequence[Attachment]
-) -> tuple[int, str] | None:
-    """Writes a mail; its id and subject. None where it was written before, or where `to` does not want this kind."""
-    if _ADDRESS.fullmatch(to) is None:
-        raise ValueError("a mail goes to one plain address")
-    if fetch("SELECT 1 FROM mesh_mail WHERE key = %s AND lower(recipient) = lower(%s)", [key, to]):
-        return None
-    if not identity().wants_mail(to, kind):
-        return None
-    path = identity().unsubscribe_path(to, kind)
+def write(letters: Sequence[Letter]) -> list[tuple[int, str, str]]:
+    """Writes mails: the id, address and subject of each, without those written before and those nobody wants."""
+    wanted = identity().wants_mail([(letter.to, letter.kind) for letter in letters])
+    rows = [_row(letter) for letter, wants in zip(letters, wanted, strict=True) if wants]
+    if not rows:
+        return []
+    return fetch(_INSERT, [[row[name] for row in rows] for name in _COLUMNS])
+
+
+#: A text each; the attachments' is JSON.
+_COLUMNS = (
+    "key", "recipient", "kind", "subject", "text", "html", "attachments", "message_id", "unsubscribe_url",
+)  # fmt: skip
+_INSERT = (
+    f"INSERT INTO mesh_mail ({', '.join(_COLUMNS)}, status, error)"  # noqa: S608  (names of ours)
+    f" SELECT {', '.join(_COLUMNS).replace('attachments', 'attachments::jsonb')}, 'waiting', ''"
+    f" FROM unnest({', '.join(['%s::text[]'] * len(_COLUMNS))}) AS mail ({', '.join(_COLUMNS)})"
+    " ON CONFLICT DO NOTHING RETURNING id, recipient, subject"
+)
+
+
+def _row(letter: Letter) -> dict[str, str]:
+    path = identity().unsubscribe_path(letter.to, letter.kind)
     unsubscribe_url = f"{settings.SITE_URL}{path}" if path else ""
-    subject, text, html = _rendered(
-        template, {**context, "recipient": to, "site_url": settings.SITE_URL, "unsubscribe_url": unsubscribe_url}
-    )
-    values = {
-        "key": key,
-        "recipient": to,
-        "kind": kind,
+    shown = {"recipient": letter.to, "site_url": settings.SITE_URL, "unsubscribe_url": unsubscribe_url}
+    context = letter.context() if callable(letter.context) else letter.context
+    subject, text, html = _rendered(letter.template, {**context, **shown})
+    return {
+        "key": letter.key,
+        "recipient": letter.to,
+        "kind": letter.kind,
         "subject": subject,
         "text": text,
         "html": html,
-        "attachments": msgspec.json.encode([_packed(attachment) for attachment in attachments]).decode(),
+        "attachments": msgspec.json.encode([_packed(attachment) for attachment in letter.attachments]).decode(),
         "message_id": f"<{uuid.uuid4().hex}@{_domain()}>",
         "unsubscribe_url": unsubscribe_url,
     }
-    written = fetch(
-        f"INSERT INTO mesh_mail ({', '.join(values)}, status, error)"  # noqa: S608  (names of ours)
-        f" VALUES ({', '.join(['%s'] * len(values))}, 'waiting', '') ON CONFLICT DO NOTHING RETURNING id",
-        list(values.values()),
-    )
-    return (written[0][0], subject) if written else None
 
 
 def deliver(mail: Mail) -> None:

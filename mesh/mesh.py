@@ -9,7 +9,7 @@ from django.conf import settings
 
 from mesh import host, versions
 from mesh.binding import bind_flat
-from mesh.cache import cached, key_of
+from mesh.cache import cached, key_of, look_up
 from mesh.call import Actor, Answer, Call, Client, Door
 from mesh.errors import Invalid, NotFound
 from mesh.operations import Operation
@@ -62,8 +62,12 @@ class Mesh:
         idempotency_key: str = "",
         dry_run: bool = False,
         fresh: bool = False,
+        looked_up: tuple[str, bytes | None] | None = None,
     ) -> Answer:
-        """One call with bound arguments; `fresh` passes the cache by. Raises MeshError."""
+        """One call with bound arguments; `fresh` passes the cache by. Raises MeshError.
+
+        `looked_up`: the call's `cache_key`, and what the caller has found under it.
+        """
         operation.declaration.allow(self.actor)
         if idempotency_key and not _KEY.fullmatch(idempotency_key):
             raise Invalid.field(["header", "Idempotency-Key"], "Send 1 to 255 printable ASCII characters.")
@@ -81,8 +85,16 @@ class Mesh:
         transport = transport_of(operation.service_name)
         if fresh or not self._may_be_cached(operation):
             return transport.send(call)
-        key = key_of(operation, self.actor, self._versions(operation), arguments)
-        return cached(operation, self.actor, key, lambda: transport.send(call))
+        if looked_up is None:
+            key = key_of(operation, self.actor, self._versions(operation), arguments)
+            looked_up = key, look_up(key)
+        return cached(operation, self.actor, *looked_up, lambda: transport.send(call))
+
+    def cache_key(self, operation: Operation, arguments: Mapping[str, Any]) -> str:
+        """Where the answer to a call is cached; empty where it is not, or where the versions are still to be asked."""
+        if not self._known_versions or not self._may_be_cached(operation):
+            return ""
+        return key_of(operation, self.actor, self._versions(operation), arguments)
 
     def get_tools(self, format: str = "mcp") -> list[dict[str, Any]]:
         """The tools that this actor may use, in the shape that `mcp`, `openai` or `anthropic` takes."""

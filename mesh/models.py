@@ -105,6 +105,8 @@ class MailStatus(models.TextChoices):
     WAITING = "waiting"
     SENT = "sent"
     FAILED = "failed"
+    #: Never sent: whom it was for had turned its kind off, or was deactivated, before it went.
+    DROPPED = "dropped"
 
 
 class Mail(models.Model):

@@ -130,6 +130,9 @@ def _body(operation: Operation, route: Route) -> Schema | None:
         content = {"application/json": {"schema": schema}}
         if operation.declaration.form:
             content["application/x-www-form-urlencoded"] = {"schema": schema}
+        if operation.declaration.takes:
+            (argument,) = inlined(operation.body.model)["properties"].values()
+            content[operation.declaration.takes] = {"schema": argument}
         required = bool(inlined(operation.body.model).get("required"))
         return {"required": required, "content": content}
     either = [p for p in operation.parameters if operation.where(p, route) == "any"]
@@ -152,6 +155,8 @@ def _responses(operation: Operation, route: Route) -> Schema:
         success["headers"] = {"Location": _header("Where it is read.")}
     elif "cursor" in operation.argument_names:
         success["headers"] = {"Link": _header('The next page, as `<…>; rel="next"`.')}
+    elif operation.declaration.filename:
+        success["headers"] = {"Content-Disposition": _header("What the file is saved as.")}
     found = {str(operation.status): success}
     if operation.is_command and operation.status != 200:
         found["200"] = {

@@ -7,7 +7,7 @@ parameters too. A command without a body takes its other parameters from the que
 
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -123,6 +123,8 @@ class Declaration:
     form: bool
     account: str | None
     media: str = ""
+    filename: str = ""
+    takes: str = ""
     status: int = 0
     job: "JobOptions | None" = None
 
@@ -136,6 +138,7 @@ class JobOptions:
     lease: int
     every: int
     gave_up: str
+    foretold: bool
 
 
 def query(
@@ -145,13 +148,17 @@ def query(
     scopes: tuple[str, ...] = ("user:{actor}",),
     tool: bool = True,
     media: str = "",
+    filename: str = "",
 ) -> Callable[[F], F]:
     """A read. Without a route it is called only inside the mesh.
 
     `ttl` seconds: the answer is cached, under the versions of `scopes` (by default the actor's own).
-    `media`: the answer, a text, goes out over REST as this media type in place of JSON, with an ETag.
+    `media`: the answer, a text, goes out over REST as this media type in place of JSON, with an ETag. A method that
+    returns an `Iterator[str]` is streamed, from one transaction, so that its answer may have any size; `filename` is
+    what it is saved as.
     """
-    return _declare("query", routes, allow=allow, ttl=ttl, scopes=scopes, tool=tool and bool(routes), media=media)
+    tool = tool and bool(routes)
+    return _declare("query", routes, allow=allow, ttl=ttl, scopes=scopes, tool=tool, media=media, filename=filename)
 
 
 def command(
@@ -162,6 +169,7 @@ def command(
     secret: bool = False,
     form: bool = False,
     account: str | None = None,
+    takes: str = "",
     status: int = 0,
 ) -> Callable[[F], F]:
     """A change, in one transaction.
@@ -169,8 +177,9 @@ def command(
     `location`: where the row it creates is read, such as `/users/{id}`; a POST beside a `GET …/{id}` of the same
     service has it already. `secret`: the answer holds a credential, so it is stored encrypted for replays.
     `form`: the body may be form-encoded too. `account`: counted against the login limits, per address and per
-    account, which the argument of this name holds (an empty name: per address alone). `status`: the HTTP status of
-    success, where it is not what the answer makes it (202: it will be done later).
+    account, which the argument of this name holds (an empty name: per address alone). `takes`: the body may be a text
+    of this media type too, which is the one argument. `status`: the HTTP status of success, where it is not what the
+    answer makes it (202: it will be done later).
     """
     return _declare(
         "command",
@@ -181,11 +190,14 @@ def command(
         secret=secret,
         form=form,
         account=account,
+        takes=takes,
         status=status,
     )
 
 
-def job(*, queue: str, attempts: int = 5, lease: int = 30, every: int = 0, gave_up: str = "") -> Callable[[F], F]:
+def job(
+    *, queue: str, attempts: int = 5, lease: int = 30, every: int = 0, gave_up: str = "", foretold: bool = False
+) -> Callable[[F], F]:
     """Work in the background, begun with `self.defer(self.the_method, …)`; its effects happen once.
 
     It runs as who asked, in one transaction with the mark that it is done. A method that yields calls out: what it
@@ -194,9 +206,11 @@ def job(*, queue: str, attempts: int = 5, lease: int = 30, every: int = 0, gave_
     A job without parameters serves all that waits of its kind in one run, as the system. `attempts`: how often it is
     tried, with growing pauses. `lease`: seconds after which a run that is not finished counts as lost. `every`: it is
     also begun by itself, so many seconds apart. `gave_up`: the method that is called, with the same arguments and
-    `error`, when it has failed for good.
+    `error`, when it has failed for good. `foretold`: it does nothing but write mails, so that a dry run of the command
+    that begins it runs it too, and lists them.
     """
-    return _declare("job", (), allow=nobody, tool=False, job=JobOptions(queue, attempts, lease, every, gave_up))
+    options = JobOptions(queue, attempts, lease, every, gave_up, foretold)
+    return _declare("job", (), allow=nobody, tool=False, job=options)
 
 
 def _declare(kind: Kind, routes: tuple[str, ...], **options: Any) -> Callable[[F], F]:
@@ -224,6 +238,7 @@ class Operation:
     returns: Any
     adapter: TypeAdapter[Any] | None
     location: str = ""
+    streams: bool = False
 
     @classmethod
     def of(cls, service: type[Any], name: str, method: Callable[..., Any]) -> "Operation":
@@ -237,7 +252,8 @@ class Operation:
             parameters.append(_parameter(parameter, hints[parameter.name]))
         if "return" not in hints:
             raise TypeError(f"{service.__name__}.{name} must say what it returns")
-        returns = hints["return"]
+        streams = hints["return"] == Iterator[str]
+        returns = str if streams else hints["return"]
         return cls(
             name=name,
             service=service,
@@ -247,6 +263,7 @@ class Operation:
             returns=returns,
             adapter=None if returns is type(None) or declaration.kind == "job" else TypeAdapter(returns),
             location=declaration.location or _created_at(service, declaration),
+            streams=streams,
         )
 
     @property

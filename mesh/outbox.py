@@ -8,8 +8,9 @@ import atexit
 import os
 import queue
 import threading
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -23,15 +24,19 @@ from kombu.exceptions import OperationalError
 
 from mesh.database import fetch
 from mesh.operations import JobOptions, Operation
+from mesh.redis import attempt
 
 log = structlog.get_logger(__name__)
 
 TASK = "mesh.work"
+DRAIN = "mesh.drain"
 TICK = "mesh.tick"
 RESEND_AFTER = 5.0  # seconds without a taker after which a message counts as lost
 NEGLECTED_AFTER = 10.0  # seconds after which the relay works itself
 _LAST_WORDS = 1.0  # seconds that a process waits for it at its end
+_NUDGED = 2  # seconds for which a nudge that nobody took up keeps others from being sent
 _TOGETHER = 50  # quick jobs that one message carries
+_REST = 0.01  # seconds between two messages to the broker, which cost more than many a request: more go in each
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,10 @@ class Job:
         assert self.operation.declaration.job is not None
         return self.operation.declaration.job
 
+    @property
+    def nudge(self) -> str:
+        return self.operation.name if self.operation.serves_all else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Sent:
@@ -54,6 +63,8 @@ class Sent:
     id: int
     queue: str
     alone: bool
+    #: The operation, where one message leads to all that waits of it.
+    nudge: str = ""
 
 
 #: Inserts jobs, due now and about to be sent; `insert_values` gives the parameters. Returns their ids, in order.
@@ -81,8 +92,10 @@ def send(jobs: Iterable[Sent]) -> None:
     """Hands jobs to the broker. Raises OperationalError where it cannot be reached."""
     together: dict[str, list[int]] = defaultdict(list)
     messages: list[tuple[str, list[int]]] = []
-    for job in jobs:
-        if job.alone:
+    for job in {job.nudge or job.id: job for job in jobs}.values():
+        if job.nudge:
+            _nudge(job)
+        elif job.alone:
             messages.append((job.queue, [job.id]))
         else:
             together[job.queue].append(job.id)
@@ -90,6 +103,27 @@ def send(jobs: Iterable[Sent]) -> None:
         messages += [(name, ids[i : i + _TOGETHER]) for i in range(0, len(ids), _TOGETHER)]
     for name, ids in messages:
         celery().send_task(TASK, args=[ids], queue=name, ignore_result=True, retry=False)
+
+
+def _nudge(job: Sent) -> None:
+    """Sends the message that leads to all that waits, unless one is on its way; whoever takes it up says `took_up`."""
+    answers = attempt(("SET", _flag(job.nudge), "1", "NX", "EX", _NUDGED))
+    if answers == [None]:
+        return
+    try:
+        celery().send_task(DRAIN, args=[job.nudge], queue=job.queue, ignore_result=True, retry=False)
+    except BaseException:
+        took_up(job.nudge)
+        raise
+
+
+def took_up(operation: str) -> None:
+    """Before all that waits of an operation is claimed: what commits from now on needs a message of its own."""
+    attempt(("DEL", _flag(operation)))
+
+
+def _flag(operation: str) -> str:
+    return f"meshwork:nudged:{operation}"
 
 
 @cache
@@ -137,6 +171,8 @@ class _Publisher:
                 log.warning("broker_away", error=str(error), jobs=len(jobs))
             except Exception:
                 log.exception("publish_failed", jobs=len(jobs))
+            if not ended:
+                time.sleep(_REST)
 
 
 _current: _Publisher | None = None
@@ -161,14 +197,17 @@ _OVERDUE = (
 )
 
 
-def take_unsent(limit: int = 500) -> list[Sent]:
-    """Marks jobs that are due and that no message leads to as sent now, and returns them."""
+def take_unsent(limit: int = 500, nudged: Container[str] = ()) -> list[Sent]:
+    """Marks jobs that are due and that no message leads to as sent now, and returns them.
+
+    `nudged`: the operations of which one message leads to all that waits.
+    """
     rows = fetch(
         f"UPDATE mesh_outbox SET sent_at = clock_timestamp() WHERE id IN (SELECT id FROM mesh_outbox WHERE {_OVERDUE}"  # noqa: S608
-        " ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING id, queue",
+        " ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING id, queue, operation",
         [RESEND_AFTER, RESEND_AFTER, limit],
     )
-    return [Sent(id, name, alone=True) for id, name in rows]
+    return [Sent(id, queue, alone=True, nudge=name if name in nudged else "") for id, queue, name in rows]
 
 
 def neglected(seconds: float = NEGLECTED_AFTER, limit: int = 50) -> list[int]:

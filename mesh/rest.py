@@ -14,27 +14,29 @@ import structlog
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.core.handlers.wsgi import WSGIRequest
-from django.db import DatabaseError, InterfaceError, close_old_connections
-from django.http import HttpRequest, HttpResponse
+from django.db import DatabaseError, InterfaceError, connections
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
 from prometheus_client import Histogram
 from rest_framework.views import APIView
 
-from mesh.binding import bind_rest
+from mesh.binding import Values, bind_rest
 from mesh.call import ANONYMOUS, Actor, identity
 from mesh.database import refusal_of
 from mesh.errors import Malformed, MeshError, MethodNotAllowed
 from mesh.http import (
+    Reply,
     body_of,
     client_of,
+    host_of,
     prefers_dry_run,
     problem,
     query_of,
     request_id_of,
     success,
 )
-from mesh.limits import Limit, Usage, count, count_login, refuse_if_exceeded
+from mesh.limits import Limit, Usage, count_and_get, count_login, refuse_if_exceeded
 from mesh.mesh import Mesh
 from mesh.operations import Operation, Route
 from mesh.service import registry
@@ -49,6 +51,7 @@ DURATION = Histogram(
     ["operation", "status"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+_duration = cache(DURATION.labels)
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,9 @@ class MeshMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         found = router().match(request.path_info)
-        return _told(request, lambda id: self.get_response(request) if found is None else answer(request, id, *found))
+        return _for_django(
+            _told(request, lambda id: self.get_response(request) if found is None else answer(request, id, *found))
+        )
 
 
 class MeshLane:
@@ -138,13 +143,26 @@ class MeshLane:
         try:
             response: Any = _told(request, lambda id: answer(request, id, *found))
         finally:
-            close_old_connections()
-        response.setdefault("Content-Length", str(len(response.content)))
+            _keep_connections()
+        if not response.streaming:
+            response.setdefault("Content-Length", str(len(response.content)))
         start_response(f"{response.status_code} {response.reason_phrase}", list(response.items()))
-        return [response.content]
+        return response if response.streaming else [response.content]
 
 
-def _told(request: HttpRequest, respond: Callable[[str], HttpResponseBase]) -> HttpResponseBase:
+def _keep_connections() -> None:
+    """Each thread keeps the connection that it took from the pool, unless that failed: taking it costs every time."""
+    for connection in connections.all(initialized_only=True):
+        if not connection.in_atomic_block:  # else a streamed answer is still read from it
+            connection.close_at = None
+            connection.close_if_unusable_or_obsolete()
+
+
+def _for_django(response: HttpResponseBase | Reply) -> HttpResponseBase:
+    return response.for_django() if isinstance(response, Reply) else response
+
+
+def _told(request: HttpRequest, respond: Callable[[str], HttpResponseBase | Reply]) -> HttpResponseBase | Reply:
     """The response, with the request's id in it and in every line that is logged meanwhile, and a line of its own."""
     request_id = request_id_of(request)
     structlog.contextvars.bind_contextvars(request_id=request_id)
@@ -166,7 +184,7 @@ def _told(request: HttpRequest, respond: Callable[[str], HttpResponseBase]) -> H
 
 def answer(
     request: HttpRequest, request_id: str, resource: Resource, path_parameters: dict[str, str], mount: str
-) -> HttpResponse:
+) -> HttpResponseBase | Reply:
     """The response to a request for an operation, whatever happens."""
     method = request.method or ""
     if method == "OPTIONS":
@@ -178,8 +196,10 @@ def answer(
     operation, route = found
     started = time.perf_counter()
     response = _Exchange(request, request_id, operation, route, path_parameters, mount).response()
-    DURATION.labels(operation.name, response.status_code).observe(time.perf_counter() - started)
-    if method == "HEAD":
+    _duration(operation.name, response.status_code).observe(time.perf_counter() - started)
+    if method == "HEAD" and isinstance(response, StreamingHttpResponse):
+        response.streaming_content = ()
+    elif method == "HEAD" and isinstance(response, (HttpResponse, Reply)):
         length = len(response.content)
         response.content = b""
         response["Content-Length"] = str(length)
@@ -197,10 +217,11 @@ class _Exchange:
     path_parameters: dict[str, str]
     mount: str
     usage: Usage | None = None
+    bound: tuple[Values, Values] | None = None
 
-    def response(self) -> HttpResponse:
+    def response(self) -> HttpResponseBase | Reply:
         try:
-            response = self._answered()
+            response: HttpResponseBase | Reply = self._answered()
         except MeshError as refusal:
             response = problem(refusal)
         except DisallowedHost:
@@ -219,9 +240,9 @@ class _Exchange:
         log.exception("bug", operation=self.operation.name)
         return MeshError(f"Something went wrong here. Quote request {self.request_id}.")
 
-    def _answered(self) -> HttpResponse:
+    def _answered(self) -> HttpResponseBase | Reply:
         request, operation = self.request, self.operation
-        request.get_host()
+        host_of(request)
         client = client_of(request)
         try:
             actor, versions = self._who()
@@ -229,21 +250,24 @@ class _Exchange:
             self._count(f"address:{client.address}")
             raise
         structlog.contextvars.bind_contextvars(user_id=actor.id, operation=operation.name)
-        self._count(f"address:{client.address}" if actor.is_anonymous else f"user:{actor.id}")
+        mesh = Mesh(actor, door="rest", request_id=self.request_id, client=client, known_versions=versions)
+        whose = f"address:{client.address}" if actor.is_anonymous else f"user:{actor.id}"
+        fresh = "no-cache" in request.META.get("HTTP_CACHE_CONTROL", "").lower()
+        looked_up = self._count(whose, "" if fresh else self._cache_key(mesh))
         operation.declaration.allow(actor)
         takes_body = self.route.method not in ("GET", "DELETE")
-        body = body_of(request, form=operation.declaration.form) if takes_body else {}
-        values, plain = bind_rest(operation, self.route, self.path_parameters, query_of(request), body)
+        body = body_of(request, operation) if takes_body else {}
+        values, plain = self.bound or self._bind(body)
         if operation.declaration.account is not None:
             count_login(client.address, str(plain.get(operation.declaration.account, "")))
-        mesh = Mesh(actor, door="rest", request_id=self.request_id, client=client, known_versions=versions)
         found = mesh.call(
             operation,
             values,
             plain,
             idempotency_key=request.META.get("HTTP_IDEMPOTENCY_KEY", ""),
             dry_run=prefers_dry_run(request),
-            fresh="no-cache" in request.META.get("HTTP_CACHE_CONTROL", "").lower(),
+            fresh=fresh,
+            looked_up=looked_up,
         )
         return success(request, operation, found, self.mount)
 
@@ -261,12 +285,28 @@ class _Exchange:
         tool = registry.operations.get(self.path_parameters["name"]) if self.operation.name == "call_tool" else None
         return (tool or self.operation).is_command
 
-    def _count(self, whose: str) -> None:
+    def _bind(self, body: Any) -> tuple[Values, Values]:
+        return bind_rest(self.operation, self.route, self.path_parameters, query_of(self.request), body)
+
+    def _cache_key(self, mesh: Mesh) -> str:
+        """Where the answer is cached; empty where it is not, or where what was sent will be refused."""
+        if not self.operation.declaration.ttl:
+            return ""
+        try:
+            self.bound = self._bind({})
+        except MeshError:  # said when the request is counted
+            return ""
+        return mesh.cache_key(self.operation, self.bound[1])
+
+    def _count(self, whose: str, cache_key: str = "") -> tuple[str, bytes | None] | None:
+        """Counts the request, and on the same way looks into the cache: (key, value). Raises RateLimited."""
         kind = "WRITE" if self._changes_something else "READ"
         limit = Limit.parse(settings.MESH[f"RATE_LIMIT_{kind}"])
-        if limit is not None:
-            self.usage = count(limit, f"{kind}:{whose}")
-            refuse_if_exceeded(self.usage)
+        if limit is None:
+            return None
+        self.usage, found = count_and_get(limit, f"{kind}:{whose}", cache_key)
+        refuse_if_exceeded(self.usage)
+        return (cache_key, found) if cache_key else None
 
 
 class OperationView(APIView):
@@ -276,9 +316,9 @@ class OperationView(APIView):
     authentication_classes = ()
     permission_classes = ()
 
-    def dispatch(self, request: HttpRequest, *args: Any, **path_parameters: str) -> HttpResponse:
+    def dispatch(self, request: HttpRequest, *args: Any, **path_parameters: str) -> HttpResponseBase:
         assert self.resource is not None
-        return answer(request, request_id_of(request), self.resource, path_parameters, f"/{CANONICAL}")
+        return _for_django(answer(request, request_id_of(request), self.resource, path_parameters, f"/{CANONICAL}"))
 
 
 def url_patterns() -> Iterator[URLPattern]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar, cast, get_args, get_origin
 
 import msgspec
 from django.db import connection
-from django.db.models import ForeignObjectRel, Model, QuerySet
+from django.db.models import ForeignObjectRel, JSONField, Model, QuerySet
 from django.db.models.expressions import Combinable
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -193,7 +193,7 @@ def _columns(
     lists: list[_List] = []
     for position, (name, info) in enumerate(schema.model_fields.items()):
         source, nested, many = column_of(name, info), _model_in(info), _is_list(info)
-        if nested is None:
+        if nested is None or _is_json(model, source):
             columns.append(prefix + source if isinstance(source, str) else source)
         elif many:
             relation = cast(ForeignObjectRel, model._meta.get_field(cast(str, source)))
@@ -220,6 +220,11 @@ def _model_in(info: FieldInfo) -> type[BaseModel] | None:
         if isinstance(part, type) and issubclass(part, BaseModel):
             return part
     return None
+
+
+def _is_json(model: type[Model], source: str | Combinable) -> bool:
+    """Whether a column holds what the schema nests, as JSON."""
+    return isinstance(source, str) and isinstance(model._meta.get_field(source), JSONField)
 
 
 def _is_list(info: FieldInfo) -> bool:

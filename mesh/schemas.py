@@ -84,7 +84,7 @@ def _plain_integer(value: Any) -> Any:
     return value
 
 
-Id = Annotated[int, BeforeValidator(_plain_integer), Field(ge=1, le=MAX_BIGINT)]
+Id = Annotated[int, Field(ge=1, le=MAX_BIGINT), BeforeValidator(_plain_integer)]
 Ref = Annotated[Id | UUID, Field(description="The row's integer id, or its uuid.")]
 Search = Annotated[str | None, text(0, 200), Field(description="Every word must occur, in any case.")]
 

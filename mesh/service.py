@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from mesh.binding import bind_flat
 from mesh.call import Actor, Call, Door
 from mesh.errors import Invalid, NotFound
-from mesh.mail import Attachment, write
+from mesh.mail import Attachment, Letter
 from mesh.operations import Declaration, Operation
 from mesh.outbox import Job
 from mesh.rows import read_ids, read_one, read_page, read_row, take_row
@@ -32,6 +32,7 @@ class Work:
     def __init__(self) -> None:
         self.scopes: set[str] = set()
         self.jobs: list[Job] = []
+        self.letters: list[Letter] = []
         #: `{to, subject}` of each mail, as a dry run tells them.
         self.mails: list[dict[str, str]] = []
         #: Changed rows whose audience may grow until the versions are raised.
@@ -40,7 +41,7 @@ class Work:
 
     def settled(self) -> None:
         """All of it is written; what comes now belongs to the next transaction."""
-        self.scopes, self.jobs, self.open_rows = set(), [], []
+        self.scopes, self.jobs, self.letters, self.open_rows = set(), [], [], []
 
 
 class Service:
@@ -117,20 +118,17 @@ class Service:
         to: str,
         kind: str,
         template: str,
-        context: Mapping[str, Any],
+        context: Mapping[str, Any] | Callable[[], Mapping[str, Any]],
         key: str,
         attachments: Sequence[Attachment] = (),
     ) -> None:
-        """Writes a mail to one address, sent when this command or job commits: see `mesh/mail.py` for its templates.
+        """A mail to one address, sent when this command or job commits: see `mesh/mail.py` for its templates.
 
-        `key` names the change: a second mail with it to the same address is the same mail. `kind` is what people turn
-        off (`GET /users/me/notifications`); who turned it off gets none.
+        All mails of a transaction are rendered and written together at its end, with `context` as it is then. `key`
+        names the change: a second mail with it to the same address is the same mail. `kind` is what people turn off
+        (`GET /users/me/notifications`); who turned it off gets none.
         """
-        written = write(to=to, kind=kind, template=template, context=context, key=key, attachments=attachments)
-        if written is not None:
-            id, subject = written
-            self.work.jobs.append(Job(registry.operations["send_mail"], {"id": id}))
-            self.work.mails.append({"to": to, "subject": subject})
+        self.work.letters.append(Letter(to, kind, template, context, key, attachments))
 
     def one(self, rows: QuerySet[Any], schema: type[Schema], ref: int | UUID) -> Schema:
         """The one of `rows` with this primary key or uuid, as `schema`. Raises NotFound.

@@ -6,6 +6,7 @@ from functools import partial
 
 from django.db.models.functions import Now
 
+from mesh.call import identity
 from mesh.mail import deliver
 from mesh.models import Mail, MailStatus
 from mesh.operations import job
@@ -23,8 +24,11 @@ class MailService(Service):
     def send_mail(self, *, id: int) -> Generator[Callable[[], None], None, None]:
         """Send a mail that was written; a server that does not take it is asked again, for about four hours."""
         self.changed()
-        mail = Mail.objects.filter(pk=id).exclude(status=MailStatus.SENT).first()
+        mail = Mail.objects.filter(pk=id, status__in=(MailStatus.WAITING, MailStatus.FAILED)).first()
         if mail is None:
+            return
+        if not identity().wants_mail([(mail.recipient, mail.kind)])[0]:
+            Mail.objects.filter(pk=id).update(status=MailStatus.DROPPED, error="", **mail.remains())
             return
         yield partial(deliver, mail)
         Mail.objects.filter(pk=id).update(status=MailStatus.SENT, error="", sent_at=Now(), **mail.remains())
@@ -36,6 +40,8 @@ class MailService(Service):
 
     @job(queue="mail", every=3600)
     def prune_mails(self) -> None:
-        """Remove mails that were sent three months ago."""
-        Mail.objects.filter(status=MailStatus.SENT, sent_at__lt=Now() - timedelta(days=KEEP_SENT_DAYS)).delete()
+        """Remove mails that were sent, or dropped, three months ago."""
+        long_ago = Now() - timedelta(days=KEEP_SENT_DAYS)
+        Mail.objects.filter(status=MailStatus.SENT, sent_at__lt=long_ago).delete()
+        Mail.objects.filter(status=MailStatus.DROPPED, created_at__lt=long_ago).delete()
         self.changed()

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db.models import Model
-from django.http import HttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from django.test import Client
 
 from mesh.call import Actor
@@ -15,10 +15,10 @@ from mesh.scope import ScopedModel
 class Answered:
     """A response with its JSON at hand."""
 
-    def __init__(self, response: HttpResponse) -> None:
+    def __init__(self, response: HttpResponse | StreamingHttpResponse) -> None:
         self.status = response.status_code
         self.headers = response.headers
-        self.text = response.content.decode()
+        self.text = response.getvalue().decode()
         self.json: Any = json.loads(self.text) if self.text and "json" in response.headers["Content-Type"] else None
 
     def __repr__(self) -> str:
@@ -64,12 +64,17 @@ def scope_mismatches(model: type[ScopedModel], actors: Iterable[Actor]) -> list[
     audiences = {row.pk: row.audience() for row in manager.all()}
     for actor in actors:
         visible = set(manager.all().visible_to(actor).values_list("pk", flat=True))
-        heard = {pk for pk, audience in audiences.items() if actor.scope in audience}
+        heard = {pk for pk, audience in audiences.items() if actor.scope in audience or _is_public(audience)}
         found += [f"{_name(model)} {pk}: {actor.scope} sees it, but is not in its audience" for pk in visible - heard]
         found += [
             f"{_name(model)} {pk}: {actor.scope} is in its audience, but does not see it" for pk in heard - visible
         ]
     return found
+
+
+def _is_public(audience: set[str]) -> bool:
+    """Whether a shared scope is in it, such as `products`: everyone hears of the row."""
+    return any(":" not in scope for scope in audience)
 
 
 def _name(model: type[Model]) -> str:

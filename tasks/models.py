@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now, TruncDay
 from uuid_utils.compat import uuid7
 
@@ -73,12 +73,11 @@ class TaskQuerySet(ScopedQuerySet["Task"]):
         late = Q(due_date__lt=Now(), status__in=_OPEN)
         return self.filter(late) if wanted else self.exclude(late)
 
-    def due_tomorrow(self) -> Self:
-        """Those that are open and due on the day after today, in UTC."""
+    def to_remind_of(self) -> Self:
+        """Those that are open and due on the day after today, in UTC, at a time that nobody was reminded of."""
         today = TruncDay(Now())
-        return self.filter(
-            due_date__gte=today + timedelta(days=1), due_date__lt=today + timedelta(days=2), status__in=_OPEN
-        )
+        due = Q(due_date__gte=today + timedelta(days=1), due_date__lt=today + timedelta(days=2), status__in=_OPEN)
+        return self.filter(due).exclude(reminded_for=F("due_date")).order_by("pk")
 
     def search(self, text: str | None) -> Self:
         return self.filter(every_word(text, "title", "description"))
@@ -100,6 +99,8 @@ class Task(ScopedModel):
     description = models.CharField(max_length=1000, blank=True, default="")
     status = models.CharField(max_length=11, choices=TaskStatus.choices, default=TaskStatus.TODO)
     due_date = models.DateTimeField(null=True, blank=True)
+    #: The due date that its assignee or creator was reminded of.
+    reminded_for = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -132,9 +133,13 @@ def _project_ids_of(user_id: int) -> QuerySet[Any]:
 
 
 @acquaintance
-def project_colleagues(user_id: int) -> QuerySet[Any]:
-    """Those who own or have a task in a project together with a user."""
-    projects = _project_ids_of(user_id)
-    members = Task.objects.filter(project_id__in=projects).exclude(assignee=None)
-    owners = Project.objects.filter(pk__in=projects).values_list("owner_id", flat=True)
-    return members.values_list("assignee_id", flat=True).union(owners)
+def project_members(user_id: int) -> QuerySet[Any]:
+    """Those who have a task in a project together with a user."""
+    members = Task.objects.filter(project_id__in=_project_ids_of(user_id))
+    return members.exclude(assignee=None).values_list("assignee_id", flat=True)
+
+
+@acquaintance
+def project_owners(user_id: int) -> QuerySet[Any]:
+    """Those who own a project that a user has a task in, or owns."""
+    return Project.objects.filter(pk__in=_project_ids_of(user_id)).values_list("owner_id", flat=True)

@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 from uuid import uuid4
 
+from django.db.models import F
 from django.db.models.functions import Now
 from pydantic import Field
 
@@ -21,6 +22,8 @@ from tasks.schemas import (
     TaskOut,
     TaskPatch,
 )
+
+MOST_REMINDED = 50  # tasks, in one run
 
 
 class ProjectService(Service):
@@ -133,10 +136,12 @@ class TaskService(Service):
             raise NotFound("There is no such user, or you do not know them.")
         return self._updated(task, {"assignee_id": user_id})
 
-    @job(queue="mail", every=900, lease=600)
+    @job(queue="mail", every=900, lease=60)
     def mail_due_tasks(self) -> None:
         """Mail those whose tasks are due tomorrow, in UTC: the assignee, else the creator, once for each due date."""
-        for task in Task.objects.due_tomorrow().select_related("assignee", "creator", "project"):
+        waiting = Task.objects.to_remind_of().select_related("assignee", "creator", "project")
+        due = waiting.select_for_update(of=("self",), no_key=True, skip_locked=True)[:MOST_REMINDED]
+        for task in due:
             self.mail(
                 to=(task.assignee or task.creator).email,
                 kind="task_due",
@@ -144,6 +149,9 @@ class TaskService(Service):
                 context={"task": task},
                 key=f"task_due:{task.pk}:{task.due_date}",
             )
+        Task.objects.filter(pk__in=[task.pk for task in due]).update(reminded_for=F("due_date"))
+        if len(due) == MOST_REMINDED:
+            self.defer(self.mail_due_tasks)
         self.changed()
 
     def _own(self, ref: Ref) -> Task:

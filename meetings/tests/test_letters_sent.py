@@ -1,5 +1,7 @@
 """Mails about meetings go out with their change or not at all, once, and arrive whole."""
 
+import base64
+
 import pytest
 from icalendar import Calendar
 
@@ -45,6 +47,8 @@ def test_a_dry_run_lists_the_mails_and_writes_none(meeting, alice, bob):
         with nothing_changes():
             answer = person.api.request(method, path, sent, Prefer="dry-run")
         assert answer.json["mails"] == [{"to": address, "subject": subject} for address in addresses]
+        jobs = [job["operation"] for job in answer.json["jobs"]]
+        assert jobs == ["mail_invitations"] * (path == "/meetings") + ["send_mail"] * len(addresses)
     assert (Mail.objects.count(), Outbox.objects.count()) == before
 
 
@@ -56,6 +60,36 @@ def test_what_is_refused_or_fails_tells_nobody(meeting, alice, bob, charlie, mai
     monkeypatch.setattr(Meeting, "audience", lambda meeting: 1 / 0)
     refused(alice.api.patch(f"/meetings/{meeting}", {"title": "New"}), 500)
     assert mails() == []
+
+
+def test_a_new_meeting_writes_no_mail_itself(alice, bob):
+    assert alice.api.post("/meetings", PLAN | {"attendee_ids": [bob.id]}).status == 201
+    assert alice.api.post("/meetings", PLAN).status == 201
+    assert Mail.objects.count() == 0
+    assert list(Outbox.objects.values_list("operation", "arguments")) == [
+        ("mail_invitations", {"id": Meeting.objects.order_by("id")[0].pk})
+    ]
+
+
+def test_invitations_tell_of_the_meeting_as_it_is_by_then_and_come_once(alice, bob, person, mails):
+    dora, eve = (person(name, invited_by=alice.user) for name in ("dora", "eve"))
+    id = alice.api.post("/meetings", PLAN | {"attendee_ids": [bob.id, eve.id]}).json["id"]
+    alice.api.patch(f"/meetings/{id}", {"title": "Retro", "attendee_ids": [bob.id, dora.id]})
+    invited = [("dora@example.com", 1), ("bob@example.com", 1)]  # dora by the change that put her on the list
+    mails()
+    rows = Mail.objects.filter(kind="meeting_invitations").order_by("pk")
+    assert [(row.recipient, row.subject) for row in rows] == [
+        (address, f"Invitation: Retro, {MONDAY}") for address, _ in invited
+    ]
+    files = [parsed(base64.b64decode(row.attachments[0]["content"]).decode()) for row in rows]
+    assert [(row.recipient, events(file)[0]["SEQUENCE"]) for row, file in zip(rows, files, strict=True)] == invited
+
+
+def test_a_meeting_that_is_gone_by_then_invites_nobody(alice, bob, mails):
+    id = alice.api.post("/meetings", PLAN | {"attendee_ids": [bob.id]}).json["id"]
+    alice.api.delete(f"/meetings/{id}")
+    assert mails() == [("bob@example.com", "meeting_changes", f"Cancelled: Plan, {MONDAY}")]
+    assert Outbox.objects.get(operation="mail_invitations").status == "done"
 
 
 def test_a_repeated_request_tells_once(alice, bob, mails):

@@ -13,6 +13,7 @@ from django.apps import apps
 from django.db import connection
 
 import mesh.redis
+from mesh.outbox import celery
 from mesh.rest import router
 from mesh.scope import ScopedModel
 from mesh.service import registry
@@ -20,6 +21,7 @@ from mesh.service import registry
 
 @pytest.fixture(autouse=True)
 def _redis_is_here(monkeypatch):
+    mesh.redis.forget_connections()
     monkeypatch.setattr(mesh.redis, "_closed_until", 0.0)
 
 
@@ -30,6 +32,16 @@ def throwaway() -> Iterator[Callable[[], None]]:
     yield router.cache_clear
     registry.services, registry.operations, registry.duplicates = before
     router.cache_clear()
+
+
+@pytest.fixture
+def broker():
+    """The broker of this test's processes, empty."""
+    connection = celery().connection_for_write()
+    redis = connection.default_channel.client
+    redis.flushdb()
+    yield redis
+    connection.release()
 
 
 class Live:

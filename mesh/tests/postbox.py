@@ -99,13 +99,16 @@ def listening(*replies: str | float, **options: Any) -> Iterator[Sink]:
         sink.stop()
 
 
-def run_jobs() -> int:
-    """Runs the jobs that are due as the worker does, and those that they begin; how many runs there were."""
+def run_jobs(*operations: str) -> int:
+    """Runs the jobs that are due as the worker does, of these operations or all, and those that they begin.
+
+    Returns how many runs there were.
+    """
     runs = 0
     while True:
-        new = Outbox.objects.filter(status="waiting", attempt=0)
-        new.update(due_at=_LONG_AGO)  # inside a test's own transaction nothing written in it is due yet
-        ran = worker.run(list(Outbox.objects.filter(status="waiting").order_by("id").values_list("id", flat=True)))
+        waiting = Outbox.objects.filter(status="waiting", **({"operation__in": operations} if operations else {}))
+        waiting.filter(attempt=0).update(due_at=_LONG_AGO)  # in a test's own transaction nothing new is due yet
+        ran = worker.run(list(waiting.order_by("id").values_list("id", flat=True)))
         if not ran:
             return runs
         runs += ran

@@ -1,6 +1,7 @@
 """System checks: what would make an operation unsafe or unclear is found before the server starts."""
 
 import re
+from collections.abc import Generator, Iterator
 from typing import Annotated
 
 import pytest
@@ -9,7 +10,7 @@ from django.db import models
 from django.test.utils import isolate_apps
 from pydantic import Field
 
-from mesh import Id, In, ScopedModel, ScopedQuerySet, Service, command, query, text
+from mesh import Id, In, ScopedModel, ScopedQuerySet, Service, command, job, query, text
 from mesh.checks import check_models, check_operations
 
 
@@ -167,6 +168,41 @@ def test_two_bodies_and_an_argument_taken_twice_are_found(throwaway):
             """Double."""
 
     assert sorted({id for id, _ in found()}) == ["mesh.E007", "mesh.E008"]
+
+
+def test_a_foretold_job_that_calls_out_is_found(throwaway):
+    class Oracles(Service):
+        """Oracles."""
+
+        name = "oracles"
+
+        @job(queue="mail", foretold=True)
+        def foretell(self) -> Generator[None, None, None]:
+            """Foretell."""
+            yield
+
+    assert found() == [("mesh.E012", "Oracles.foretell is foretold, so it must not call out: a dry run runs it.")]
+
+
+def test_a_stream_that_is_a_tool_and_a_text_for_two_arguments_are_found(throwaway):
+    class Rivers(Service):
+        """Rivers."""
+
+        name = "rivers"
+
+        @query("GET /rivers", media="text/plain")
+        def read_river(self) -> Iterator[str]:
+            """Read."""
+            yield ""
+
+        @command("POST /rivers", takes="text/plain")
+        def fill_river(self, *, id: Id, data: Bounded) -> None:
+            """Fill."""
+
+    assert sorted(found()) == [
+        ("mesh.E013", "Rivers.read_river is streamed, so it must be a query with a media type, and no tool."),
+        ("mesh.E014", "Rivers.fill_river takes a text as its body, so it must have one argument."),
+    ]
 
 
 def declare(method) -> None:

@@ -12,9 +12,11 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
+from accounts.models import UnwantedMail
+from mesh import command, host, job, worker
 from mesh import mail as mesh_mail
-from mesh import worker
 from mesh.call import SYSTEM, Call
+from mesh.database import fetch
 from mesh.models import Mail, Outbox
 from mesh.service import Service, Work
 from mesh.tests import background
@@ -29,11 +31,15 @@ def sink(settings):
         yield sink
 
 
-def written(work=None, **changes):
-    """A mail, written as a command writes it; what that command did."""
-    work = work or Work()
-    fields = {"to": "bob@example.com", "kind": "task_due", "template": "task_due", "context": {}, "key": "task_due:1"}
-    Service(SYSTEM, call=Call("", SYSTEM, {}), work=work).mail(**{**fields, **changes})
+MAIL = {"to": "bob@example.com", "kind": "task_due", "template": "task_due", "context": {}, "key": "task_due:1"}
+
+
+def written(*mails):
+    """Mails that differ from MAIL, written as one command writes them; what that command did."""
+    call, work = Call("", SYSTEM, {}), Work()
+    for changes in mails or [{}]:
+        Service(SYSTEM, call=call, work=work).mail(**{**MAIL, **changes})
+    host._settle(call, work, {})
     return work
 
 
@@ -246,19 +252,95 @@ def test_a_command_repeated_under_its_key_mails_once(alice, bob, sink):
 
 
 def test_the_same_change_and_address_in_any_case_is_the_same_mail(db):
-    work = written()
-    written(work)
-    written(work, to="BOB@example.com")
-    written(work, to="eve@example.com")
-    written(work, key="task_due:2")
+    works = [
+        written(),
+        written({}, {"to": "BOB@example.com"}, {"to": "eve@example.com"}, {"to": "EVE@example.com"}),
+        written({"to": "Eve@example.com"}, {"key": "task_due:2"}),
+    ]
     found = Mail.objects.order_by("id").values_list("recipient", "key")
     assert list(found) == [
         ("bob@example.com", "task_due:1"),
         ("eve@example.com", "task_due:1"),
         ("bob@example.com", "task_due:2"),
     ]
-    assert [job.arguments["id"] for job in work.jobs] == list(Mail.objects.order_by("id").values_list("id", flat=True))
-    assert [mail["to"] for mail in work.mails] == ["bob@example.com", "eve@example.com", "bob@example.com"]
+    jobs = Outbox.objects.order_by("id").values_list("operation", "arguments")
+    assert list(jobs) == [("send_mail", {"id": mail.pk}) for mail in Mail.objects.order_by("id")]
+    told = [[mail["to"] for mail in work.mails] for work in works]
+    assert told == [["bob@example.com"], ["eve@example.com"], ["bob@example.com"]]
+
+
+def test_many_mails_are_written_in_as_few_statements_as_one(db, django_assert_num_queries, monkeypatch):
+    asked = []
+    monkeypatch.setattr(mesh_mail, "fetch", lambda *a: asked.append(a) or fetch(*a))
+    UnwantedMail.objects.create(email="g7@example.com", kind="task_due")
+    with django_assert_num_queries(0):  # by Django itself
+        work = written(*({"to": f"g{n}@example.com"} for n in range(20)))
+    assert len(asked) == 1
+    assert [mail["to"] for mail in work.mails] == [f"g{n}@example.com" for n in range(20) if n != 7]
+    assert (Mail.objects.count(), Outbox.objects.count()) == (19, 19)
+
+
+def test_one_that_was_turned_off_before_it_goes_is_dropped(alice, bob, ada, sink):
+    for turned_off in (
+        lambda: bob.api.patch("/users/me/notifications", {"task_assigned": False}),
+        lambda: ada.api.patch(f"/users/{bob.id}", {"is_active": False}),
+    ):
+        assign(alice, bob)
+        turned_off()
+        run_jobs()
+        assert status() == ("dropped", "done", 1)
+        assert sink.came == []
+        Mail.objects.all().delete()
+        Outbox.objects.all().delete()
+        UnwantedMail.objects.all().delete()
+
+
+@pytest.fixture
+def announcing(throwaway):
+    class Announcer(Service):
+        """Tells of things."""
+
+        name = "announcer"
+
+        @command("POST /announcements")
+        def announce(self) -> None:
+            """Tell bob, and begin what tells others."""
+            self.mail(**MAIL)
+            self.defer(self.tell_eve, key="k")
+            self.defer(self.tell_nobody, key="k")
+            self.changed()
+
+        @job(queue="mail", foretold=True)
+        def tell_eve(self, *, key: str) -> None:
+            """Tell eve, in the name of who asked."""
+            self.mail(**{**MAIL, "to": "eve@example.com", "kind": "responses", "key": f"{key}:{self.actor.id}"})
+            self.changed()
+
+        @job(queue="mail")
+        def tell_nobody(self, *, key: str) -> None:
+            """More than a mail: not to be tried."""
+            raise AssertionError(key)
+
+    throwaway()
+
+
+def test_a_dry_run_lists_the_mails_of_foretold_jobs_too(alice, announcing):
+    tried = alice.api.post("/announcements", Prefer="dry-run")
+    assert tried.status == 200, tried
+    assert [mail["to"] for mail in tried.json["mails"]] == ["bob@example.com", "eve@example.com"]
+    jobs = [job["operation"] for job in tried.json["jobs"]]
+    assert jobs == ["tell_eve", "tell_nobody", "send_mail", "send_mail"]
+    assert (Mail.objects.count(), Outbox.objects.count()) == (0, 0)
+
+
+def test_what_is_foretold_is_what_the_job_does(alice, announcing):
+    assert alice.api.post("/announcements").status == 204
+    assert list(Mail.objects.values_list("recipient", flat=True)) == ["bob@example.com"]
+    run_jobs("tell_eve")
+    assert list(Mail.objects.order_by("id").values_list("recipient", "key")) == [
+        ("bob@example.com", "task_due:1"),
+        ("eve@example.com", f"k:{alice.id}"),
+    ]
 
 
 def test_the_server_may_ask_for_a_password(alice, bob, settings):
@@ -275,8 +357,9 @@ def test_the_server_may_ask_for_a_password(alice, bob, settings):
 
 
 def test_what_was_sent_long_ago_is_removed(db):
-    for number, (status, days) in enumerate([("sent", 91), ("sent", 89), ("failed", 91), ("waiting", 91)]):
-        written(key=str(number))
+    kept = [("sent", 89), ("failed", 91), ("waiting", 91), ("dropped", 89)]
+    for number, (status, days) in enumerate([("sent", 91), ("dropped", 91), *kept]):
+        written({"key": str(number)})
         then = timezone.now() - timedelta(days=days)
         Mail.objects.filter(key=str(number)).update(
             status=status, created_at=then, sent_at=then if status == "sent" else None
@@ -284,7 +367,7 @@ def test_what_was_sent_long_ago_is_removed(db):
     Outbox.objects.all().delete()
     worker.tick("prune_mails")
     run_jobs()
-    assert list(Mail.objects.order_by("key").values_list("key", flat=True)) == ["1", "2", "3"]
+    assert list(Mail.objects.order_by("key").values_list("key", flat=True)) == ["2", "3", "4", "5"]
 
 
 @pytest.mark.django_db(transaction=True)

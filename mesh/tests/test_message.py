@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mesh import Attachment
+from mesh import Attachment, host
 from mesh.call import SYSTEM, Call
 from mesh.mail import backend_of, message_of
 from mesh.models import Mail, Outbox
@@ -28,8 +28,8 @@ def folder(settings, tmp_path):
     return tmp_path
 
 
-def written(work=None, **changes):
-    """One mail, written as a command writes it; its row."""
+def written(**changes):
+    """One mail, written as a command writes it."""
     fields = {
         "to": "bob@example.com",
         "kind": "task_assigned",
@@ -37,9 +37,9 @@ def written(work=None, **changes):
         "context": {"task": SimpleNamespace(**TASK), "who": "Alice"},
         "key": "task_assigned:1",
     }
-    work = work or Work()
-    Service(SYSTEM, call=Call("", SYSTEM, {}), work=work).mail(**{**fields, **changes})
-    return work
+    call, work = Call("", SYSTEM, {}), Work()
+    Service(SYSTEM, call=call, work=work).mail(**{**fields, **changes})
+    host._settle(call, work, {})
 
 
 def assign(alice, bob, title="Call the bank", **headers):

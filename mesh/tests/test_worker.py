@@ -23,16 +23,6 @@ DEAD = "redis://127.0.0.1:9/0"
 TEXT = "Maria will send the offer by Friday."
 
 
-@pytest.fixture
-def broker():
-    """The broker of this test's processes, empty."""
-    connection = celery().connection_for_write()
-    redis = connection.default_channel.client
-    redis.flushdb()
-    yield redis
-    connection.release()
-
-
 def add_notes(person, count):
     return [person.mesh.call_tool("add_note", {"raw_text": f"{TEXT} {n}"}).row_id for n in range(count)]
 

@@ -124,6 +124,15 @@ def test_however_often_it_runs_there_is_one_mail_for_each_due_date(alice, bob, f
     assert [message["Subject"] for message in mails_in(folder)] == ["Due tomorrow: x", "Due tomorrow: renamed"]
 
 
+def test_many_are_told_in_slices(alice, monkeypatch):
+    monkeypatch.setattr("tasks.services.MOST_REMINDED", 2)
+    for title in "abcde":
+        assert alice.api.post("/tasks", {"title": title, "due_date": day(1)}).status == 201
+    periodic_run()
+    assert mailed() == [("alice@example.com", f"Due tomorrow: {title}") for title in "abcde"]
+    assert Outbox.objects.filter(operation="mail_due_tasks", status="done").count() == 3
+
+
 def test_who_does_not_want_it_gets_none(alice):
     alice.api.post("/tasks", {"title": "x", "due_date": day(1)})
     alice.api.patch("/users/me/notifications", {"task_due": False})

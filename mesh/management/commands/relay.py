@@ -13,6 +13,7 @@ from django.db import DatabaseError, InterfaceError, close_old_connections
 from kombu.exceptions import OperationalError
 
 from mesh import outbox, worker
+from mesh.service import registry
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +48,7 @@ class Relay:
         """Sends what was not sent or was lost; runs what the broker does not take or nobody takes up."""
         try:
             away = time.monotonic() < self._away_until
-            unsent = [] if away else outbox.take_unsent()
+            unsent = [] if away else outbox.take_unsent(nudged=_nudged())
             if unsent and not self._sent(unsent):
                 self._away_until, away = time.monotonic() + _AWAY, True
             self._run(outbox.neglected(0) if away else outbox.neglected())
@@ -70,6 +71,11 @@ class Relay:
         self._running = [future for future in self._running if not future.done()]
         for id in ids[: 2 * _THREADS - len(self._running)]:
             self._running.append(self._threads.submit(_run_one, id))
+
+
+def _nudged() -> set[str]:
+    """The jobs of which one message leads to all that waits."""
+    return {name for name, operation in registry.operations.items() if operation.serves_all}
 
 
 def _run_one(id: int) -> None:

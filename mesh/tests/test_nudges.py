@@ -1,0 +1,56 @@
+"""Jobs that serve all: one message leads to everything that waits."""
+
+import pytest
+
+from mesh import outbox, worker
+from mesh.database import fetch
+from mesh.models import AuditEntry
+
+
+def _prunings(count: int) -> None:
+    """Jobs that one run serves, all of them."""
+    fetch(
+        "INSERT INTO mesh_outbox (operation, arguments, queue, lease, request_id, status, attempt, error)"
+        " SELECT 'prune', '{}', 'default', 60, '', 'waiting', 0, '' FROM generate_series(1, %s)",
+        [count],
+    )
+
+
+def test_all_that_waits_is_served_however_much_it_is(db):
+    _prunings(2 * worker.MANY + 1)
+    assert worker.run_all("prune") == 2 * worker.MANY + 1
+    assert AuditEntry.objects.filter(operation="prune").count() == 3
+    assert worker.run_all("prune") == 0
+
+
+def test_one_message_leads_to_all_that_waits_until_a_worker_takes_it_up(db, broker):
+    def commit() -> None:
+        outbox.send([outbox.Sent(1, "default", alone=False, nudge="prune")])
+
+    for _ in range(3):
+        commit()
+    assert broker.llen("default") == 1
+    worker.drain("prune")
+    commit()
+    assert broker.llen("default") == 2
+
+
+def test_what_was_lost_is_nudged_once_for_all(db, broker):
+    _prunings(20)
+    outbox.send(outbox.take_unsent(nudged={"prune"}))
+    assert broker.llen("default") == 1
+    assert outbox.take_unsent(nudged={"prune"}) == []
+
+
+def test_a_nudge_that_could_not_be_sent_stands_in_no_ones_way(db, broker, monkeypatch):
+    nudge = [outbox.Sent(1, "default", alone=False, nudge="prune")]
+    with monkeypatch.context() as away:
+        away.setattr(outbox.celery(), "send_task", _refuses)
+        with pytest.raises(OSError):
+            outbox.send(nudge)
+    outbox.send(nudge)
+    assert broker.llen("default") == 1
+
+
+def _refuses(*args: object, **options: object) -> None:
+    raise OSError("away")
