@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Self
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.db import models
-from django.db.models import Q, QuerySet, Value
+from django.db.models import Exists, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Lower, Now
 
 from mesh import Actor, ScopedModel, ScopedQuerySet
@@ -16,9 +16,10 @@ _acquaintances: list[Callable[[int], QuerySet[Any]]] = []
 
 
 def acquaintance(ids_of: Callable[[int], QuerySet[Any]]) -> Callable[[int], QuerySet[Any]]:
-    """Registers who else a user knows, as a queryset of user ids: `@acquaintance def met(user_id): …`.
+    """Registers who else a user knows, as a queryset of one column, user ids: `@acquaintance def met(user_id): …`.
 
-    It must be symmetric: whoever is known this way knows the user too.
+    All that an app registers must be symmetric: whoever is known this way knows the user too. No union, for that cannot
+    be asked about one user: each of its parts is an acquaintance of its own.
     """
     _acquaintances.append(ids_of)
     return ids_of
@@ -35,7 +36,9 @@ class UserQuerySet(ScopedQuerySet["User"]):
             return self
         known = Q(pk=actor.id) | Q(invited_by_id=actor.id)
         for ids_of in _acquaintances:
-            known |= Q(pk__in=ids_of(actor.id))
+            ids = ids_of(actor.id)
+            # Not `pk__in`, which makes the set of all whom the actor knows, also where one user is asked about.
+            known |= Q(Exists(ids.filter(**{ids.query.values_select[0]: OuterRef("pk")})))
         return self.filter(known)
 
     def search(self, text: str | None) -> Self:
@@ -163,6 +166,8 @@ class MailKind(models.TextChoices):
     MEETING_REMINDERS = "meeting_reminders"
     TASK_ASSIGNED = "task_assigned"
     TASK_DUE = "task_due"
+    ORDERS = "orders"
+    LOW_STOCK = "low_stock"
 
 
 class UnwantedMailQuerySet(ScopedQuerySet["UnwantedMail"]):

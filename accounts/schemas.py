@@ -133,6 +133,8 @@ class NotificationsOut(Out):
     meeting_reminders: bool = Field(description="A meeting of yours begins in an hour.")
     task_assigned: bool = Field(description="Someone gives you a task.")
     task_due: bool = Field(description="A task of yours is due tomorrow.")
+    orders: bool = Field(description="An order of yours is received, reserved, paid, cancelled, or came to nothing.")
+    low_stock: bool = Field(description="A product of yours runs low.")
 
 
 class NotificationsPatch(In, partial=True):
@@ -144,3 +146,5 @@ class NotificationsPatch(In, partial=True):
     meeting_reminders: bool
     task_assigned: bool
     task_due: bool
+    orders: bool
+    low_stock: bool

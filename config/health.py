@@ -15,6 +15,7 @@ from redis import RedisError
 
 from mesh import outbox
 from mesh.outbox import celery
+from shop import reconciler
 
 
 def health(request: HttpRequest) -> HttpResponse:
@@ -30,15 +31,15 @@ def ready(request: HttpRequest) -> HttpResponse:
 
 
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Prometheus metrics, of all processes of this server, and the state of the queues."""
+    """Prometheus metrics, of all processes of this server, and the state of the queues and of the stock."""
     registry = REGISTRY
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return HttpResponse(generate_latest(registry) + generate_latest(_queues()), content_type=CONTENT_TYPE_LATEST)
+    return HttpResponse(generate_latest(registry) + generate_latest(_state()), content_type=CONTENT_TYPE_LATEST)
 
 
-def _queues() -> CollectorRegistry:
+def _state() -> CollectorRegistry:
     registry = CollectorRegistry()
     depth = Gauge("meshwork_jobs", "Jobs that are not done.", ["queue", "status"], registry=registry)
     age = Gauge("meshwork_job_oldest_seconds", "How long the oldest due job waits.", ["queue"], registry=registry)
@@ -47,6 +48,9 @@ def _queues() -> CollectorRegistry:
             depth.labels(queue, status).set(count)
             if status == "waiting":
                 age.labels(queue).set(max(0.0, oldest))
+        wrong = reconciler.open_discrepancies()
+        name, meaning = "meshwork_stock_discrepancies", "Numbers that do not agree with the ledger of the stock."
+        Gauge(name, meaning, registry=registry).set(wrong)
     return registry
 
 

@@ -25,6 +25,16 @@ def _required(name: str, why: str) -> str:
     return value
 
 
+def _duration(name: str, default: str) -> timedelta:
+    value = env.str(name, default=default)
+    match = re.fullmatch(r"([1-9]\d{0,6})([smhd])", value)
+    if match is None:
+        raise ImproperlyConfigured(f"{name} is {value!r}: give a number and s, m, h or d, such as {default}")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
 SECRET_KEY = _required("SECRET_KEY", "outside ./run every deployment needs a secret key of its own")
 if not DEBUG and len(SECRET_KEY) < 32:
     raise ImproperlyConfigured("SECRET_KEY is too short: outside DEBUG it needs 32 characters or more")
@@ -49,6 +59,7 @@ INSTALLED_APPS = [
     "meetings",
     "tasks",
     "notes",
+    "shop",
 ]
 
 MIDDLEWARE = [
@@ -91,14 +102,14 @@ DATABASES["default"].update(
     CONN_MAX_AGE=0,
     OPTIONS={
         **DATABASES["default"].get("OPTIONS", {}),
-        "prepare_threshold": 2,  # of our own binary cursor; Django's own prepares nothing
         "pool": {
             "min_size": 1,
             "max_size": max(env.int("WEB_THREADS", default=4), env.int("WORKER_CONCURRENCY", default=8)) + 2,
             "timeout": 5,
         },
         "options": "-c statement_timeout=15s -c lock_timeout=5s -c idle_in_transaction_session_timeout=60s"
-        " -c timezone=UTC",
+        # A prepared statement is planned once: planning costs more than most of them take, and they look up by index.
+        " -c timezone=UTC -c plan_cache_mode=force_generic_plan",
     },
 )
 SILENCED_SYSTEM_CHECKS = ["auth.W004"]  # unique in any case: a unique index on lower(email)
@@ -157,6 +168,14 @@ SUMMARIZER_MODEL = env.str("SUMMARIZER_MODEL", default="")
 SUMMARIZER_API_KEY = env.str("SUMMARIZER_API_KEY", default="")
 SUMMARIZER_FALLBACK = env.bool("SUMMARIZER_FALLBACK", default=False)
 
+# The shop.
+CURRENCY = env.str("CURRENCY", default="EUR")
+RESERVATION_TTL = _duration("RESERVATION_TTL", default="15m")
+PAYMENTS = env.str("PAYMENTS", default="manual")
+STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
+STRIPE_WEBHOOK_SECRET = env.str("STRIPE_WEBHOOK_SECRET", default="")
+STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="").rstrip("/") or "https://api.stripe.com"
+
 REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "mesh.openapi.OperationSchema"}
 SPECTACULAR_SETTINGS = {
     "TITLE": "Meshwork",
@@ -183,7 +202,7 @@ CORS_ALLOW_HEADERS = [
     "x-request-id",
 ]
 CORS_EXPOSE_HEADERS = ["Link", "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-ID"]
-CORS_EXPOSE_HEADERS += ["Idempotent-Replay"]
+CORS_EXPOSE_HEADERS += ["Idempotent-Replay", "Content-Disposition"]
 
 UNFOLD = {"SITE_TITLE": "Meshwork", "SITE_HEADER": "Meshwork", "SITE_URL": "/docs", "SITE_SYMBOL": "hub"}
 

@@ -17,6 +17,7 @@ from config import health
 from mesh.errors import MeshError, MethodNotAllowed, NotFound
 from mesh.http import problem
 from mesh.rest import url_patterns
+from shop import webhooks
 
 
 @cache
@@ -83,6 +84,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     re_path("^redoc/?$", reading(SpectacularRedocView.as_view(url_name="openapi"), _OWN_ASSETS)),
     re_path("^(?:reset|join)/?$", pages.password),
     re_path("^unsubscribe/?$", pages.unsubscribe),
+    re_path("^(?:api/v[12]/)?payments/stripe/webhook/?$", webhooks.stripe),
     path("admin", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
     *url_patterns(),

@@ -21,6 +21,8 @@ ALL = {
     "meeting_reminders": True,
     "task_assigned": True,
     "task_due": True,
+    "orders": True,
+    "low_stock": True,
 }
 
 

@@ -10,6 +10,7 @@ import pytest
 from accounts.models import User
 from accounts.tests.assertions import TIME
 from conftest import PASSWORD, make_person
+from mesh.tests.postbox import run_jobs
 
 pytestmark = pytest.mark.django_db(transaction=True, reset_sequences=True)
 
@@ -61,6 +62,28 @@ TASK_MANAGEMENT = r"""
 curl -s -X POST http://localhost:8000/api/v2/auth/login/access-token \
   -H 'Content-Type: application/x-www-form-urlencoded' \
   -d 'username=admin@example.com&password=<your-password>'
+
+# 2) Create a product
+curl -s -X POST http://localhost:8000/api/v2/products \
+  -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \
+  -d '{"sku":"SKU-1001","name":"T-Shirt","price_cents":1999,"stock":10}'
+
+# 3) List products
+curl -s http://localhost:8000/api/v2/products
+
+# 4) Create an order with 2 units of product 1
+curl -s -X POST http://localhost:8000/api/v2/orders \
+  -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' \
+  -d '{"items":[{"product_id":1,"quantity":2}]}'
+
+# 5) Check order status (worker may take a moment to process)
+curl -s http://localhost:8000/api/v2/orders/1 -H "Authorization: Bearer $TOKEN"
+
+# 6) Pay order
+curl -s -X POST http://localhost:8000/api/v2/orders/1/pay -H "Authorization: Bearer $TOKEN"
+
+# 7) Cancel order (tests compensation path)
+curl -s -X POST http://localhost:8000/api/v2/orders/1/cancel -H "Authorization: Bearer $TOKEN"
 ```
 """
 
@@ -79,9 +102,12 @@ def commands(document):
 def curl(live_server):
     """Runs a printed command against the live server: (status, Location, JSON)."""
 
-    def run(command, *credentials, password=""):
+    def run(command, *credentials, **values):
+        """`values` stand for what the documents leave open: `password` for `<your-password>`, `token` for `$TOKEN`."""
         words = [
-            word.replace("http://localhost:8000", live_server.url).replace("<your-password>", password)
+            word.replace("http://localhost:8000", live_server.url)
+            .replace("<your-password>", values.get("password", ""))
+            .replace("$TOKEN", values.get("token", ""))
             for word in command
         ]
         shown = [*words, "--silent", "--show-error", "--max-time", "20", "--dump-header", "-", *credentials]
@@ -199,7 +225,7 @@ def test_the_handouts_agent_signs_up_signs_in_and_queues_a_summary(curl):
 
 def test_the_task_managements_login_works_as_printed(curl):
     admin = make_person("admin", "ADMIN")
-    [login] = commands(TASK_MANAGEMENT)
+    login = commands(TASK_MANAGEMENT)[0]
     status, _, tokens = curl(login, password=PASSWORD)
     assert status == 200
     assert tokens.keys() == {"access_token", "token_type", "refresh_token", "expires_in"}
@@ -207,6 +233,32 @@ def test_the_task_managements_login_works_as_printed(curl):
     me = bearer(tokens["access_token"])
     status, _, shown = curl(["curl", "http://localhost:8000/api/v2/users/me"], *me)
     assert (status, shown["id"], shown["role"]) == (200, admin.id, "ADMIN")
+
+
+def test_the_microservices_shop_works_as_printed(curl):
+    token = make_person("admin", "ADMIN").api.token
+    create, listing, order, check, pay, cancel = commands(TASK_MANAGEMENT)[1:]
+    status, location, product = curl(create, token=token)
+    assert (status, location, product["stock"]) == (201, "/api/v2/products/1", 10)
+    status, _, products = curl(listing)
+    assert (status, [found["sku"] for found in products["results"]]) == (200, ["SKU-1001"])
+    status, location, placed = curl(order, token=token)
+    assert (status, location, placed["status"], placed["total_cents"]) == (201, "/api/v2/orders/1", "PENDING", 3998)
+    run_jobs("reserve_stock")
+    assert curl(check, token=token)[2]["status"] == "RESERVED"
+    assert curl(pay, token=token)[2]["status"] == "PAID"
+    status, _, problem = curl(cancel, token=token)
+    assert (status, problem["code"]) == (409, "shop.wrong_status")
+    curl(order, token=token)
+    run_jobs("reserve_stock")
+    second = [word.replace("/orders/1/", "/orders/2/") for word in cancel]
+    assert curl(second, token=token)[2]["status"] == "CANCELLED"
+    shown = curl(["curl", "http://localhost:8000/api/v2/products/1"], *bearer(token))[2]
+    assert (shown["stock"], shown["reserved"], shown["sold"], shown["received"]) == (8, 0, 2, 10)
+    adjust = ["curl", "-X", "PATCH", "http://localhost:8000/api/v2/products/1/stock?delta=+5"]
+    assert curl(adjust, *bearer(token))[2]["stock"] == 13
+    adjust[-1] = adjust[-1].replace("+5", "-14")
+    assert curl(adjust, *bearer(token))[2]["code"] == "shop.stock_bounds"
 
 
 def test_the_task_managements_login_refuses_a_wrong_password(curl):

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -60,12 +60,10 @@ def process(*command: str, ready: str = "", **changes: str) -> Iterator[subproce
         child.wait()
 
 
-def worker(**changes: str):
-    """A Celery worker with threads, as `./run` starts it."""
+def worker(program: Sequence[str] = ("celery", "-A", "config.celery"), **changes: str):
+    """A Celery worker with threads, as `./run` starts it; `program` is Celery, or what stands in for it."""
     options = ["-P", "threads", "-c", "4", "-Q", QUEUES, "--without-mingle", "--without-gossip", "-l", "INFO"]
-    return process(
-        "-m", "celery", "-A", "config.celery", "worker", *options, ready=" ready.", **{"LOG_LEVEL": "INFO", **changes}
-    )
+    return process("-m", *program, "worker", *options, ready=" ready.", **{"LOG_LEVEL": "INFO", **changes})
 
 
 def relay(**changes: str):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -14,6 +15,7 @@ from mesh.service import registry
 from mesh.testing import Api
 from mesh.tests.conftest import sql
 from notes.models import ActionItem, Note
+from shop.models import Order, Payment, Product
 from tasks.models import Project, Task
 
 SECRET = "zqx-only-alices"
@@ -41,7 +43,8 @@ def _number_rows_from(table: str, first: int) -> None:
 
 def make_world() -> World:
     tables = ("accounts_user", "accounts_session", "meetings_meeting", "meetings_attendee", "tasks_project")
-    for place, table in enumerate((*tables, "tasks_task", "notes_note", "notes_actionitem")):
+    shop = ("shop_product", "shop_order", "shop_payment")
+    for place, table in enumerate((*tables, "tasks_task", "notes_note", "notes_actionitem", *shop)):
         _number_rows_from(table, 710_000_000 + 1_000_000 * place)
     alice = make_person(f"alice-{SECRET}")
     _number_rows_from("accounts_user", 610_000_000)
@@ -59,6 +62,30 @@ def make_world() -> World:
     )
     note = Note.objects.create(author=alice.user, meeting=meeting, raw_text=SECRET, summary=SECRET)
     item = ActionItem.objects.create(note=note, title=SECRET, quote=SECRET)
+    archived = Product.objects.create(
+        owner=alice.user,
+        sku=SECRET,
+        name=SECRET,
+        description=SECRET,
+        price_cents=1,
+        archived_at=timezone.now(),
+        reserved=1,
+        received=1,
+    )
+    order = Order.objects.create(
+        buyer=alice.user, total_cents=1, status="RESERVED", reserved_until=timezone.now() + timedelta(hours=1)
+    )
+    order.lines.create(product=archived, sku=SECRET, name=SECRET, quantity=1, price_cents=1)
+    payment = Payment.objects.create(
+        order=order,
+        provider="stripe",
+        reference=SECRET,
+        status="pending",
+        amount_cents=1,
+        currency="eur",
+        client_secret=SECRET,
+        error=SECRET,
+    )
     ids = {
         "user": alice.id,
         "session": Session.objects.get(user=alice.user).pk,
@@ -69,6 +96,9 @@ def make_world() -> World:
         "task_uuid": str(task.uuid),
         "note": note.pk,
         "action_item": item.pk,
+        "archived_product": archived.pk,
+        "order": order.pk,
+        "payment": payment.pk,
     }
     return World({"alice": alice, "bob": bob, "charlie": charlie}, ids)
 
@@ -125,6 +155,7 @@ CASES: dict[str, list[Case]] = {
     "prune_sessions": [Case(403)],
     "prune_mails": [Case(403)],
     "send_mail": [Case(403, lambda ids: {"id": 1})],
+    "mail_invitations": [Case(403, path("meeting"))],
     "remind_of_meetings": [Case(403)],
     "mail_due_tasks": [Case(403)],
     "summarize_note": [Case(403, lambda ids: {"id": ids["note"], "revision": 1})],
@@ -186,6 +217,40 @@ CASES: dict[str, list[Case]] = {
     ],
     "update_note": [Case(404, path("note", raw_text="Taken"))],
     "delete_note": [Case(404, path("note"))],
+    "list_products": [Case("empty", lambda ids: {"search": SECRET}), Case("own")],
+    "get_product": [Case(404, path("archived_product"))],
+    "create_product": [Case("own", lambda ids: {"sku": "mine", "name": "Mine", "price_cents": 1})],
+    "update_product": [Case(404, path("archived_product", name="Taken"))],
+    "archive_product": [Case(404, path("archived_product"))],
+    "adjust_stock": [Case(404, path("archived_product", delta=1))],
+    "receive_stock": [Case(404, path("archived_product", quantity=1))],
+    "import_products": [
+        Case("own", lambda ids: {"csv": "sku,name,price_cents\nmine,Mine,1\n"}),
+        Case(422, lambda ids: {"csv": f"sku,name,price_cents\n{SECRET},Taken,1\n"}, ("csv.2.sku",)),
+    ],
+    "export_products": [Case("own")],
+    "list_movements": [Case(404, path("archived_product"))],
+    "list_orders": [Case("empty"), Case("empty", lambda ids: {"status": "RESERVED"})],
+    "export_orders": [Case("own"), Case("own", lambda ids: {"status": "PENDING"})],
+    "get_order": [Case(404, path("order"))],
+    "place_order": [
+        Case(
+            422,
+            lambda ids: {"items": [{"product_id": ids["archived_product"], "quantity": 1}]},
+            ("items.0.product_id",),
+        ),
+    ],
+    "confirm_order": [Case(403, path("order"))],
+    "pay_order": [Case(404, path("order"))],
+    "cancel_order": [Case(404, path("order"))],
+    "get_payment": [Case(404, path("order"))],
+    "record_payment": [Case(403, lambda ids: {"provider": "stripe", "reference": SECRET, "status": "succeeded"})],
+    "follow_payment": [Case(403, path("payment"))],
+    "check_payments": [Case(403)],
+    "reserve_stock": [Case(403)],
+    "expire_reservations": [Case(403)],
+    "reconcile_stock": [Case(403)],
+    "mail_orders": [Case(403, lambda ids: {"ids": [ids["order"]], "news": "paid"})],
     "list_tools": [Case("own"), Case("own", lambda ids: {"format": "openai"})],
     "call_tool": [
         Case(404, lambda ids: {"name": "get_meeting", "arguments": {"id": ids["meeting"]}}),

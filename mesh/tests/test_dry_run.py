@@ -8,6 +8,7 @@ from mesh.service import registry
 from mesh.testing import Api
 from mesh.tests.conftest import everything
 from mesh.tests.matrix import CASES, ROUTES, make_world, send
+from shop.models import Product
 from tasks.models import Project, Task
 
 COMMANDS = [(name, n) for name, n in ROUTES if registry.operations[name].is_command]
@@ -53,6 +54,10 @@ def test_no_command_at_all_changes_a_thing_in_a_dry_run(db, name, position):
     arguments = CASES[name][0].arguments(world.ids | own)
     if name == "assign_task":
         arguments["user_id"] = alice.id
+    if name == "place_order":  # not the archived one
+        arguments["items"][0]["product_id"] = Product.objects.create(
+            owner=alice.user, sku="A", name="A", price_cents=1
+        ).pk
     before, users = everything(), list(User.objects.order_by("pk").values())
     alice.api.headers = {"Prefer": "dry-run", "Idempotency_Key": "tried"}
     tried = send(alice.api, name, position, arguments)

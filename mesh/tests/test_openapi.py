@@ -31,9 +31,28 @@ def references(part):
             yield from references(item)
 
 
+def parameters_of(document):
+    return [
+        parameter
+        for item in document["paths"].values()
+        for operation in item.values()
+        for parameter in operation.get("parameters", [])
+    ]
+
+
 def test_the_document_is_valid(document):
     validate_schema(document)
     assert document["openapi"].startswith("3.1")
+
+
+def test_limits_are_written_in_the_words_of_json_schema(document):
+    """An `ge` that pydantic could not translate would be read by nobody."""
+    schemas = [parameter["schema"] for parameter in parameters_of(document)]
+    schemas += [
+        prop for schema in document["components"]["schemas"].values() for prop in schema.get("properties", {}).values()
+    ]
+    assert not [schema for schema in schemas if schema.keys() & {"ge", "gt", "le", "lt", "max_length", "min_length"}]
+    assert {"minimum": 1, "maximum": 2**63 - 1, "type": "integer"} in schemas
 
 
 def test_it_holds_every_route_and_health_and_nothing_else(document):

@@ -16,6 +16,7 @@ from mesh.database import fetch
 from mesh.scope import ScopedModel, ScopedQuerySet, scoped, statement_for_ids
 from mesh.testing import scope_mismatches
 from notes.models import ActionItem, Note
+from shop.models import Order, Product
 from tasks.models import Project, Task
 
 MODELS = sorted((m for m in apps.get_models() if issubclass(m, ScopedModel)), key=lambda model: model._meta.label)
@@ -26,7 +27,7 @@ PRIVATE = {Session, UnwantedMail}
 
 
 def populate(seed: int) -> list[Actor]:
-    """A random company: who invited whom, meetings, projects, tasks, notes. Everyone in it, and a stranger."""
+    """A random company: who invited whom, meetings, projects, tasks, notes, orders. Everyone in it, and a stranger."""
     dice = random.Random(seed)
     users = [make_person(f"user{number}").user for number in range(8)]
     stranger = make_person("stranger").user
@@ -55,6 +56,18 @@ def populate(seed: int) -> list[Actor]:
         note = Note.objects.create(author=dice.choice(users), raw_text=f"Note {number}", meeting=dice.choice(meetings))
         ActionItem.objects.create(note=note, title="Item", quote="Quote", task=None)
         UnwantedMail.objects.get_or_create(email=users[number].email, kind="responses")
+    for number in range(4):
+        product = Product.objects.create(
+            owner=dice.choice(users),
+            sku=f"SKU {seed} {number}",
+            name=f"Product {number}",
+            price_cents=1,
+            archived_at=timezone.now() if number % 2 else None,
+        )
+        product.movements.create(kind="received", quantity=1)
+        order = Order.objects.create(buyer=dice.choice(users), total_cents=1)
+        order.lines.create(product=product, sku=product.sku, name=product.name, quantity=1, price_cents=1)
+        order.payments.create(provider="stripe", amount_cents=1, currency="eur")
     return [Actor(user.pk, "AGENT") for user in [*users, stranger]]
 
 
@@ -90,7 +103,9 @@ def test_the_admin_sees_every_row(ada, model):
 @each_model
 def test_nobody_who_is_not_signed_in_sees_a_row(db, model):
     populate(5)
-    assert list(model._default_manager.all().visible_to(ANONYMOUS)) == []
+    for row in model._default_manager.all().visible_to(ANONYMOUS):
+        assert row.audience() == {"products"}
+    assert bool(model._default_manager.all().visible_to(ANONYMOUS)) == (model is Product)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -1,0 +1,174 @@
+"""Orders, and the stock behind them; products are in `shop/products.py`."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from django.conf import settings
+from django.db.models import F
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Now
+from pydantic import Field
+
+from mesh import Id, Page, PageParams, Service, admins, command, job, query
+from mesh.errors import Conflict, FieldError, Invalid
+from shop import letters, paying, reconciler, sheets, stock
+from shop.letters import News
+from shop.models import CancelReason, Order, OrderLine, OrderStatus, Product
+from shop.paying import PaymentService as PaymentService
+from shop.payments import MANUAL
+from shop.products import ProductService as ProductService
+from shop.schemas import OrderFilters, OrderIn, OrderOut
+
+#: The columns of the export, and where each comes from.
+_SHEET: dict[str, Combinable] = {
+    "order_id": F("order_id"),
+    "status": F("order__status"),
+    "buyer": F("order__buyer__email"),
+    "created_at": F("order__created_at"),
+    "sku": F("sku"),
+    "name": F("name"),
+    "quantity": F("quantity"),
+    "price_cents": F("price_cents"),
+    "line_total_cents": F("quantity") * F("price_cents"),
+    "order_total_cents": F("order__total_cents"),
+}
+_PAYABLE = (OrderStatus.RESERVED, OrderStatus.CONFIRMED)
+
+
+class WrongStatus(Conflict):
+    code = "shop.wrong_status"
+
+
+class OrderService(Service):
+    """Orders, and the stock behind them."""
+
+    name = "orders"
+
+    @query("GET /orders")
+    def list_orders(self, *, status: OrderStatus | None = None, page: PageParams) -> Page[OrderOut]:
+        """List your orders, newest first."""
+        return self.page(self.rows(Order).with_status(status), OrderOut, page)
+
+    @query("GET /orders/export", tool=False, media=sheets.MEDIA, filename="orders.csv")
+    def export_orders(self, *, filters: OrderFilters) -> Iterator[str]:
+        """Get your orders as CSV, oldest first, with a row for each of their lines; an ADMIN gets everyone's."""
+        chosen = self.rows(Order).with_status(filters.status).between(filters.from_, filters.to)
+        lines = OrderLine.objects.filter(order__in=chosen).order_by("order_id", "pk")
+        return sheets.written(list(_SHEET), lines.values_list(*_SHEET.values()).iterator(sheets.PART))
+
+    @query("GET /orders/{id}")
+    def get_order(self, *, id: int) -> OrderOut:
+        """Show one order."""
+        return self.one(self.rows(Order), OrderOut, id)
+
+    @command("POST /orders")
+    def place_order(self, *, data: OrderIn) -> OrderOut:
+        """Place an order; its stock is reserved in the background, all of it or nothing.
+
+        It starts as `PENDING` and soon is `RESERVED`, until `reserved_until`, or has `FAILED`. Pay it before then.
+        """
+        order = Order(pk=Order.objects.place(self.actor.id, stock.quantities(data.items)), buyer_id=self.actor.id)
+        if order.pk is None:
+            raise self._unknown_products(data)
+        self.changed(order)
+        self.defer(self.reserve_stock)
+        return self.show(order, OrderOut)
+
+    @command("POST /orders/{id}/confirm", allow=admins)
+    def confirm_order(self, *, id: int) -> OrderOut:
+        """Confirm a reserved order: it keeps its stock until it is paid or cancelled."""
+        order = self._taken(id, OrderStatus.RESERVED, to="confirmed")
+        order.status, order.reserved_until, order.updated_at = OrderStatus.CONFIRMED, None, Now()
+        order.save(update_fields=["status", "reserved_until", "updated_at"])
+        self.changed(order)
+        return self.show(order, OrderOut)
+
+    @command("POST /orders/{id}/pay")
+    def pay_order(self, *, id: int) -> OrderOut:
+        """Pay an order that is reserved or confirmed.
+
+        Where a payment provider is set up, this begins a payment, once: the buyer makes it at the provider, with the
+        `client_secret` of `GET /orders/{id}/payment`, and the order is `PAID` when the money has come.
+        """
+        order = self._taken(id, *_PAYABLE, to="paid")
+        if settings.PAYMENTS != MANUAL and order.total_cents:  # no provider collects nothing
+            paying.begin(self, order)
+        else:
+            stock.sell([order.pk])
+            self.defer(self.mail_orders, ids=[order.pk], news=News.PAID)
+        self.changed(order)
+        return self.show(order, OrderOut)
+
+    @command("POST /orders/{id}/cancel")
+    def cancel_order(self, *, id: int) -> OrderOut:
+        """Cancel an order that is not paid yet; what it holds can be ordered again at once."""
+        order = self._taken(id, OrderStatus.PENDING, *_PAYABLE, to="cancelled")
+        if OrderStatus(order.status).holds_stock:
+            stock.release([order.pk], CancelReason.REQUESTED)
+            paying.call_off(self, [order.pk])
+        else:
+            order.status, order.cancel_reason, order.updated_at = OrderStatus.CANCELLED, CancelReason.REQUESTED, Now()
+            order.save(update_fields=["status", "cancel_reason", "updated_at"])
+        self.defer(self.mail_orders, ids=[order.pk], news=News.CANCELLED)
+        self.changed(order)
+        return self.show(order, OrderOut)
+
+    @job(queue="stock", lease=15, every=10)
+    def reserve_stock(self) -> None:
+        """Reserve the stock of pending orders, oldest first, or fail them."""
+        decided = stock.reserve_pending()
+        self._tell(decided.orders, News.RECEIVED)
+        self._tell(decided.reserved, News.RESERVED)
+        self._tell(decided.failed, News.FAILED)
+        letters.tell_low_stock(self, decided.low)
+        if len(decided.orders) == stock.MOST_AT_ONCE:
+            self.defer(self.reserve_stock)
+        self.changed()
+
+    @job(queue="stock", lease=30, every=10)
+    def expire_reservations(self) -> None:
+        """Cancel the orders that were not paid in time; what they held can be ordered again."""
+        overdue = Order.objects.overdue().select_for_update(no_key=True, skip_locked=True)[: stock.MOST_AT_ONCE]
+        ids = sorted(order.pk for order in overdue)
+        stock.release(ids, CancelReason.EXPIRED)
+        paying.call_off(self, ids)
+        self._tell(ids, News.EXPIRED)
+        self.changed()
+
+    @job(queue="stock", every=3600)
+    def reconcile_stock(self) -> None:
+        """Hold counters and orders against the ledger; what does not agree is an alarm, and stays as it is."""
+        reconciler.reconcile()
+        self.changed()
+
+    @job(queue="mail", lease=120, foretold=True)
+    def mail_orders(self, *, ids: Annotated[list[Id], Field(max_length=stock.MOST_AT_ONCE)], news: News) -> None:
+        """Tell buyers what became of their orders."""
+        letters.tell_buyers(self, ids, news)
+        self.changed()
+
+    def _tell(self, ids: list[int], news: News) -> None:
+        if ids:
+            self.defer(self.mail_orders, ids=ids, news=news)
+
+    def _taken(self, id: int, *allowed: OrderStatus, to: str) -> Order:
+        """The order, locked. Raises WrongStatus where it is in none of the `allowed` ones."""
+        order = self.take(Order, id)
+        if order.status not in allowed:
+            raise WrongStatus(f"An order that is {order.status} cannot be {to}; {' or '.join(allowed)} can.")
+        return order
+
+    def _unknown_products(self, data: OrderIn) -> Invalid:
+        known = self.visible(Product, [item.product_id for item in data.items])
+        current = set(Product.objects.current().filter(pk__in=known).values_list("pk", flat=True))
+        return Invalid(
+            [
+                FieldError(
+                    loc=["body", "items", place, "product_id"],
+                    msg="There is no such product to order.",
+                    type="not_found",
+                )
+                for place, item in enumerate(data.items)
+                if item.product_id not in current
+            ]
+        )

@@ -1,0 +1,30 @@
+"""Where payment providers report: not an operation, for the credential is the signature of the body as it was sent."""
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
+
+from mesh import Mesh
+from mesh.call import SYSTEM
+from mesh.errors import MeshError, MethodNotAllowed, NotFound
+from mesh.http import client_of, problem, raw_body_of, request_id_of
+from shop.paying import PaymentService
+from shop.payments import provider
+
+
+@csrf_exempt  # Stripe sends it, no browser
+def stripe(request: HttpRequest) -> HttpResponse:
+    """`POST /payments/stripe/webhook`: takes in what Stripe reports; what is not answered with 200 comes again."""
+    if request.method != "POST":
+        return problem(MethodNotAllowed(f"{request.method} is not for this path; POST is."), {"Allow": "POST"})
+    try:
+        if not settings.STRIPE_WEBHOOK_SECRET:
+            raise NotFound("Payments by Stripe are not set up here.")
+        signature = request.META.get("HTTP_STRIPE_SIGNATURE", "")
+        report = provider("stripe").report_of(raw_body_of(request), signature)
+        if report is not None:
+            mesh = Mesh(SYSTEM, door="rest", request_id=request_id_of(request), client=client_of(request))
+            mesh.of(PaymentService).record_payment(report=report)
+    except MeshError as refusal:
+        return problem(refusal)
+    return HttpResponse(b"{}", content_type="application/json", headers={"Cache-Control": "no-store"})
