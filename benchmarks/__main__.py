@@ -11,19 +11,20 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
-from benchmarks import jobs
+from benchmarks import jobs, orders
 from benchmarks.load import LoadError, Run, Server, run
 from benchmarks.scenarios import SCENARIOS, Person, Request, Scenario
 from benchmarks.stack import DATABASES, Stack, StackError, ask
 
 WARM_UP = 1  # second
+BACKGROUND = {"jobs": jobs, "orders": orders}  # what a worker is needed for
 MEETINGS = 20  # of each person, to be asked for one by one
 
 
 def main() -> int:
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    if options.what == "requests" and shutil.which("wrk") is None:
+    if options.what != "jobs" and shutil.which("wrk") is None:
         print("wrk is missing: apt-get install wrk", file=sys.stderr)
         return 1
     cpus = sorted(os.sched_getaffinity(0))
@@ -31,14 +32,14 @@ def main() -> int:
         print("There is one CPU only: the load disturbs the servers, so that only the CPU columns mean much.")
     os.sched_setaffinity(0, cpus[1:] or cpus)
     try:
-        with Stack(server_cpu=cpus[0], threads=options.threads, workers=options.what == "jobs") as stack:
+        with Stack(server_cpu=cpus[0], threads=options.threads, workers=options.what in BACKGROUND) as stack:
             if options.serve:
                 _serve(stack)
-            elif options.what == "jobs":
-                jobs.measure(
+            elif options.what in BACKGROUND:
+                BACKGROUND[options.what].measure(
                     stack,
                     only=options.only,
-                    rounds=options.rounds,
+                    times=options.rounds,
                     count=options.backlog,
                     rate=options.rate,
                     seconds=options.seconds,
@@ -55,14 +56,16 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("requests", "jobs"), default="requests")
+    parser.add_argument("what", nargs="?", choices=("requests", *BACKGROUND), default="requests")
     parser.add_argument("--only", metavar="TEXT", default="", help="the scenarios whose name contains this")
     parser.add_argument("--rounds", type=int, default=5, help="how often each server is measured (default 5)")
     parser.add_argument("--seconds", type=int, default=3, help="how long each time (default 3)")
     parser.add_argument("--connections", type=int, default=16, help="how many at once (default 16)")
     parser.add_argument("--threads", type=int, default=4, help="the threads of Meshwork's one process (default 4)")
-    parser.add_argument("--backlog", type=int, default=2000, help="how many jobs wait for a worker (default 2000)")
-    parser.add_argument("--rate", type=float, default=20, help="how many notes a second are posted (default 20)")
+    parser.add_argument("--backlog", type=int, default=2000, help="how many wait for a worker (default 2000)")
+    parser.add_argument(
+        "--rate", type=float, default=20, help="how many a second are posted, for the latency (default 20)"
+    )
     parser.add_argument("--serve", action="store_true", help="start everything and wait: to look around, to profile")
     return parser.parse_args()
 

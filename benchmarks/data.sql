@@ -1,5 +1,5 @@
 -- The data set, for both databases: 200 users, 5,000 meetings of 3 attendees, 20,000 tasks, 20,000 notes with an action
--- item each. In Meshwork the first user has signed up already; all others have the same password. Everyone sees about 100 meetings, a quarter of them as the
+-- item each, 1,000 products and 20,000 orders of two lines. In Meshwork the first user has signed up already; all others have the same password. Everyone sees about 100 meetings, a quarter of them as the
 -- organizer, and 200 tasks; the newest of all are the first user's.
 
 INSERT INTO accounts_user (id, email, name, password, role, is_active)
@@ -33,7 +33,22 @@ FROM generate_series(1, 20000) AS i;
 INSERT INTO notes_actionitem (note_id, title, quote)
 SELECT i, 'Something to do', 'Something to do.' FROM generate_series(1, 20000) AS i;
 
+INSERT INTO shop_product
+    (id, owner_id, sku, name, description, price_cents, stock, reserved, sold, received, low_stock_told)
+SELECT i, 1 + i % 200, 'SKU-' || i, 'Product ' || i, '', 100 * i, 1000000, 0, 0, 1000000, false
+FROM generate_series(1, 1000) AS i;
+
+INSERT INTO shop_order (id, buyer_id, status, total_cents, failure)
+SELECT i, 1 + i % 200, 'FAILED', 1000, '{"code": "shop.out_of_stock", "product_id": 1, "requested": 1, "available": 0}'
+FROM generate_series(1, 20000) AS i;
+
+INSERT INTO shop_orderline (order_id, product_id, sku, name, quantity, price_cents)
+SELECT i, 1 + (i * 3 + k) % 1000, 'SKU-' || 1 + (i * 3 + k) % 1000, 'Product ' || 1 + (i * 3 + k) % 1000, k, 500
+FROM generate_series(1, 20000) AS i, generate_series(1, 2) AS k;
+
 SELECT setval(pg_get_serial_sequence('accounts_user', 'id'), 200);
 SELECT setval(pg_get_serial_sequence('meetings_meeting', 'id'), 5000);
 SELECT setval(pg_get_serial_sequence('tasks_task', 'id'), 20000);
 SELECT setval(pg_get_serial_sequence('notes_note', 'id'), 20000);
+SELECT setval(pg_get_serial_sequence('shop_product', 'id'), 1000);
+SELECT setval(pg_get_serial_sequence('shop_order', 'id'), 20000);

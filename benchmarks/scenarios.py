@@ -63,6 +63,11 @@ def _new_meeting(people: list[Person]) -> list[Request]:
     ]
 
 
+def _new_order(people: list[Person]) -> list[Request]:
+    lines = [{"product_id": 1 + place * 19, "quantity": 1 + place % 3} for place in range(2 * len(people))]
+    return [Request(person.token, "/orders", {"items": lines[n * 2 : n * 2 + 2]}) for n, person in enumerate(people)]
+
+
 SCENARIOS = (
     Scenario("list of 50 meetings, uncached", _meetings, headers=UNCACHED),
     Scenario("list of 50 meetings, cached", _meetings),
@@ -76,5 +81,13 @@ SCENARIOS = (
         status=201,
         undo="WITH attendees AS (DELETE FROM meetings_attendee WHERE meeting_id > 5000) "
         "DELETE FROM meetings_meeting WHERE id > 5000",
+    ),
+    Scenario(
+        "place an order",
+        _new_order,
+        method="POST",
+        status=201,
+        undo="WITH lines AS (DELETE FROM shop_orderline WHERE order_id > 20000) "
+        "DELETE FROM shop_order WHERE id > 20000",
     ),
 )

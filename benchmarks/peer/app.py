@@ -21,7 +21,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import joinedload, selectinload
 
-from benchmarks.peer.models import Attendee, Base, Meeting, Note, Task, User
+from benchmarks.peer.models import Attendee, Base, Meeting, Note, Order, OrderLine, Product, Task, User
 
 SECRET_KEY = os.environ["SECRET_KEY"]
 TTL = 60
@@ -106,6 +106,34 @@ class NoteOut(Out):
     raw_text: str
     summary: str | None
     status: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class OrderItemIn(BaseModel):
+    product_id: int
+    quantity: int = Field(ge=1, le=1000)
+
+
+class OrderIn(BaseModel):
+    items: list[OrderItemIn] = Field(min_length=1, max_length=100)
+
+
+class OrderItemOut(Out):
+    product_id: int
+    sku: str
+    name: str
+    quantity: int
+    price_cents: int
+
+
+class OrderOut(Out):
+    id: int
+    status: str
+    buyer: PersonOut
+    items: list[OrderItemOut]
+    total_cents: int
+    failure: dict[str, Any] | None
     created_at: datetime
     updated_at: datetime
 
@@ -211,6 +239,29 @@ async def add_note(data: NoteIn, db: Db, user: CurrentUser) -> Any:
     await db.commit()
     await redis.lpush("jobs", f"summarize_note {note.id}")
     return note
+
+
+@app.post("/orders", response_model=OrderOut, status_code=201)
+async def place_order(data: OrderIn, db: Db, user: CurrentUser) -> Any:
+    wanted = {item.product_id: item.quantity for item in data.items}
+    products = (await db.scalars(select(Product).where(Product.id.in_(wanted)))).all()
+    if len(products) < len(wanted):
+        raise HTTPException(422, "There is no such product")
+    order = Order(buyer=user, total_cents=sum(product.price_cents * wanted[product.id] for product in products))
+    order.items = [
+        OrderLine(
+            product_id=product.id,
+            sku=product.sku,
+            name=product.name,
+            quantity=wanted[product.id],
+            price_cents=product.price_cents,
+        )
+        for product in products
+    ]
+    db.add(order)
+    await db.commit()
+    await redis.lpush("orders", order.id)
+    return order
 
 
 @app.post("/backlog", status_code=202)

@@ -1,9 +1,23 @@
 """The peer's tables. They carry the names of Meshwork's, so that one data.sql fills both databases."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, SmallInteger, String, Text, UniqueConstraint, func
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Index,
+    SmallInteger,
+    String,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 
@@ -99,3 +113,48 @@ class ActionItem(Base):
     assignee: Mapped[str | None] = mapped_column(String(100))
     due_date: Mapped[datetime | None]
     quote: Mapped[str] = mapped_column(String(500))
+
+
+class Product(Base):
+    __tablename__ = "shop_product"
+    __table_args__ = (CheckConstraint("stock >= 0"),)
+
+    id: Mapped[int] = key()
+    owner_id: Mapped[int] = mapped_column(ForeignKey(User.id))
+    sku: Mapped[str] = mapped_column(String(64), unique=True)
+    name: Mapped[str] = mapped_column(String(200))
+    description: Mapped[str] = mapped_column(String(5000))
+    price_cents: Mapped[int]
+    stock: Mapped[int]
+    # Only Meshwork keeps these; here they are filled by data.sql, and stay.
+    reserved: Mapped[int]
+    sold: Mapped[int]
+    received: Mapped[int]
+    low_stock_told: Mapped[bool]
+
+
+class Order(Base):
+    __tablename__ = "shop_order"
+    __table_args__ = (Index(None, "id", postgresql_where=text("status = 'PENDING'")),)
+
+    id: Mapped[int] = key()
+    buyer_id: Mapped[int] = mapped_column(ForeignKey(User.id), index=True)
+    status: Mapped[str] = mapped_column(String(9), default="PENDING")
+    total_cents: Mapped[int]
+    failure: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    created_at: Mapped[datetime] = now()
+    updated_at: Mapped[datetime] = now()
+    buyer: Mapped[User] = relationship()
+    items: Mapped[list["OrderLine"]] = relationship(order_by="OrderLine.id")
+
+
+class OrderLine(Base):
+    __tablename__ = "shop_orderline"
+
+    id: Mapped[int] = key()
+    order_id: Mapped[int] = mapped_column(ForeignKey(Order.id), index=True)
+    product_id: Mapped[int] = mapped_column(ForeignKey(Product.id))
+    sku: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str] = mapped_column(String(200))
+    quantity: Mapped[int]
+    price_cents: Mapped[int]

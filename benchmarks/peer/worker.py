@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 
 import uvloop
 from redis.asyncio import Redis
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import selectinload
 
-from benchmarks.peer.models import ActionItem, Note
+from benchmarks.peer.models import ActionItem, Note, Order, Product
 from notes.extractive import ExtractiveSummarizer
 
 AT_ONCE = 8
@@ -35,12 +37,31 @@ async def settle_note(db: AsyncSession, id: int) -> None:
     note.status = "done"
 
 
+async def reserve_stock(db: AsyncSession, id: int) -> None:
+    """Takes an order's stock under row locks, which are taken in the order of their ids."""
+    order = await db.get(Order, id, options=[selectinload(Order.items)], with_for_update=True)
+    if order is None or order.status != "PENDING":
+        return
+    wanted = {item.product_id: item.quantity for item in order.items}
+    query = select(Product).where(Product.id.in_(wanted)).order_by(Product.id).with_for_update()
+    products = (await db.scalars(query)).all()
+    if all(product.stock >= wanted[product.id] for product in products):
+        for product in products:
+            product.stock -= wanted[product.id]
+        order.status = "RESERVED"
+    else:
+        order.status = "FAILED"
+
+
 async def work(redis: Redis) -> None:
     while True:
-        _, message = await redis.brpop(["jobs"])
-        name, _, id = message.decode().partition(" ")
+        queue, message = await redis.brpop(["orders", "jobs"])
+        name, _, id = message.decode().rpartition(" ")
         async with new_session() as db, db.begin():
-            await (summarize_note if name == "summarize_note" else settle_note)(db, int(id))
+            if queue == b"orders":
+                await reserve_stock(db, int(id))
+            else:
+                await (summarize_note if name == "summarize_note" else settle_note)(db, int(id))
 
 
 async def main() -> None:
