@@ -24,11 +24,22 @@ def bind_rest(
 
     Raises NotFound for an id in the path that no row can have, else Invalid.
     """
+    if not (path or query or body or operation.is_body_operation) and (values := _defaults_of(operation)) is not None:
+        return {**values}, {}
     if not isinstance(body, dict):
         raise Invalid.field(["body"], "Send a JSON object.", "dict_type")
     places = {"path": ("path",), "query": ("query",), "body": ("body",), "any": ("query", "body")}
     sources = {"path": path, "query": query, "body": body}
     return _Binding(sources).bind(operation, lambda parameter: places[operation.where(parameter, route)])
+
+
+@cache
+def _defaults_of(operation: Operation) -> Values | None:
+    """The arguments of a query that was sent none; None where it needs some."""
+    try:
+        return bind_flat(operation, {})[0]
+    except Invalid:
+        return None
 
 
 class _Binding:

@@ -3,8 +3,8 @@
 import hashlib
 import ipaddress
 import json
+import os
 import re
-import uuid
 from collections.abc import Mapping
 from functools import lru_cache
 from http.client import responses
@@ -49,7 +49,7 @@ class Reply(dict[str, str]):
 def request_id_of(request: HttpRequest) -> str:
     """The caller's `X-Request-ID` where it is one, else a new one."""
     sent = request.META.get("HTTP_X_REQUEST_ID", "")
-    return sent if _REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
+    return sent if _REQUEST_ID.fullmatch(sent) else os.urandom(16).hex()
 
 
 def host_of(request: HttpRequest) -> str:
@@ -194,7 +194,9 @@ def success(request: HttpRequest, operation: Operation, answer: Answer, mount: s
     if answer.cache:
         response["X-Cache"] = answer.cache
     if answer.next_cursor is not None:
-        query = urlencode(query_of(request) | {"cursor": answer.next_cursor})
+        query = f"cursor={answer.next_cursor}"
+        if request.META.get("QUERY_STRING"):
+            query = urlencode(query_of(request) | {"cursor": answer.next_cursor})
         response["Link"] = f'<{request.scheme}://{host_of(request)}{iri_to_uri(request.path)}?{query}>; rel="next"'
     return response
 

@@ -83,9 +83,9 @@ class Mesh:
             dry_run=dry_run,
         )
         transport = transport_of(operation.service_name)
-        if fresh or not self._may_be_cached(operation):
-            return transport.send(call)
         if looked_up is None:
+            if fresh or not self._may_be_cached(operation):
+                return transport.send(call)
             key = key_of(operation, self.actor, self._versions(operation), arguments)
             looked_up = key, look_up(key)
         return cached(operation, self.actor, *looked_up, lambda: transport.send(call))

@@ -6,15 +6,15 @@ admin, the docs, health) goes on. The same paths exist as DRF views, from which 
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import structlog
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
-from django.core.handlers.wsgi import WSGIRequest
-from django.db import DatabaseError, InterfaceError, connections
+from django.core.handlers.wsgi import WSGIRequest, get_path_info, get_script_name
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, connections
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
@@ -39,6 +39,7 @@ from mesh.http import (
 from mesh.limits import Limit, Usage, count_and_get, count_login, refuse_if_exceeded
 from mesh.mesh import Mesh
 from mesh.operations import Operation, Route
+from mesh.router import Resource, router
 from mesh.service import registry
 
 log = structlog.get_logger("mesh.requests")
@@ -54,62 +55,6 @@ DURATION = Histogram(
 _duration = cache(DURATION.labels)
 
 
-@dataclass(frozen=True)
-class Resource:
-    """One path and the operations behind its methods."""
-
-    path: str
-    segments: tuple[str, ...]
-    methods: dict[str, tuple[Operation, Route]] = field(default_factory=dict)
-
-    @property
-    def allowed(self) -> list[str]:
-        return [*self.methods, *(["HEAD"] if "GET" in self.methods else []), "OPTIONS"]
-
-    def match(self, segments: list[str]) -> dict[str, str] | None:
-        found = {}
-        for mine, theirs in zip(self.segments, segments, strict=True):
-            if mine[0] == "{":
-                found[mine[1:-1]] = theirs
-            elif mine != theirs:
-                return None
-        return found
-
-
-class Router:
-    """Every path of the registry; one look-up for a fixed path, a few comparisons for one with parameters."""
-
-    def __init__(self, operations: Mapping[str, Operation]) -> None:
-        self.resources: dict[str, Resource] = {}
-        for operation in operations.values():
-            for route in operation.declaration.routes:
-                resource = self.resources.setdefault(route.path, Resource(route.path, route.segments))
-                resource.methods[route.method] = (operation, route)
-        self._fixed = {r.segments: r for r in self.resources.values() if "{" not in r.path}
-        self._open: dict[tuple[str, int], list[Resource]] = {}
-        for resource in self.resources.values():
-            if "{" in resource.path:
-                self._open.setdefault((resource.segments[0], len(resource.segments)), []).append(resource)
-
-    def match(self, path_info: str) -> tuple[Resource, dict[str, str], str] | None:
-        """The resource at a path under any mount, its path parameters, and the mount."""
-        segments = path_info.strip("/").split("/")
-        mount = ""
-        if segments[0] == "api" and len(segments) > 2 and segments[1] in ("v1", "v2"):
-            mount, segments = f"/api/{segments[1]}", segments[2:]
-        if (fixed := self._fixed.get(tuple(segments))) is not None:
-            return fixed, {}, mount
-        for resource in self._open.get((segments[0], len(segments)), ()):
-            if (found := resource.match(segments)) is not None:
-                return resource, found, mount
-        return None
-
-
-@cache
-def router() -> Router:
-    return Router(registry.operations)
-
-
 class MeshMiddleware:
     """Answers the mesh's paths; gives every request its id, in the logs and in the answer."""
 
@@ -121,6 +66,16 @@ class MeshMiddleware:
         return _for_django(
             _told(request, lambda id: self.get_response(request) if found is None else answer(request, id, *found))
         )
+
+
+class _Request(WSGIRequest):
+    """A request as far as the mesh looks at it: Django's own also makes room for forms, files and cookies."""
+
+    def __init__(self, environ: dict[str, Any]) -> None:
+        self.environ = self.META = environ
+        self.method = environ["REQUEST_METHOD"].upper()
+        self.path_info = get_path_info(environ) or "/"
+        self.path = f"{get_script_name(environ).rstrip('/')}/{self.path_info.removeprefix('/')}"
 
 
 class MeshLane:
@@ -136,7 +91,7 @@ class MeshLane:
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if "HTTP_ORIGIN" in environ:
             return self.django(environ, start_response)
-        request = WSGIRequest(environ)
+        request = _Request(environ)
         found = router().match(request.path_info)
         if found is None:
             return self.django(environ, start_response)
@@ -152,10 +107,10 @@ class MeshLane:
 
 def _keep_connections() -> None:
     """Each thread keeps the connection that it took from the pool, unless that failed: taking it costs every time."""
-    for connection in connections.all(initialized_only=True):
-        if not connection.in_atomic_block:  # else a streamed answer is still read from it
-            connection.close_at = None
-            connection.close_if_unusable_or_obsolete()
+    connection = connections[DEFAULT_DB_ALIAS]
+    if not connection.in_atomic_block:  # else a streamed answer is still read from it
+        connection.close_at = None
+        connection.close_if_unusable_or_obsolete()
 
 
 def _for_django(response: HttpResponseBase | Reply) -> HttpResponseBase:

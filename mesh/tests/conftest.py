@@ -14,7 +14,7 @@ from django.db import connection
 
 import mesh.redis
 from mesh.outbox import celery
-from mesh.rest import router
+from mesh.router import router
 from mesh.scope import ScopedModel
 from mesh.service import registry
 
