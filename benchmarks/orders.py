@@ -163,6 +163,7 @@ def _drained(side: Orders, shape: Shape, count: int) -> Drained:
 
 def _plain_sql(peer: Orders, shape: Shape, count: int) -> float:
     """Orders a second that one connection reserves with `PLAIN_SQL`, while the peer's worker is stopped."""
+    peer.wait()
     peer.clear()
     with peer.paused():
         waiting = peer.begin(shape, count)

@@ -50,16 +50,17 @@ class CutOff(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A job that this run has taken; for a job that serves all of its kind, all of their rows."""
+    """A job that this run has taken. One that serves all of its kind has the others with it, which are gone then."""
 
     operation: Operation
-    rows: list[int]
-    attempts: list[int]
-    dues: list[datetime]
+    id: int
+    attempt: int
+    due: datetime
     arguments: Mapping[str, Any]
     actor_id: int | None
     request_id: str
     waited: float
+    others: list[int]
 
     @property
     def options(self) -> JobOptions:
@@ -101,73 +102,65 @@ def tick(operation: str) -> None:
 
 
 def run(ids: Sequence[int]) -> int:
-    """Runs those of the jobs that are due and free, and returns how many there were."""
-    count = 0
-    for id in ids:  # each is claimed when its turn comes, for its lease runs from then
-        for claim in _claims(fetch(_CLAIM.format(which="id = %s"), [id, 1])):
-            _run(claim)
-            count += len(claim.rows)
-    return count
+    """Runs those of the jobs that are due and free, and returns how many runs there were."""
+    # Each is claimed when its turn comes, for its lease runs from then.
+    return sum(1 for id in ids if (claim := _claim(_BY_ID, id)) is not None and _run(claim))
 
 
 def run_all(operation: str) -> int:
-    """Runs a job that serves all until nothing that waits of it is free, and returns for how many it ran."""
-    count, most = 0, MANY
-    while most == MANY:
-        found = _claims(fetch(_CLAIM.format(which="operation = %s"), [operation, MANY]))
-        for claim in found:
-            _run(claim)
-        most = sum(len(claim.rows) for claim in found)
-        count += most
+    """Runs a job that serves all until nothing that waits of it is free, or a run fails; returns how many runs."""
+    count, outcome = 0, "done"
+    while outcome == "done" and (claim := _claim(_BY_OPERATION, operation)) is not None:
+        outcome = _run(claim)
+        count += 1
     return count
 
 
+#: A row by its id is asked about its status last (CASE), or Postgres may look through all that wait and run for it.
+_BY_ID = """
+id = %s AND CASE status WHEN 'waiting' THEN due_at <= clock_timestamp()
+    WHEN 'running' THEN lease_until < clock_timestamp() END
+"""
+_BY_OPERATION = """
+operation = %s AND (status = 'waiting' AND due_at <= clock_timestamp()
+    OR status = 'running' AND lease_until < clock_timestamp())
+"""
 _CLAIM = """
 UPDATE mesh_outbox SET status = 'running', attempt = attempt + 1,
     lease_until = clock_timestamp() + make_interval(secs => lease)
 WHERE id IN (
-    SELECT id FROM mesh_outbox WHERE {which}
-    AND (status = 'waiting' AND due_at <= clock_timestamp() OR status = 'running' AND lease_until < clock_timestamp())
-    ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
+    SELECT id FROM mesh_outbox WHERE {which} ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
 )
 RETURNING id, operation, arguments, actor_id, request_id, attempt,
     extract(epoch FROM clock_timestamp() - due_at)::float8, due_at
 """
 
 
-def _claims(rows: list[tuple[Any, ...]]) -> list[Claim]:
-    found: list[Claim] = []
-    together: dict[str, Claim] = {}
-    for id, name, arguments, actor_id, request_id, attempt, waited, due in sorted(rows):
+def _claim(which: str, value: int | str) -> Claim | None:
+    """The oldest of such jobs that is due and free."""
+    for id, name, arguments, actor_id, request_id, attempt, waited, due in fetch(_CLAIM.format(which=which), [value]):
         operation = registry.operations.get(name)
-        if operation is None or operation.declaration.job is None:
-            _give_up_unknown(id, name)
-            continue
-        claim = Claim(operation, [id], [attempt], [due], arguments, actor_id, request_id, waited)
-        if not operation.serves_all:
-            found.append(claim)
-        elif name in together:
-            together[name].rows.append(id)
-            together[name].attempts.append(attempt)
-            together[name].dues.append(due)
-        else:
-            together[name] = claim
-    for name, claim in together.items():
-        more = fetch(_CLAIM.format(which="operation = %s"), [name, MANY - len(claim.rows)])
-        claim.rows.extend(row[0] for row in more)
-        claim.attempts.extend(row[5] for row in more)
-        claim.dues.extend(row[7] for row in more)
-    return [*found, *together.values()]
+        if operation is not None and operation.declaration.job is not None:
+            others = [row[0] for row in fetch(_OTHERS, [name, MANY])] if operation.serves_all else []
+            return Claim(operation, id, attempt, due, arguments, actor_id, request_id, waited, others)
+        _give_up_unknown(id, name)
+    return None
 
 
-def _run(claim: Claim) -> None:
+_OTHERS = (
+    "SELECT id FROM mesh_outbox WHERE operation = %s AND status = 'waiting' AND due_at <= clock_timestamp() LIMIT %s"
+)
+
+
+def _run(claim: Claim) -> str:
+    """What came of it: `done`, `retried`, `failed` or `lost`."""
     started = time.perf_counter()
     structlog.contextvars.bind_contextvars(
-        request_id=claim.request_id, user_id=claim.actor_id, operation=claim.operation.name, job=claim.rows[0]
+        request_id=claim.request_id, user_id=claim.actor_id, operation=claim.operation.name, job=claim.id
     )
     WAITED.labels(claim.operation.name).observe(max(0.0, claim.waited))
     try:
-        if max(claim.attempts) > claim.options.attempts:
+        if claim.attempt > claim.options.attempts:
             raise CutOff("Every run of this job was cut off.")
         actor = claim.actor
         values, _ = bind_flat(claim.operation, claim.arguments)
@@ -191,6 +184,7 @@ def _run(claim: Claim) -> None:
     RUNS.labels(claim.operation.name, outcome).inc()
     log.info("job", outcome=outcome, milliseconds=round((time.perf_counter() - started) * 1000, 1))
     structlog.contextvars.clear_contextvars()
+    return outcome
 
 
 _calling: dict[int, Claim] = {}  # what calls out in this process, by thread
@@ -200,12 +194,11 @@ def hand_back() -> None:
     """Before this process ends in the middle of calls: others may begin their jobs at once."""
     for claim in list(_calling.values()):
         fetch(
-            "UPDATE mesh_outbox o SET status = 'waiting', due_at = clock_timestamp(), lease_until = NULL,"
-            " sent_at = NULL FROM unnest(%s::bigint[], %s::int[], %s::timestamptz[]) AS mine (id, attempt, due)"
-            " WHERE o.id = mine.id AND o.attempt = mine.attempt AND o.due_at = mine.due AND o.status = 'running'",
-            [claim.rows, claim.attempts, claim.dues],
+            "UPDATE mesh_outbox SET status = 'waiting', due_at = clock_timestamp(), lease_until = NULL, sent_at = NULL"
+            " WHERE id = %s AND attempt = %s AND due_at = %s AND status = 'running'",
+            [claim.id, claim.attempt, claim.due],
         )
-        log.warning("job_handed_back", operation=claim.operation.name, job=claim.rows[0])
+        log.warning("job_handed_back", operation=claim.operation.name, job=claim.id)
 
 
 def _called_out(claim: Claim, outside: Callable[[], Any]) -> Any:
@@ -245,18 +238,18 @@ def _mark(claim: Claim, finished: bool) -> None:
     changes = (
         "status = 'done', finished_at = clock_timestamp(), error = '', lease_until = NULL"
         if finished
-        else "lease_until = clock_timestamp() + make_interval(secs => o.lease)"
+        else "lease_until = clock_timestamp() + make_interval(secs => lease)"
     )
     marked = fetch(
-        f"UPDATE mesh_outbox o SET {changes}"  # noqa: S608
-        " FROM unnest(%s::bigint[], %s::int[], %s::timestamptz[]) AS mine (id, attempt, due)"
-        " WHERE o.id = mine.id AND CASE o.status WHEN 'running'"  # a plain AND is taken for a look through all that run
-        " THEN o.attempt = mine.attempt AND o.due_at = mine.due AND o.lease_until > clock_timestamp() END"
-        " RETURNING o.id",
-        [claim.rows, claim.attempts, claim.dues],
+        f"UPDATE mesh_outbox SET {changes} WHERE id = %s AND CASE status WHEN 'running'"  # noqa: S608
+        " THEN attempt = %s AND due_at = %s AND lease_until > clock_timestamp() END RETURNING id",
+        [claim.id, claim.attempt, claim.due],
     )
-    if len(marked) < len(claim.rows):
+    if not marked:
         raise LeaseLost
+    if finished and claim.others:
+        # What another run has taken up meanwhile is its own.
+        fetch("DELETE FROM mesh_outbox WHERE id = ANY(%s) AND status = 'waiting'", [claim.others])
 
 
 def _failed(claim: Claim, error: BaseException) -> str:
@@ -265,7 +258,7 @@ def _failed(claim: Claim, error: BaseException) -> str:
     message = f"{type(error).__name__}: {error}".partition("\n")[0][:500].replace("\x00", "")
     explained = isinstance(error, (MeshError, CutOff, OSError)) or hasattr(error, "retryable")  # for people to read
     refused = (isinstance(error, MeshError) and error.status < 500) or getattr(error, "retryable", True) is False
-    last = refused or max(claim.attempts) >= claim.options.attempts
+    last = refused or claim.attempt >= claim.options.attempts
     if last:
         log.error("job_failed", error=message, exc_info=not refused)
     else:
@@ -296,8 +289,8 @@ def _end_badly(claim: Claim, message: str, last: bool, tell: bool, explained: bo
         fetch(
             "UPDATE mesh_outbox SET status = %s, error = %s, lease_until = NULL, sent_at = NULL,"
             " due_at = clock_timestamp() + make_interval(secs => %s),"
-            " finished_at = CASE WHEN %s THEN clock_timestamp() END WHERE id = ANY(%s)",
-            ["failed" if last else "waiting", message, _pause(max(claim.attempts)), last, claim.rows],
+            " finished_at = CASE WHEN %s THEN clock_timestamp() END WHERE id = %s",
+            ["failed" if last else "waiting", message, _pause(claim.attempt), last, claim.id],
         )
 
 

@@ -50,7 +50,8 @@ class ProductQuerySet(ScopedQuerySet["Product"]):
 class Product(ScopedModel):
     """Something to sell. `stock` is what can be ordered; `reserved` is held for orders."""
 
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="products")
+    # Here and below: where an index or a unique constraint begins with it, a foreign key needs none of its own.
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="products", db_index=False)
     sku = models.CharField("SKU", max_length=64)
     name = models.CharField(max_length=200)
     description = models.CharField(max_length=5000, blank=True, default="")
@@ -171,7 +172,7 @@ SELECT id FROM placed
 class Order(ScopedModel):
     """What somebody wants to buy: pending until a worker has reserved its stock, all of it or nothing."""
 
-    buyer = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="orders")
+    buyer = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="orders", db_index=False)
     status = models.CharField(max_length=9, choices=OrderStatus.choices, default=OrderStatus.PENDING)
     total_cents = models.BigIntegerField()
     reserved_until = models.DateTimeField(null=True, editable=False)
@@ -220,8 +221,8 @@ class Order(ScopedModel):
 class OrderLine(models.Model):
     """One product of an order, as it was when the order was placed."""
 
-    order = models.ForeignKey(Order, models.CASCADE, related_name="lines")
-    product = models.ForeignKey(Product, models.PROTECT, related_name="lines")
+    order = models.ForeignKey(Order, models.CASCADE, related_name="lines", db_index=False)
+    product = models.ForeignKey(Product, models.PROTECT, related_name="lines", db_index=False)  # never deleted
     sku = models.CharField("SKU", max_length=64)
     name = models.CharField(max_length=200)
     quantity = models.IntegerField()
@@ -261,8 +262,8 @@ class StockMovement(ScopedModel):
     An order's line has at most one row of each kind, so nothing can be applied to it twice.
     """
 
-    product = models.ForeignKey(Product, models.PROTECT, related_name="movements")
-    line = models.ForeignKey(OrderLine, models.PROTECT, null=True, related_name="movements")
+    product = models.ForeignKey(Product, models.PROTECT, related_name="movements", db_index=False)
+    line = models.ForeignKey(OrderLine, models.PROTECT, null=True, related_name="movements", db_index=False)
     kind = models.CharField(max_length=8, choices=MovementKind.choices)
     #: Positive; of an adjustment signed.
     quantity = models.BigIntegerField()

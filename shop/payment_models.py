@@ -75,7 +75,7 @@ RETURNING id
 class Payment(ScopedModel):
     """An order's amount that a provider is to collect from the buyer. An order has one open payment at the most."""
 
-    order = models.ForeignKey("shop.Order", models.PROTECT, related_name="payments")
+    order = models.ForeignKey("shop.Order", models.PROTECT, related_name="payments", db_index=False)
     provider = models.CharField(max_length=20)
     #: What the provider is told of it: another request with this key is the same request, also after a crash.
     key = models.UUIDField(default=uuid4, unique=True, editable=False)

@@ -32,6 +32,7 @@ _SHEET: dict[str, Combinable] = {
     "line_total_cents": F("quantity") * F("price_cents"),
     "order_total_cents": F("order__total_cents"),
 }
+_Ids = Annotated[list[Id], Field(max_length=stock.MOST_AT_ONCE)]
 _PAYABLE = (OrderStatus.RESERVED, OrderStatus.CONFIRMED)
 
 
@@ -95,7 +96,7 @@ class OrderService(Service):
             paying.begin(self, order)
         else:
             stock.sell([order.pk])
-            self.defer(self.mail_orders, ids=[order.pk], news=News.PAID)
+            self._tell({News.PAID: [order.pk]})
         self.changed(order)
         return self.show(order, OrderOut)
 
@@ -109,7 +110,7 @@ class OrderService(Service):
         else:
             order.status, order.cancel_reason, order.updated_at = OrderStatus.CANCELLED, CancelReason.REQUESTED, Now()
             order.save(update_fields=["status", "cancel_reason", "updated_at"])
-        self.defer(self.mail_orders, ids=[order.pk], news=News.CANCELLED)
+        self._tell({News.CANCELLED: [order.pk]})
         self.changed(order)
         return self.show(order, OrderOut)
 
@@ -117,9 +118,8 @@ class OrderService(Service):
     def reserve_stock(self) -> None:
         """Reserve the stock of pending orders, oldest first, or fail them."""
         decided = stock.reserve_pending()
-        self._tell(decided.orders, News.RECEIVED)
-        self._tell(decided.reserved, News.RESERVED)
-        self._tell(decided.failed, News.FAILED)
+        told = {News.RECEIVED: decided.orders, News.RESERVED: decided.reserved, News.FAILED: decided.failed}
+        self._tell({news: ids for news, ids in told.items() if ids})
         letters.tell_low_stock(self, decided.low)
         if len(decided.orders) == stock.MOST_AT_ONCE:
             self.defer(self.reserve_stock)
@@ -132,7 +132,7 @@ class OrderService(Service):
         ids = sorted(order.pk for order in overdue)
         stock.release(ids, CancelReason.EXPIRED)
         paying.call_off(self, ids)
-        self._tell(ids, News.EXPIRED)
+        self._tell({News.EXPIRED: ids} if ids else {})
         self.changed()
 
     @job(queue="stock", every=3600)
@@ -142,14 +142,15 @@ class OrderService(Service):
         self.changed()
 
     @job(queue="mail", lease=120, foretold=True)
-    def mail_orders(self, *, ids: Annotated[list[Id], Field(max_length=stock.MOST_AT_ONCE)], news: News) -> None:
+    def mail_orders(self, *, news: Annotated[dict[News, _Ids], Field(max_length=len(News))]) -> None:
         """Tell buyers what became of their orders."""
-        letters.tell_buyers(self, ids, news)
+        for item, ids in news.items():
+            letters.tell_buyers(self, ids, item)
         self.changed()
 
-    def _tell(self, ids: list[int], news: News) -> None:
-        if ids:
-            self.defer(self.mail_orders, ids=ids, news=news)
+    def _tell(self, news: dict[News, list[int]]) -> None:
+        if news:
+            self.defer(self.mail_orders, news=news)
 
     def _taken(self, id: int, *allowed: OrderStatus, to: str) -> Order:
         """The order, locked. Raises WrongStatus where it is in none of the `allowed` ones."""

@@ -250,7 +250,7 @@ CASES: dict[str, list[Case]] = {
     "reserve_stock": [Case(403)],
     "expire_reservations": [Case(403)],
     "reconcile_stock": [Case(403)],
-    "mail_orders": [Case(403, lambda ids: {"ids": [ids["order"]], "news": "paid"})],
+    "mail_orders": [Case(403, lambda ids: {"news": {"paid": [ids["order"]]}})],
     "list_tools": [Case("own"), Case("own", lambda ids: {"format": "openai"})],
     "call_tool": [
         Case(404, lambda ids: {"name": "get_meeting", "arguments": {"id": ids["meeting"]}}),
