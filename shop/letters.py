@@ -56,6 +56,8 @@ def _shown(orders: Callable[[], dict[int, Order]], pk: int, news: News) -> dict[
 
 def tell_low_stock(service: Service, product_ids: Sequence[int]) -> None:
     """Tells the owners of these products that their stock fell to the limit which they set."""
+    if not product_ids:
+        return
     for product in Product.objects.filter(pk__in=product_ids).select_related("owner").order_by("pk"):
         service.mail(
             to=product.owner.email,
