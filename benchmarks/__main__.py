@@ -40,7 +40,7 @@ def main() -> int:
                     stack,
                     only=options.only,
                     times=options.rounds,
-                    count=options.backlog,
+                    count=options.backlog or BACKGROUND[options.what].BACKLOG,
                     rate=options.rate,
                     seconds=options.seconds,
                 )
@@ -62,7 +62,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, default=3, help="how long each time (default 3)")
     parser.add_argument("--connections", type=int, default=16, help="how many at once (default 16)")
     parser.add_argument("--threads", type=int, default=4, help="the threads of Meshwork's one process (default 4)")
-    parser.add_argument("--backlog", type=int, default=2000, help="how many wait for a worker (default 2000)")
+    parser.add_argument("--backlog", type=int, help="how many wait for a worker (default 2000, of orders 5000)")
     parser.add_argument(
         "--rate", type=float, default=20, help="how many a second are posted, for the latency (default 20)"
     )

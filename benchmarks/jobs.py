@@ -14,6 +14,7 @@ from benchmarks.stack import Stack, ask
 TEXT = """We met Acme about the renewal. They are happy with the service, but the price is a problem: their new budget
 is 40,000 EUR. We decided to offer a two-year contract at 42,000 EUR. Maria will send the offer by Friday."""
 NOTES = 20_000  # of the data set
+BACKLOG = 2000
 #: Jobs are kept for a week after their end, so that the table is never empty.
 OLD_JOBS = """
 INSERT INTO mesh_outbox (operation, arguments, queue, lease, actor_id, request_id, status, attempt, finished_at, error)

@@ -25,6 +25,7 @@ from benchmarks.sides import (
 from benchmarks.stack import Stack
 
 ORDERS = 20_000  # of the data set
+BACKLOG = 5000
 CONNECTIONS = 16
 Body = Mapping[str, Any]
 

@@ -163,6 +163,7 @@ def _settle(call: Call, work: Work, steps: dict[str, Step]) -> None:
         sent = [
             outbox.Sent(row[0], job.options.queue, job.operation.calls_out, job.nudge)
             for row, job in zip(rows, work.jobs, strict=True)
+            if job.nudge != call.operation  # else whoever runs it goes on with it
         ]
         transaction.on_commit(partial(outbox.send_soon, sent), robust=True)
     work.settled()

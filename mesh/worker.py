@@ -82,15 +82,37 @@ def work(ids: list[int]) -> None:
 
 @shared_task(name=DRAIN, acks_late=True, reject_on_worker_lost=True, ignore_result=True)
 def drain(operation: str) -> None:
-    """The Celery task for a job that serves all: runs it until nothing that waits of it is free."""
+    """The Celery task for a job that serves all: runs it until nothing that waits of it is free.
+
+    Where another thread of this process is about it, that one looks again when it has finished.
+    """
     took_up(operation)
-    run_all(operation)
+    with _drains:
+        if operation in _asked_again:
+            _asked_again[operation] = True
+            return
+        _asked_again[operation] = True
+    try:
+        while _asked_again[operation]:
+            _asked_again[operation] = False
+            run_all(operation)
+    finally:
+        with _drains:
+            asked = _asked_again.pop(operation)
+    if asked:  # just as it ended
+        drain(operation)
+
+
+_drains = threading.Lock()
+#: The operations that a thread of this process drains, and whether it was asked to look again.
+_asked_again: dict[str, bool] = {}
 
 
 @shared_task(name=TICK, acks_late=True, ignore_result=True)
 def tick(operation: str) -> None:
     """The Celery task behind the schedule: begins a periodic job, unless it waits or runs already."""
-    options = registry.operations[operation].declaration.job
+    periodic = registry.operations[operation]
+    options = periodic.declaration.job
     assert options is not None
     begun = fetch(
         "INSERT INTO mesh_outbox (operation, arguments, queue, lease, request_id, status, attempt, sent_at, error)"
@@ -98,7 +120,10 @@ def tick(operation: str) -> None:
         " (SELECT 1 FROM mesh_outbox WHERE operation = %s AND status IN ('waiting', 'running')) RETURNING id",
         [operation, options.queue, options.lease, uuid.uuid4().hex, operation],
     )
-    run([row[0] for row in begun])
+    if periodic.serves_all and begun:
+        drain(operation)
+    else:
+        run([row[0] for row in begun])
 
 
 def run(ids: Sequence[int]) -> int:
@@ -248,8 +273,14 @@ def _mark(claim: Claim, finished: bool) -> None:
     if not marked:
         raise LeaseLost
     if finished and claim.others:
-        # What another run has taken up meanwhile is its own.
-        fetch("DELETE FROM mesh_outbox WHERE id = ANY(%s) AND status = 'waiting'", [claim.others])
+        fetch(_DELETE_WAITING, [claim.others])
+
+
+#: What another run has taken up meanwhile is its own; what it deletes too is not waited for, or two deadlock.
+_DELETE_WAITING = (
+    "DELETE FROM mesh_outbox WHERE id IN"
+    " (SELECT id FROM mesh_outbox WHERE id = ANY(%s) AND status = 'waiting' FOR UPDATE SKIP LOCKED)"
+)
 
 
 def _failed(claim: Claim, error: BaseException) -> str:
