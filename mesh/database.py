@@ -51,8 +51,10 @@ class _Statements:
     def run(self, sql: str, params: Sequence[Any]) -> list[Row]:
         raw = self._cursor.connection
         state = raw.pgconn.transaction_status
-        if state != TransactionStatus.INTRANS and not (state == TransactionStatus.IDLE and raw.autocommit):
-            return self._once(sql, params)  # psycopg begins the transaction, or says what is wrong
+        if state == TransactionStatus.IDLE and not raw.autocommit and raw.isolation_level is None:
+            raw.pgconn.exec_(b"BEGIN")  # as psycopg does before a first statement
+        elif state != TransactionStatus.INTRANS and not (state == TransactionStatus.IDLE and raw.autocommit):
+            return self._once(sql, params)  # which says what is wrong
         values = self._types.dump_sequence(params, [PyFormat.AUTO] * len(params)) if params else []
         key = sql, self._types.types if params else None
         name = self._names.get(key)
