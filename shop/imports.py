@@ -172,7 +172,7 @@ ORDER BY sku RETURNING id, sku
 
 _UPDATE = """
 UPDATE shop_product p SET name = new.name, description = new.description, price_cents = new.price_cents,
-    low_stock_at = new.low_stock_at, updated_at = now()
+    low_stock_at = new.low_stock_at, updated_at = statement_timestamp()
 FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::bigint[])
     AS new (id, name, description, price_cents, low_stock_at)
 WHERE p.id = new.id

@@ -171,9 +171,9 @@ WITH counted AS (
     INSERT INTO shop_stockmovement (product_id, line_id, kind, quantity)
     SELECT product_id, id, 'reserved', quantity FROM shop_orderline WHERE order_id = ANY(%s)
 ), reserved AS (
-    UPDATE shop_order SET status = 'RESERVED', reserved_until = now() + %s, updated_at = now() WHERE id = ANY(%s)
+    UPDATE shop_order SET status = 'RESERVED', reserved_until = now() + %s, updated_at = statement_timestamp() WHERE id = ANY(%s)
 )
-UPDATE shop_order o SET status = 'FAILED', failure = failed.failure::jsonb, updated_at = now()
+UPDATE shop_order o SET status = 'FAILED', failure = failed.failure::jsonb, updated_at = statement_timestamp()
 FROM unnest(%s::bigint[], %s::text[]) AS failed (id, failure) WHERE o.id = failed.id
 """
 
@@ -188,7 +188,7 @@ WITH line AS MATERIALIZED (
     INSERT INTO shop_stockmovement (product_id, line_id, kind, quantity)
     SELECT product_id, id, 'sold', quantity FROM line
 )
-UPDATE shop_order SET status = 'PAID', reserved_until = NULL, updated_at = now()
+UPDATE shop_order SET status = 'PAID', reserved_until = NULL, updated_at = statement_timestamp()
 WHERE id IN (SELECT order_id FROM line)
 """
 
@@ -205,7 +205,7 @@ WITH line AS MATERIALIZED (
     INSERT INTO shop_stockmovement (product_id, line_id, kind, quantity)
     SELECT product_id, id, 'sold', quantity FROM line
 )
-UPDATE shop_order SET status = 'PAID', cancel_reason = NULL, updated_at = now() WHERE id IN (SELECT order_id FROM line)
+UPDATE shop_order SET status = 'PAID', cancel_reason = NULL, updated_at = statement_timestamp() WHERE id IN (SELECT order_id FROM line)
 """
 
 _RELEASE = """
@@ -219,7 +219,7 @@ WITH line AS MATERIALIZED (
     INSERT INTO shop_stockmovement (product_id, line_id, kind, quantity)
     SELECT product_id, id, 'released', quantity FROM line
 )
-UPDATE shop_order SET status = 'CANCELLED', reserved_until = NULL, cancel_reason = %s, updated_at = now()
+UPDATE shop_order SET status = 'CANCELLED', reserved_until = NULL, cancel_reason = %s, updated_at = statement_timestamp()
 WHERE id IN (SELECT order_id FROM line)
 """
 
@@ -229,7 +229,7 @@ WITH units AS MATERIALIZED (
 ), counted AS (
     UPDATE shop_product p SET stock = p.stock + units.quantity, received = p.received + units.quantity,
         low_stock_told = p.low_stock_told AND p.stock + units.quantity <= coalesce(p.low_stock_at, 0),
-        updated_at = now()
+        updated_at = statement_timestamp()
     FROM units WHERE p.id = units.id
 )
 INSERT INTO shop_stockmovement (product_id, kind, quantity) SELECT id, %s, quantity FROM units ORDER BY id
