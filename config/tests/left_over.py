@@ -25,7 +25,16 @@ def owner(folder: Path, name: str) -> list[int]:
 
 
 def postmaster(folder: Path) -> list[int]:
-    return belonging_to(folder, "bin/postgres", "listen_addresses")
+    """Its process; a child that it has just made carries its command for a moment."""
+    found = belonging_to(folder, "bin/postgres", "listen_addresses")
+    return [pid for pid in found if _parent(pid) not in found]
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except FileNotFoundError:
+        return 0
 
 
 def valkey(folder: Path) -> list[int]:
