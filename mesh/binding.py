@@ -1,7 +1,7 @@
 """Arguments as they were sent become the method's keyword arguments, or all their errors at once."""
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -24,22 +24,23 @@ def bind_rest(
 
     Raises NotFound for an id in the path that no row can have, else Invalid.
     """
-    if not (path or query or body or operation.is_body_operation) and (values := _defaults_of(operation)) is not None:
-        return {**values}, {}
+    if not (query or body or operation.is_body_operation):
+        values, plain = _bound_to_path(operation, route, tuple(path.items()))
+        return {**values}, {**plain}
     if not isinstance(body, dict):
         raise Invalid.field(["body"], "Send a JSON object.", "dict_type")
+    return _bound(operation, route, {"path": path, "query": query, "body": body})
+
+
+@lru_cache(maxsize=4096)
+def _bound_to_path(operation: Operation, route: Route, path: tuple[tuple[str, str], ...]) -> tuple[Values, Values]:
+    """The arguments of a query that was sent nothing else: the same again and again."""
+    return _bound(operation, route, {"path": dict(path), "query": {}, "body": {}})
+
+
+def _bound(operation: Operation, route: Route, sources: Mapping[str, Mapping[str, Any]]) -> tuple[Values, Values]:
     places = {"path": ("path",), "query": ("query",), "body": ("body",), "any": ("query", "body")}
-    sources = {"path": path, "query": query, "body": body}
     return _Binding(sources).bind(operation, lambda parameter: places[operation.where(parameter, route)])
-
-
-@cache
-def _defaults_of(operation: Operation) -> Values | None:
-    """The arguments of a query that was sent none; None where it needs some."""
-    try:
-        return bind_flat(operation, {})[0]
-    except Invalid:
-        return None
 
 
 class _Binding:

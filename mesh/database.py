@@ -30,7 +30,8 @@ _RETRIED = {"40001", "40P01"}  # serialization failure, deadlock: nothing was wr
 def fetch(sql: str, params: Sequence[Any] = ()) -> list[Row]:
     """All rows of a statement (none for one that returns nothing); errors are Django's, as with its own queries."""
     connection = connections[DEFAULT_DB_ALIAS]  # once, for the name itself looks it up at each use
-    connection.ensure_connection()
+    if connection.connection is None:
+        connection.ensure_connection()
     raw: Any = connection.connection
     statements = _statements.get(raw)
     if statements is None:

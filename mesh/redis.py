@@ -9,10 +9,11 @@ import os
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from django_redis import get_redis_connection
+from hiredis import pack_command
 from redis import ConnectionError as Disconnected
 from redis import RedisError
 from redis.exceptions import NoScriptError, ResponseError
@@ -65,7 +66,8 @@ def attempt(*commands: Command) -> list[Any] | None:
 
 def _exchange(connection: Any, commands: Sequence[Command]) -> list[Any]:
     try:
-        connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+        packed = [b"".join(pack_command(cast(Any, tuple(command))) for command in commands)]
+        connection.send_packed_command(packed, check_health=False)
         return [_answer(connection) for _ in commands]
     except BaseException:
         connection.disconnect()  # answers may still be on their way

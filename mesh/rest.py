@@ -4,10 +4,11 @@
 admin, the docs, health) goes on. The same paths exist as DRF views, from which the OpenAPI document is made.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import structlog
@@ -43,6 +44,7 @@ from mesh.router import Resource, router
 from mesh.service import registry
 
 log = structlog.get_logger("mesh.requests")
+_is_told = partial(logging.getLogger("mesh.requests").isEnabledFor, logging.INFO)
 
 CANONICAL = "api/v1"
 
@@ -125,13 +127,14 @@ def _told(request: HttpRequest, respond: Callable[[str], HttpResponseBase | Repl
     try:
         response = respond(request_id)
         response["X-Request-ID"] = request_id
-        log.info(
-            "request",
-            method=request.method,
-            path=request.path_info,
-            status=response.status_code,
-            milliseconds=round((time.perf_counter() - started) * 1000, 1),
-        )
+        if _is_told():
+            log.info(
+                "request",
+                method=request.method,
+                path=request.path_info,
+                status=response.status_code,
+                milliseconds=round((time.perf_counter() - started) * 1000, 1),
+            )
         return response
     finally:
         structlog.contextvars.clear_contextvars()
