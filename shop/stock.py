@@ -171,7 +171,8 @@ WITH counted AS (
     INSERT INTO shop_stockmovement (product_id, line_id, kind, quantity)
     SELECT product_id, id, 'reserved', quantity FROM shop_orderline WHERE order_id = ANY(%s)
 ), reserved AS (
-    UPDATE shop_order SET status = 'RESERVED', reserved_until = now() + %s, updated_at = statement_timestamp() WHERE id = ANY(%s)
+    UPDATE shop_order SET status = 'RESERVED', reserved_until = now() + %s, updated_at = statement_timestamp()
+    WHERE id = ANY(%s)
 )
 UPDATE shop_order o SET status = 'FAILED', failure = failed.failure::jsonb, updated_at = statement_timestamp()
 FROM unnest(%s::bigint[], %s::text[]) AS failed (id, failure) WHERE o.id = failed.id
@@ -205,7 +206,8 @@ WITH line AS MATERIALIZED (
     INSERT INTO shop_stockmovement (product_id, line_id, kind, quantity)
     SELECT product_id, id, 'sold', quantity FROM line
 )
-UPDATE shop_order SET status = 'PAID', cancel_reason = NULL, updated_at = statement_timestamp() WHERE id IN (SELECT order_id FROM line)
+UPDATE shop_order SET status = 'PAID', cancel_reason = NULL, updated_at = statement_timestamp()
+WHERE id IN (SELECT order_id FROM line)
 """
 
 _RELEASE = """
@@ -219,7 +221,8 @@ WITH line AS MATERIALIZED (
     INSERT INTO shop_stockmovement (product_id, line_id, kind, quantity)
     SELECT product_id, id, 'released', quantity FROM line
 )
-UPDATE shop_order SET status = 'CANCELLED', reserved_until = NULL, cancel_reason = %s, updated_at = statement_timestamp()
+UPDATE shop_order
+SET status = 'CANCELLED', reserved_until = NULL, cancel_reason = %s, updated_at = statement_timestamp()
 WHERE id IN (SELECT order_id FROM line)
 """
 
