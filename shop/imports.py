@@ -47,7 +47,9 @@ def run(actor: Actor, csv: str) -> Imported:
     _find_repeated(rows, errors)
     skus = {row.sku for row in rows}
     mine = _locked(actor, skus)
-    others = set(Product.objects.filter(sku__in=skus - mine.keys()).values_list("sku", flat=True))
+    # One of the actor's that somebody has just made is not among the others': it ends at the unique constraint.
+    taken = Product.objects.filter(sku__in=skus - mine.keys())
+    others = set(taken.exclude(pk__in=taken.changeable_by(actor).values("pk")).values_list("sku", flat=True))
     wanted: list[tuple[Product | None, ProductIn]] = []
     for row in rows:
         product = mine.get(row.sku)
