@@ -1,7 +1,7 @@
 """Jobs on their way: written in the transaction of the command that asked for them, then handed to the broker.
 
 A row is the job; a message is only a nudge, and may carry many. It is sent right after the commit, by a thread of its
-own, so that no request waits for a broker; `resend` (the relay) sends again what was not taken up.
+own, so that no request waits for a broker; the relay sends again what was not taken up.
 """
 
 import atexit

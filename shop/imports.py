@@ -174,7 +174,9 @@ ORDER BY sku RETURNING id, sku
 
 _UPDATE = """
 UPDATE shop_product p SET name = new.name, description = new.description, price_cents = new.price_cents,
-    low_stock_at = new.low_stock_at, updated_at = statement_timestamp()
+    low_stock_at = new.low_stock_at,
+    low_stock_told = p.low_stock_told AND p.low_stock_at IS NOT DISTINCT FROM new.low_stock_at,
+    updated_at = statement_timestamp()
 FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::bigint[])
     AS new (id, name, description, price_cents, low_stock_at)
 WHERE p.id = new.id

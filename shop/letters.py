@@ -29,6 +29,8 @@ class News(StrEnum):
 
 def tell_buyers(service: Service, ids: Sequence[int], news: News) -> None:
     """Tells the buyers of these orders; each of them is told once."""
+    if not ids:
+        return
     addresses = Order.objects.filter(pk__in=ids).order_by("pk").values_list("pk", "buyer__email")
     orders = cache(lambda: Order.objects.prefetch_related("lines").in_bulk(ids))  # when somebody wants to be told
     for pk, email in addresses:

@@ -64,6 +64,8 @@ class ProductService(Service):
         product = self._own(id)
         fields = data.sent()
         self._add(product, fields.pop("stock", product.stock) - product.stock, MovementKind.ADJUSTED)
+        if fields.get("low_stock_at", product.low_stock_at) != product.low_stock_at:
+            fields["low_stock_told"] = False  # not of the new limit
         for name, value in fields.items():
             setattr(product, name, value)
         product.updated_at = Now()
