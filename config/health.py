@@ -1,7 +1,6 @@
 """Whether the server and its parts are well, and its metrics."""
 
 import contextlib
-import os
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,9 +9,10 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django_redis import get_redis_connection
 from kombu.exceptions import OperationalError
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Gauge, generate_latest, multiprocess
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from redis import RedisError
 
+import mesh.metrics
 from mesh import outbox
 from mesh.outbox import celery
 from shop import reconciler
@@ -32,11 +32,9 @@ def ready(request: HttpRequest) -> HttpResponse:
 
 def metrics(request: HttpRequest) -> HttpResponse:
     """Prometheus metrics, of all processes of this server, and the state of the queues and of the stock."""
-    registry = REGISTRY
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        registry = CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return HttpResponse(generate_latest(registry) + generate_latest(_state()), content_type=CONTENT_TYPE_LATEST)
+    return HttpResponse(
+        generate_latest(mesh.metrics.registry()) + generate_latest(_state()), content_type=CONTENT_TYPE_LATEST
+    )
 
 
 def _state() -> CollectorRegistry:

@@ -11,7 +11,7 @@ from accounts.services import UserService
 from meetings import calendar, letters
 from meetings.models import Attendee, CalendarKey, Meeting, Response
 from meetings.schemas import CalendarKeyOut, MeetingFilters, MeetingIn, MeetingOut, MeetingPatch, ResponseIn
-from mesh import Page, PageParams, Search, Service, anyone, command, job, query, text
+from mesh import Page, PageParams, Search, Service, anyone, command, ical, job, query, text
 from mesh.errors import FieldError, Forbidden, Invalid, NotFound
 from mesh.service import absent
 
@@ -35,7 +35,7 @@ class MeetingService(Service):
         """Show one meeting with its attendees and their answers."""
         return self.one(self.rows(Meeting), MeetingOut, id)
 
-    @query("GET /meetings/{id}/ics", tool=False, media=calendar.MEDIA)
+    @query("GET /meetings/{id}/ics", tool=False, media=ical.MEDIA)
     def export_meeting(self, *, id: int) -> str:
         """Get one meeting as an iCalendar file, to put into a calendar application."""
         meeting = self.rows(Meeting).with_people().filter(pk=id).first()
@@ -179,7 +179,7 @@ class CalendarService(Service):
         self.changed()
         return CalendarKeyOut(key=key, url=f"{settings.SITE_URL}/calendar.ics?key={key}")
 
-    @query("GET /calendar.ics", allow=anyone, tool=False, media=calendar.MEDIA)
+    @query("GET /calendar.ics", allow=anyone, tool=False, media=ical.MEDIA)
     def read_calendar(self, *, key: Annotated[str, text(1, 100)]) -> str:
         """Read the meetings of whoever made this key, as iCalendar: those of the last 90 days and all to come.
 

@@ -6,6 +6,7 @@ which is checked on reading.
 
 import hashlib
 import time
+from collections import Counter as Counted
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
@@ -14,15 +15,23 @@ import msgspec
 from prometheus_client import Counter
 
 from mesh.call import Actor, Answer
+from mesh.metrics import registry
 from mesh.operations import Operation
 from mesh.redis import attempt
 
-LOOKUPS = Counter("meshwork_cache_lookups_total", "Cached reads, by operation and result.", ["operation", "result"])
+_NAME = "meshwork_cache_lookups_total"
+LOOKUPS = Counter(_NAME, "Cached reads, by operation and result.", ["operation", "result"])
 
 _lookups = cache(LOOKUPS.labels)
 
 _WAIT = 2.0  # seconds that a miss waits for another request which computes the same answer
 _POLL = 0.01
+
+
+def lookups() -> Counted[tuple[str, str]]:
+    """How often each (operation, "hit" or "miss") was, in all processes of this server, since it was started."""
+    samples = [sample for metric in registry().collect() for sample in metric.samples]
+    return Counted({(s.labels["operation"], s.labels["result"]): int(s.value) for s in samples if s.name == _NAME})
 
 
 def key_of(operation: Operation, actor: Actor, versions: Mapping[str, int], arguments: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """System checks: what would make an operation unsafe or unclear is found before the server starts."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, get_args, get_origin
@@ -87,6 +88,12 @@ def _faults(operation: Operation) -> Iterator[tuple[str, str]]:
     if operation.calls_out and operation.declaration.job is not None and operation.declaration.job.foretold:
         yield "mesh.E012", "is foretold, so it must not call out: a dry run runs it"
     parameters = {parameter.name for parameter in operation.parameters}
+    for name in {name for scope in operation.declaration.scopes for name in re.findall("{(.*?)}", scope)}:
+        if name != "actor" and (name != "id" or name not in parameters):
+            yield (
+                "mesh.E015",
+                f"is cached under a scope of {{{name}}}; a scope may name {{actor}}, and the path's {{id}}",
+            )
     for route in operation.declaration.routes:
         for name in set(route.names) - parameters:
             yield "mesh.E006", f"has no parameter {name}, which its route {route.path} names"

@@ -203,17 +203,23 @@ def success(request: HttpRequest, operation: Operation, answer: Answer, mount: s
 
 def streamed(operation: Operation, answer: Answer) -> StreamingHttpResponse:
     """An answer that is made while it goes out; closing the response ends the transaction that it is read in."""
-    headers = {"Cache-Control": "no-store"}
+    headers = {"Cache-Control": "no-store", **_policy_of(operation.declaration.media)}
     if operation.declaration.filename:
         headers["Content-Disposition"] = f'attachment; filename="{operation.declaration.filename}"'
     return StreamingHttpResponse(answer.stream or (), content_type=operation.declaration.media, headers=headers)
+
+
+def _policy_of(media: str) -> dict[str, str]:
+    """A page shows what people wrote: nothing in it may run, or be loaded."""
+    page = media.startswith("text/html")
+    return {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"} if page else {}
 
 
 def _document(request: HttpRequest, media: str, answer: Answer) -> HttpResponse:
     """An answer that is a text of another media type: clients keep it, and ask with its ETag whether it is current."""
     text = msgspec.json.decode(answer.body, type=str).encode()
     etag = f'"{hashlib.sha256(text).hexdigest()[:32]}"'
-    headers = {"Cache-Control": "private, no-cache", "ETag": etag}
+    headers = {"Cache-Control": "private, no-cache", "ETag": etag, **_policy_of(media)}
     response = HttpResponse(text, content_type=media, headers=headers)
     return get_conditional_response(request, etag=etag, response=response) or response
 

@@ -86,7 +86,7 @@ class Mesh:
         if looked_up is None:
             if fresh or not self._may_be_cached(operation):
                 return transport.send(call)
-            key = key_of(operation, self.actor, self._versions(operation), arguments)
+            key = key_of(operation, self.actor, self._versions(operation, arguments), arguments)
             looked_up = key, look_up(key)
         return cached(operation, self.actor, *looked_up, lambda: transport.send(call))
 
@@ -94,7 +94,7 @@ class Mesh:
         """Where the answer to a call is cached; empty where it is not, or where the versions are still to be asked."""
         if not self._known_versions or not self._may_be_cached(operation):
             return ""
-        return key_of(operation, self.actor, self._versions(operation), arguments)
+        return key_of(operation, self.actor, self._versions(operation, arguments), arguments)
 
     def get_tools(self, format: str = "mcp") -> list[dict[str, Any]]:
         """The tools that this actor may use, in the shape that `mcp`, `openai` or `anthropic` takes."""
@@ -129,18 +129,11 @@ class Mesh:
             return False
         return not operation.cached_per_actor or not (self.actor.is_admin or self.actor.is_anonymous)
 
-    def _versions(self, operation: Operation) -> Mapping[str, int]:
-        scopes = scopes_of(operation, self.actor.id)
+    def _versions(self, operation: Operation, arguments: Mapping[str, Any]) -> Mapping[str, int]:
+        scopes = [scope.replace("{actor}", str(self.actor.id)) for scope in operation.scopes_of(arguments)]
         if self._known_versions is not None and all(scope in self._known_versions for scope in scopes):
             return {scope: self._known_versions[scope] for scope in scopes}
         return versions.current(scopes)
-
-
-def scopes_of(operation: Operation, actor_id: int) -> list[str]:
-    """The version scopes of a cached operation, for this actor."""
-    if not operation.declaration.ttl:
-        return []
-    return [scope.replace("{actor}", str(actor_id)) for scope in operation.declaration.scopes]
 
 
 class _Proxy:

@@ -7,7 +7,7 @@ parameters too. A command without a body takes its other parameters from the que
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -152,7 +152,8 @@ def query(
 ) -> Callable[[F], F]:
     """A read. Without a route it is called only inside the mesh.
 
-    `ttl` seconds: the answer is cached, under the versions of `scopes` (by default the actor's own).
+    `ttl` seconds: the answer is cached, under the versions of `scopes`: by default the actor's own; shared ones, such
+    as `events`, or of one row, such as `event:{id}`, are for what is the same for everyone who may see it.
     `media`: the answer, a text, goes out over REST as this media type in place of JSON, with an ETag. A method that
     returns an `Iterator[str]` is streamed, from one transaction, so that its answer may have any size; `filename` is
     what it is saved as.
@@ -298,6 +299,18 @@ class Operation:
             return 204
         return 201 if self.location else 200
 
+    def scopes_of(self, arguments: Mapping[str, Any]) -> Sequence[str]:
+        """The version scopes of this cached read; `{actor}` still stands for the actor's id.
+
+        `arguments` may be what was sent: what is no id is none here, and will be refused.
+        """
+        scopes = self.declaration.scopes if self.declaration.ttl else ()
+        return [_scope_of_row(scope, arguments["id"]) for scope in scopes] if self._cached_by_row else scopes
+
+    @cached_property
+    def _cached_by_row(self) -> bool:
+        return any("{id}" in scope for scope in self.declaration.scopes)
+
     @cached_property
     def cached_per_actor(self) -> bool:
         return any("{actor}" in scope for scope in self.declaration.scopes)
@@ -324,6 +337,11 @@ class Operation:
         if parameter is self.body:
             return "body"
         return "any" if self.is_command and self.body is None and route.method != "DELETE" else "query"
+
+
+def _scope_of_row(scope: str, id: Any) -> str:
+    text = str(id)
+    return scope.replace("{id}", text if text.isascii() and text.isdigit() and len(text) < 20 else "0")
 
 
 def _created_at(service: type[Any], declaration: Declaration) -> str:

@@ -22,6 +22,7 @@ from django.urls import URLPattern, path
 from prometheus_client import Histogram
 from rest_framework.views import APIView
 
+from mesh import versions
 from mesh.binding import Values, bind_rest
 from mesh.call import ANONYMOUS, Actor, identity
 from mesh.database import refusal_of
@@ -203,12 +204,12 @@ class _Exchange:
         host_of(request)
         client = client_of(request)
         try:
-            actor, versions = self._who()
+            actor, known_versions = self._who()
         except MeshError:
             self._count(f"address:{client.address}")
             raise
         structlog.contextvars.bind_contextvars(user_id=actor.id, operation=operation.name)
-        mesh = Mesh(actor, door="rest", request_id=self.request_id, client=client, known_versions=versions)
+        mesh = Mesh(actor, door="rest", request_id=self.request_id, client=client, known_versions=known_versions)
         whose = f"address:{client.address}" if actor.is_anonymous else f"user:{actor.id}"
         fresh = "no-cache" in request.META.get("HTTP_CACHE_CONTROL", "").lower()
         looked_up = self._count(whose, "" if fresh else self._cache_key(mesh))
@@ -230,12 +231,12 @@ class _Exchange:
         return success(request, operation, found, self.mount)
 
     def _who(self) -> tuple[Actor, Mapping[str, int] | None]:
-        meta = self.request.META
+        """The actor, and in the same statement the versions under which a cached answer would be stored."""
+        meta, scopes = self.request.META, self.operation.scopes_of(self.path_parameters)
         authorization, api_key = meta.get("HTTP_AUTHORIZATION", ""), meta.get("HTTP_X_API_KEY", "")
         if not authorization and not api_key:
-            return ANONYMOUS, None
-        declaration = self.operation.declaration
-        return identity().authenticate(authorization, api_key, declaration.scopes if declaration.ttl else ())
+            return ANONYMOUS, versions.current(scopes) if scopes and not self.operation.cached_per_actor else None
+        return identity().authenticate(authorization, api_key, scopes)
 
     @property
     def _changes_something(self) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 from uuid import UUID
 
@@ -140,12 +141,12 @@ class Service:
             raise absent(rows.model)
         return cast(Schema, found)
 
-    def show(self, row: ScopedModel, schema: type[Schema]) -> Schema:
-        """A row that was just made or changed, as `schema`."""
+    def show(self, row: ScopedModel, schema: type[Schema], *, id: int | None = None) -> Schema:
+        """A row that was just made or changed, as `schema`; `id` is what `Location` names, where not the row's key."""
         found = read_row(type(row), schema, row.pk)
         if found is None:
             raise absent(type(row))
-        return cast(Schema, found)
+        return cast(Schema, found if id is None else replace(found, row_id=id))
 
     def page(self, rows: QuerySet[Any], schema: type[Schema], page: PageParams) -> Page[Schema]:
         """A page of `rows` as `schema`, newest first, encoded straight to JSON where the answer goes out."""

@@ -1,16 +1,20 @@
-"""The mesh's own jobs."""
+"""The mesh's own operations: mails on their way, and what the cache saves."""
 
 from collections.abc import Callable, Generator
 from datetime import timedelta
 from functools import partial
+from typing import Self
 
 from django.db.models.functions import Now
+from pydantic import Field
 
+from mesh.cache import lookups
 from mesh.call import identity
 from mesh.mail import deliver
 from mesh.models import Mail, MailStatus
-from mesh.operations import job
-from mesh.service import Service
+from mesh.operations import admins, job, query
+from mesh.schemas import Out
+from mesh.service import Service, registry
 
 KEEP_SENT_DAYS = 90
 
@@ -45,3 +49,39 @@ class MailService(Service):
         Mail.objects.filter(status=MailStatus.SENT, sent_at__lt=long_ago).delete()
         Mail.objects.filter(status=MailStatus.DROPPED, created_at__lt=long_ago).delete()
         self.changed()
+
+
+class LookupsOut(Out):
+    """How often an answer was found in the cache."""
+
+    hits: int
+    misses: int
+    ratio: float | None = Field(description="Hits over all; null where nothing was looked up.")
+
+    @classmethod
+    def counted(cls, hits: int, misses: int) -> Self:
+        return cls(hits=hits, misses=misses, ratio=round(hits / (hits + misses), 4) if hits + misses else None)
+
+
+class CacheStatsOut(Out):
+    """What the cache saves, since this server was started."""
+
+    hits: int
+    misses: int
+    ratio: float | None
+    operations: dict[str, LookupsOut] = Field(description="The same for each operation whose answers are cached.")
+
+
+class CacheService(Service):
+    """The cache of answers."""
+
+    name = "cache"
+
+    @query("GET /cache/stats", allow=admins)
+    def get_cache_stats(self) -> CacheStatsOut:
+        """Show how often answers were found in the cache, in all and for each operation."""
+        counts = lookups()
+        cached = sorted(name for name, operation in registry.operations.items() if operation.declaration.ttl)
+        operations = {name: LookupsOut.counted(counts[name, "hit"], counts[name, "miss"]) for name in cached}
+        hits, misses = (sum(getattr(one, result) for one in operations.values()) for result in ("hits", "misses"))
+        return CacheStatsOut(**LookupsOut.counted(hits, misses).model_dump(), operations=operations)

@@ -6,13 +6,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mesh import Actor
+from mesh import Actor, sheets
 from mesh.database import fetch
 from mesh.errors import FieldError, Invalid, field_errors
-from shop import sheets, stock
+from mesh.sheets import Record
+from shop import stock
 from shop.models import MovementKind, Product
 from shop.schemas import ProductIn, ProductPatch
-from shop.sheets import Record
 
 COLUMNS = tuple(ProductIn.model_fields)
 MAX_ROWS = 10_000

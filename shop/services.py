@@ -9,9 +9,9 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 from pydantic import Field
 
-from mesh import Id, Page, PageParams, Service, admins, command, job, query
+from mesh import Id, Page, PageParams, Service, admins, command, job, query, sheets
 from mesh.errors import Conflict, FieldError, Invalid
-from shop import letters, paying, reconciler, sheets, stock
+from shop import letters, paying, reconciler, stock
 from shop.letters import News
 from shop.models import CancelReason, Order, OrderLine, OrderStatus, Product
 from shop.paying import PaymentService as PaymentService

@@ -19,7 +19,7 @@ def parsed(text: str) -> Calendar:
         assert len(line.encode()) <= 75, line
     calendar = Calendar.from_ical(text)
     assert calendar["VERSION"] == "2.0"
-    assert calendar["PRODID"] == "-//Meshwork//Meetings//EN"
+    assert calendar["PRODID"] == "-//Meshwork//Calendar//EN"
     assert [error for event in calendar.walk() for error in event.errors] == []
     other = vobject.readOne(text)
     other.validate(raiseException=True)

@@ -148,6 +148,7 @@ CASES: dict[str, list[Case]] = {
     "get_notifications": [Case("own")],
     "update_notifications": [Case("own", lambda ids: {"responses": False})],
     "unsubscribe": [Case(422, lambda ids: {"token": "forged"}, ("token",))],
+    "get_cache_stats": [Case(403)],
     "list_jobs": [Case(403)],
     "retry_job": [Case(403, lambda ids: {"id": 1})],
     "retry_jobs": [Case(403)],

@@ -205,6 +205,27 @@ def test_a_stream_that_is_a_tool_and_a_text_for_two_arguments_are_found(throwawa
     ]
 
 
+def test_a_scope_of_what_the_path_does_not_name_is_an_error(throwaway):
+    class Lakes(Service):
+        """Lakes."""
+
+        name = "lakes"
+
+        @query("GET /lakes/{id}", ttl=60, scopes=("user:{actor}", "lakes", "lake:{id}"))
+        def get_lake(self, *, id: int) -> None:
+            """Show a lake."""
+
+        @query("GET /lakes", ttl=60, scopes=("lake:{id}", "shore:{shore}"))
+        def list_lakes(self, *, shore: bool = False) -> None:
+            """List lakes."""
+
+    said = "is cached under a scope of {%s}; a scope may name {actor}, and the path's {id}."
+    assert sorted(found()) == [
+        ("mesh.E015", f"Lakes.list_lakes {said % 'id'}"),
+        ("mesh.E015", f"Lakes.list_lakes {said % 'shore'}"),
+    ]
+
+
 def declare(method) -> None:
     """A service with this method; its class is made here, so that what is wrong is raised here."""
     type("Wrong", (Service,), {"name": "wrong", "__doc__": "Wrong.", "do_wrong": query("GET /wrong")(method)})

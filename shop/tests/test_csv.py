@@ -365,7 +365,7 @@ def test_what_refuses_an_export_has_its_own_status(alice, product, monkeypatch):
         fetch("SELECT pg_sleep(1)")
         yield ""
 
-    monkeypatch.setattr("shop.sheets.written", late)
+    monkeypatch.setattr("mesh.sheets.written", late)
     refused(alice.api.get("/products/export"), 504)
 
 

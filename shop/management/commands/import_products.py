@@ -18,8 +18,8 @@ from django.core.management.base import BaseCommand, CommandError
 from mesh import Mesh
 from mesh.call import identity
 from mesh.errors import FieldError, Invalid, MeshError
+from mesh.sheets import Chunk, chunks
 from shop.imports import fault, line_of, repeated
-from shop.sheets import Chunk, chunks
 
 _LONGEST_LINE = 2**20
 
