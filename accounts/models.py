@@ -168,6 +168,9 @@ class MailKind(models.TextChoices):
     TASK_DUE = "task_due"
     ORDERS = "orders"
     LOW_STOCK = "low_stock"
+    EVENT_REGISTRATIONS = "event_registrations"
+    EVENT_CHANGES = "event_changes"
+    EVENT_REMINDERS = "event_reminders"
 
 
 class UnwantedMailQuerySet(ScopedQuerySet["UnwantedMail"]):

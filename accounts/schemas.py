@@ -135,6 +135,9 @@ class NotificationsOut(Out):
     task_due: bool = Field(description="A task of yours is due tomorrow.")
     orders: bool = Field(description="An order of yours is received, reserved, paid, cancelled, or came to nothing.")
     low_stock: bool = Field(description="A product of yours runs low.")
+    event_registrations: bool = Field(description="You have a seat at an event, wait for one, or lose it.")
+    event_changes: bool = Field(description="An event that you attend, or own, is changed or cancelled.")
+    event_reminders: bool = Field(description="An event that you attend begins tomorrow.")
 
 
 class NotificationsPatch(In, partial=True):
@@ -148,3 +151,6 @@ class NotificationsPatch(In, partial=True):
     task_due: bool
     orders: bool
     low_stock: bool
+    event_registrations: bool
+    event_changes: bool
+    event_reminders: bool

@@ -59,6 +59,7 @@ INSTALLED_APPS = [
     "meetings",
     "tasks",
     "notes",
+    "events",
     "shop",
 ]
 

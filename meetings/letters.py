@@ -5,7 +5,6 @@ Nobody is told of a meeting that is over, or of what they did themselves as its 
 
 import uuid
 from collections.abc import Callable, Iterable
-from datetime import datetime
 from typing import Any
 
 from django.utils import dateformat
@@ -14,6 +13,7 @@ from accounts.models import MailKind
 from meetings import calendar
 from meetings.models import Attendee, Meeting, Response
 from mesh import Attachment, Service
+from mesh.mail import in_words
 
 
 def invite(service: Service, meeting: Meeting) -> None:
@@ -116,7 +116,7 @@ def _mail(
     shown = {
         "id": meeting.pk,
         "title": meeting.title,
-        "when": _when(meeting.scheduled_time),
+        "when": in_words(meeting.scheduled_time),
         "begins": dateformat.format(meeting.scheduled_time, "H:i") + " UTC",
         "duration": _duration(meeting.duration_minutes),
         "location": meeting.location,
@@ -148,7 +148,7 @@ def _changes(before: Meeting, after: Meeting) -> list[dict[str, str]]:
     """What attendees are told of, old and new, as people read it."""
     told: list[tuple[str, str, Callable[[Any], str]]] = [
         ("title", "Title", str),
-        ("scheduled_time", "Time", _when),
+        ("scheduled_time", "Time", in_words),
         ("duration_minutes", "Duration", _duration),
         ("location", "Location", lambda location: location or "none"),
     ]
@@ -157,10 +157,6 @@ def _changes(before: Meeting, after: Meeting) -> list[dict[str, str]]:
         for field, name, said in told
         if getattr(before, field) != getattr(after, field)
     ]
-
-
-def _when(time: datetime) -> str:
-    return dateformat.format(time, "l, j F Y, H:i:s" if time.second else "l, j F Y, H:i") + " UTC"
 
 
 def _duration(minutes: int) -> str:

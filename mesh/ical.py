@@ -52,7 +52,8 @@ def entry(
     event.add("created", created)
     event.add("last-modified", changed)
     event.add("dtstart", begins)
-    event.add("dtend", ends)
+    if ends > begins:  # else it has none: an end may not be the beginning
+        event.add("dtend", ends)
     event.add("summary", clean(title))
     for name, text in texts.items():
         if text:

@@ -12,6 +12,7 @@ import unicodedata
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from email.utils import format_datetime, parseaddr
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,7 @@ from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.core.mail.backends.smtp import EmailBackend
 from django.template import Context, Template, engines
+from django.utils import dateformat
 
 from mesh.call import identity
 from mesh.database import fetch
@@ -114,6 +116,11 @@ def deliver(mail: Mail) -> None:
         _send(mail, backend_of(settings.EMAIL_URL))
     else:
         _store(mail, Path(settings.DATA_DIR) / "mail")
+
+
+def in_words(time: datetime) -> str:
+    """A time as people read it: `Monday, 5 January 2099, 10:00 UTC`."""
+    return dateformat.format(time, "l, j F Y, H:i:s" if time.second else "l, j F Y, H:i") + " UTC"
 
 
 def backend_of(url: str) -> EmailBackend:

@@ -31,7 +31,10 @@ class Resource:
 
 
 class Router:
-    """Every path of the registry; one look-up for a fixed path, a few comparisons for one with parameters."""
+    """Every path of the registry; one look-up for a fixed path, a few comparisons for one with parameters.
+
+    Of two that match, the one with fewer parameters is meant: `/events/{id}/attendees/export`.
+    """
 
     def __init__(self, operations: Mapping[str, Operation]) -> None:
         self.resources: dict[str, Resource] = {}
@@ -41,7 +44,7 @@ class Router:
                 resource.methods[route.method] = (operation, route)
         self._fixed = {r.segments: r for r in self.resources.values() if "{" not in r.path}
         self._open: dict[tuple[str, int], list[Resource]] = {}
-        for resource in self.resources.values():
+        for resource in sorted(self.resources.values(), key=lambda resource: resource.path.count("{")):
             if "{" in resource.path:
                 self._open.setdefault((resource.segments[0], len(resource.segments)), []).append(resource)
 

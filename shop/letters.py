@@ -1,17 +1,16 @@
 """The mails of the shop: what became of an order, and that a product runs low."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from enum import StrEnum
 from functools import cache, partial
 from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
-from django.utils import dateformat
 
 from accounts.models import MailKind
 from mesh import Service
+from mesh.mail import in_words
 from shop.models import Order, OrderLine, Product
 
 
@@ -76,7 +75,7 @@ def money(cents: int) -> str:
 
 
 def _reserved(order: Order) -> str:
-    until = f" until {_when(order.reserved_until)}" if order.reserved_until else ""
+    until = f" until {in_words(order.reserved_until)}" if order.reserved_until else ""
     return f"Everything you ordered is set aside for you{until}. Pay the order to keep it."
 
 
@@ -90,10 +89,6 @@ def _failed(order: Order) -> str:
         f"Of {short.name} you ordered {failure['requested']}, and only {failure['available']} are left."
         " Nothing of your order was taken."
     )
-
-
-def _when(time: datetime) -> str:
-    return dateformat.format(time, "l, j F Y, H:i") + " UTC"
 
 
 _WORDS: dict[News, tuple[str, Callable[[Order], str]]] = {

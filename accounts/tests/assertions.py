@@ -61,7 +61,8 @@ def ids(answer: Answered) -> list[int]:
 
 def all_rows() -> dict[str, list[dict[str, Any]]]:
     """Every row of every app, and what the mesh keeps of commands that succeeded."""
-    models = [m for m in apps.get_models() if m._meta.app_label in ("accounts", "meetings", "tasks", "notes", "shop")]
+    ours = ("accounts", "meetings", "tasks", "notes", "events", "shop")
+    models = [m for m in apps.get_models() if m._meta.app_label in ours]
     models += [apps.get_model("mesh", "Version"), apps.get_model("mesh", "IdempotencyKey")]
     return {m._meta.label: list(m._base_manager.order_by("pk").values()) for m in models}
 

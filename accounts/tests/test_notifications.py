@@ -23,6 +23,9 @@ ALL = {
     "task_due": True,
     "orders": True,
     "low_stock": True,
+    "event_registrations": True,
+    "event_changes": True,
+    "event_reminders": True,
 }
 
 

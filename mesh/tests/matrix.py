@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts.models import Session
 from conftest import PASSWORD, make_person
+from events.models import Category, Event, Registration
 from meetings.models import Attendee, Meeting
 from mesh.service import registry
 from mesh.testing import Api
@@ -28,6 +29,8 @@ class World:
 
     people: dict[str, Any]
     ids: dict[str, Any]
+    #: Those of her rows that everyone sees.
+    public: dict[str, Any]
 
     @property
     def missing(self) -> dict[str, Any]:
@@ -44,7 +47,8 @@ def _number_rows_from(table: str, first: int) -> None:
 def make_world() -> World:
     tables = ("accounts_user", "accounts_session", "meetings_meeting", "meetings_attendee", "tasks_project")
     shop = ("shop_product", "shop_order", "shop_payment")
-    for place, table in enumerate((*tables, "tasks_task", "notes_note", "notes_actionitem", *shop)):
+    events = ("events_event", "events_attendee", "events_registration")
+    for place, table in enumerate((*tables, "tasks_task", "notes_note", "notes_actionitem", *shop, *events)):
         _number_rows_from(table, 710_000_000 + 1_000_000 * place)
     alice = make_person(f"alice-{SECRET}")
     _number_rows_from("accounts_user", 610_000_000)
@@ -86,6 +90,15 @@ def make_world() -> World:
         client_secret=SECRET,
         error=SECRET,
     )
+    category = Category.objects.create(creator=alice.user, name="Workshops")
+    times = {"start_date": timezone.now() + timedelta(days=9), "end_date": timezone.now() + timedelta(days=10)}
+    event = Event.objects.create(owner=alice.user, category=category, name="Open day", capacity=1, **times)
+    secret = {"name": SECRET, "description": SECRET, "location": SECRET}
+    deleted = Event.objects.create(owner=alice.user, category=category, **secret, **times)
+    person = {"name": SECRET, "phone": SECRET, "registrar_id": alice.id, "status": "registered"}
+    attendee = Registration.objects.add(event, email=f"first-{SECRET}@example.com", **person)
+    forgotten = Registration.objects.add(deleted, email=f"second-{SECRET}@example.com", **person)
+    Event.objects.filter(pk=deleted.pk).update(deleted_at=timezone.now())
     ids = {
         "user": alice.id,
         "session": Session.objects.get(user=alice.user).pk,
@@ -99,8 +112,12 @@ def make_world() -> World:
         "archived_product": archived.pk,
         "order": order.pk,
         "payment": payment.pk,
+        "event_attendee": attendee.attendee_id,
+        "deleted_event": deleted.pk,
+        "deleted_attendee": forgotten.attendee_id,
     }
-    return World({"alice": alice, "bob": bob, "charlie": charlie}, ids)
+    public = {"open_event": event.pk, "category": Category.objects.create(creator=alice.user, name="Talks").pk}
+    return World({"alice": alice, "bob": bob, "charlie": charlie}, ids, public)
 
 
 @dataclass(frozen=True)
@@ -252,6 +269,44 @@ CASES: dict[str, list[Case]] = {
     "expire_reservations": [Case(403)],
     "reconcile_stock": [Case(403)],
     "mail_orders": [Case(403, lambda ids: {"news": {"paid": [ids["order"]]}})],
+    "list_categories": [Case("own"), Case("empty", lambda ids: {"search": SECRET})],
+    "get_category": [Case("own", path("category"))],
+    "create_category": [Case("own", lambda ids: {"name": "Mine"})],
+    "update_category": [Case(403, path("category", name="Taken"))],
+    "delete_category": [Case(403, path("category"))],
+    "list_events": [Case("own"), Case("empty", lambda ids: {"search": SECRET})],
+    "count_events": [Case("own", lambda ids: {"search": SECRET})],
+    "get_event": [Case(404, path("deleted_event")), Case("own", path("open_event"))],
+    "export_event": [Case(404, path("deleted_event"))],
+    "read_event_calendar": [Case("own"), Case("own", lambda ids: {"category_id": ids["category"]})],
+    "create_event": [Case("own", lambda ids: {"name": "Mine", "start_date": "2030-01-01", "end_date": "2030-01-02"})],
+    "update_event": [Case(403, path("open_event", name="Taken")), Case(404, path("deleted_event", name="Taken"))],
+    "cancel_event": [Case(403, path("open_event")), Case(404, path("deleted_event"))],
+    "delete_event": [Case(403, path("open_event")), Case(404, path("deleted_event"))],
+    "list_event_attendees": [
+        Case("empty", path("open_event")),
+        Case("empty", path("open_event", search=SECRET)),
+        Case(404, path("deleted_event")),
+    ],
+    "register_attendee": [
+        Case("own", path("open_event", name="Mine", email="mine@example.com", waitlist=True)),
+        Case(404, path("deleted_event", name="Mine", email="mine@example.com")),
+    ],
+    "remove_attendee": [
+        Case(404, lambda ids: {"id": ids["open_event"], "attendee_id": ids["event_attendee"]}),
+        Case(404, lambda ids: {"id": ids["deleted_event"], "attendee_id": ids["deleted_attendee"]}),
+    ],
+    "export_attendees": [Case("own", path("open_event")), Case(404, path("deleted_event"))],
+    "print_attendees": [Case("own", path("open_event")), Case(404, path("deleted_event"))],
+    "list_attendees": [Case("empty"), Case("empty", lambda ids: {"search": SECRET})],
+    "get_attendee": [Case(404, path("event_attendee")), Case(404, path("deleted_attendee"))],
+    "update_attendee": [
+        Case(404, path("event_attendee", name="Taken")), Case(404, path("deleted_attendee", name="Taken")),
+    ],
+    "mail_event": [Case(403, path("open_event"))],
+    "mail_seats": [Case(403)],
+    "mail_moved_up": [Case(403)],
+    "remind_of_events": [Case(403)],
     "list_tools": [Case("own"), Case("own", lambda ids: {"format": "openai"})],
     "call_tool": [
         Case(404, lambda ids: {"name": "get_meeting", "arguments": {"id": ids["meeting"]}}),

@@ -51,7 +51,7 @@ def test_no_command_at_all_changes_a_thing_in_a_dry_run(db, name, position):
     world = make_world()
     alice = world.people["alice"]
     own = {"charlies_task": world.ids["task"], "refresh_token": alice.refresh_token}
-    arguments = CASES[name][0].arguments(world.ids | own)
+    arguments = CASES[name][0].arguments(world.ids | world.public | own)
     if name == "assign_task":
         arguments["user_id"] = alice.id
     if name == "place_order":  # not the archived one

@@ -60,12 +60,16 @@ def test_any_input_has_an_answer_that_is_documented(person, schema, role, method
         "projects": {"title": "A"},
         "tasks": {"title": "A"},
         "notes": {"raw_text": "A"},
+        "categories": {"name": "A"},
+        "events": {"name": "A", "start_date": "2030-01-01", "end_date": "2030-01-02"},
     }
     ids = {"users": someone.id, "auth": 1}
     for kind, body in rows.items():
         made = someone.api.post(f"/{kind}", body)
         assert made.status == 201
         ids[kind] = made.json["id"]
+    guest = {"name": "A", "email": "a@example.com"}
+    ids["attendees"] = someone.api.post(f"/events/{ids['events']}/attendees", guest).json["id"]
     headers = {} if (method, path) in ENDING else {"Authorization": f"Bearer {someone.api.token}"}
     operation = schema[f"/api/v1{path}"][method]
 

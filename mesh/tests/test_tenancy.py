@@ -82,13 +82,13 @@ def test_charlie_gets_nothing_of_alices_over_rest(world, name, position):
     for case in CASES[name]:
         before = _rows_of_alice(world)
         everyone = everything()
-        answered = send(charlie, name, position, case.arguments(world.ids | his))
+        answered = send(charlie, name, position, case.arguments(world.ids | world.public | his))
         _check(case, answered.status, answered.json, answered.text, world)
         assert world.leaks(json.dumps(dict(answered.headers))) == []
         assert _rows_of_alice(world) == before
         if case.expect != "own":
             assert everything() == everyone
-            absent = send(charlie, name, position, case.arguments(world.missing | his))
+            absent = send(charlie, name, position, case.arguments(world.missing | world.public | his))
             assert (absent.status, absent.json) == (answered.status, answered.json)
             assert absent.headers.keys() - {"X-Cache"} == answered.headers.keys() - {"X-Cache"}
 
@@ -98,7 +98,7 @@ def test_charlie_gets_nothing_of_alices_from_a_tool(world, name):
     charlie, his = world.people["charlie"], _charlies(world)
     for case in CASES[name]:
         before = _rows_of_alice(world)
-        arguments = case.arguments(world.ids | his)
+        arguments = case.arguments(world.ids | world.public | his)
         answered = charlie.api.post(f"/tools/{name}", {"arguments": arguments})
         if not registry.operations[name].declaration.tool:
             assert answered.status == 404
@@ -111,7 +111,9 @@ def test_charlie_gets_nothing_of_alices_from_a_tool(world, name):
             with pytest.raises(MeshError) as refused:
                 charlie.mesh.call_tool(name, arguments)
             assert refused.value.problem() == answered.json
-            missing = charlie.api.post(f"/tools/{name}", {"arguments": case.arguments(world.missing | his)})
+            missing = charlie.api.post(
+                f"/tools/{name}", {"arguments": case.arguments(world.missing | world.public | his)}
+            )
             assert (missing.status, missing.json) == (answered.status, answered.json)
         elif case.expect == "empty":
             assert json.loads(charlie.mesh.call_tool(name, arguments).body) == found
@@ -125,11 +127,13 @@ def test_who_is_not_signed_in_gets_nothing(world, name, position):
         assert world.leaks(send(Api(), name, position, {}).text) == []
     else:
         for case in CASES[name]:
-            answered = send(Api(), name, position, case.arguments(world.ids | {"charlies_task": 1}))
+            answered = send(Api(), name, position, case.arguments(world.ids | world.public | {"charlies_task": 1}))
             assert (answered.status, answered.json["code"]) == (401, "unauthenticated")
             assert answered.headers["WWW-Authenticate"] == 'Bearer realm="meshwork"'
             assert world.leaks(answered.text) == []
-            tool = Api().post(f"/tools/{name}", {"arguments": case.arguments(world.ids | {"charlies_task": 1})})
+            tool = Api().post(
+                f"/tools/{name}", {"arguments": case.arguments(world.ids | world.public | {"charlies_task": 1})}
+            )
             assert tool.status == 401
     assert everything() == before
 
@@ -179,7 +183,8 @@ def test_a_forged_token_is_refused_also_where_none_is_needed(world, name, positi
     for forgery, make in FORGERIES.items():
         forged = Api(make(world, his, _claims(his), _claims(hers)))
         case = CASES[name][0]
-        answered = send(forged, name, position, case.arguments(world.ids | {"charlies_task": 1, "refresh_token": "x"}))
+        own = {"charlies_task": 1, "refresh_token": "x"}
+        answered = send(forged, name, position, case.arguments(world.ids | world.public | own))
         assert answered.status == 401, forgery
         assert answered.headers["WWW-Authenticate"] == 'Bearer realm="meshwork"'
         assert world.leaks(answered.text) == []

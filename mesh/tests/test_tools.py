@@ -84,7 +84,7 @@ def test_an_agent_is_not_offered_what_only_an_admin_may_call(alice, ada):
     of_admins = {name for name, declaration in tools.items() if declaration.allow is admins}
     hers = {tool["name"] for tool in alice.api.get("/tools").json}
     all_tools = {tool["name"] for tool in ada.api.get("/tools").json}
-    assert of_admins == {"update_user", "list_jobs", "retry_job", "retry_jobs", "confirm_order"}
+    assert of_admins == {"update_user", "list_jobs", "retry_job", "retry_jobs", "confirm_order", "get_cache_stats"}
     assert all_tools - hers == of_admins
     refused = alice.api.post("/tools/update_user", {"arguments": {"id": alice.id, "role": "ADMIN"}})
     assert (refused.status, refused.json["code"]) == (403, "forbidden")

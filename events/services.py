@@ -1,0 +1,137 @@
+"""Events; who attends them is in `events/attendees.py`, the mails about them in `events/mails.py`."""
+
+from copy import copy
+
+from django.db.models.functions import Now
+
+from events import calendar, letters
+from events.attendees import AttendeeService as AttendeeService
+from events.categories import CategoryService as CategoryService
+from events.letters import News
+from events.mails import tell, tell_moved_up
+from events.models import Category, Event, EventQuerySet, EventStatus
+from events.schemas import ENDS_FIRST, CountOut, EventFilters, EventIn, EventOut, EventPage, EventPatch
+from mesh import Id, Page, Search, Service, anyone, command, ical, query
+from mesh.errors import Conflict, Forbidden, Invalid
+from mesh.service import absent
+
+MOST_IN_FEED = 2000
+#: Under whose versions lists and single events are cached.
+_LIST, _ROW = ("events", "categories"), ("event:{id}", "categories")
+
+
+class CapacityTaken(Conflict):
+    code = "events.capacity_taken"
+
+
+class EventService(Service):
+    """Events that people can attend."""
+
+    name = "events"
+
+    @query("GET /events", allow=anyone, ttl=300, scopes=_LIST)
+    def list_events(self, *, filters: EventFilters, search: Search = None, page: EventPage) -> Page[EventOut]:
+        """List events, newest first; cancelled ones too, unless you ask for `status=active`."""
+        return self.page(self._chosen(filters, search), EventOut, page)
+
+    @query("GET /events/count", allow=anyone, ttl=300, scopes=_LIST)
+    def count_events(self, *, filters: EventFilters, search: Search = None) -> CountOut:
+        """Count the events that are not cancelled."""
+        return CountOut(count=self._chosen(filters, search).with_status(EventStatus.ACTIVE).count())
+
+    @query("GET /events/calendar.ics", allow=anyone, ttl=300, scopes=_LIST, tool=False, media=ical.MEDIA)
+    def read_event_calendar(self, *, category_id: Id | None = None) -> str:
+        """Subscribe to all events, or to those of a category: those of the last 90 days and all to come."""
+        category = None if category_id is None else self.rows(Category).filter(pk=category_id).first()
+        if category_id is not None and category is None:
+            raise absent(Category)
+        events = self.rows(Event).in_category(category_id).since(days=90).select_related("category")[:MOST_IN_FEED]
+        return calendar.feed(events, category.name if category else "Events")
+
+    @query("GET /events/{id}", allow=anyone, ttl=600, scopes=_ROW)
+    def get_event(self, *, id: int) -> EventOut:
+        """Show one event: its category, and how many seats are left."""
+        return self.one(self.rows(Event), EventOut, id)
+
+    @query("GET /events/{id}/ics", allow=anyone, ttl=600, scopes=_ROW, tool=False, media=ical.MEDIA)
+    def export_event(self, *, id: int) -> str:
+        """Get one event as an iCalendar file, to put into a calendar application."""
+        event = self.rows(Event).select_related("category").filter(pk=id).first()
+        if event is None:
+            raise absent(Event)
+        return calendar.document(event)
+
+    @command("POST /events")
+    def create_event(self, *, data: EventIn) -> EventOut:
+        """Create an event. You own it: you may change it, and see all who attend."""
+        self._require_category(data.category_id)
+        event = Event(owner_id=self.actor.id, **data.model_dump())
+        event.save(force_insert=True)
+        tell(self, event, News.CREATED)
+        self.changed(event)
+        return self.show(event, EventOut)
+
+    @command("PATCH /events/{id}", "PUT /events/{id}")
+    def update_event(self, *, id: int, data: EventPatch) -> EventOut:
+        """Change an event of yours; fields that are not sent stay as they are.
+
+        Its attendees are told by mail what is other than it was. More capacity moves its waiting list up.
+        """
+        event, sent = self._own(id), data.sent()
+        self._require_category(sent.get("category_id"))
+        before = copy(event)
+        for field, value in sent.items():
+            setattr(event, field, value)
+        if event.end_date < event.start_date:
+            raise Invalid.field(["body", "end_date" if "end_date" in sent else "start_date"], ENDS_FIRST)
+        if event.capacity is not None and event.capacity < event.attendee_count:
+            raise CapacityTaken(f"{event.attendee_count} have a seat already, so there cannot be fewer seats.")
+        moved_up, changes = event.move_up(), letters.changes_between(before, event)
+        event.sequence += bool(changes)
+        event.updated_at = Now()
+        event.save()
+        if changes and event.is_active and not (before.is_over and event.is_over):
+            tell(self, event, News.CHANGED, changes=changes)
+        tell_moved_up(self, moved_up)
+        self.changed(event)
+        return self.show(event, EventOut)
+
+    @command("POST /events/{id}/cancel")
+    def cancel_event(self, *, id: int) -> EventOut:
+        """Cancel an event of yours: it can still be seen, and its attendees are told by mail."""
+        event = self._own(id)
+        if event.is_active:
+            event.status = EventStatus.CANCELLED
+            self._call_off(event)
+        self.changed(event)
+        return self.show(event, EventOut)
+
+    @command("DELETE /events/{id}")
+    def delete_event(self, *, id: int) -> None:
+        """Delete an event of yours: nobody sees it any more. Was it still to come, its attendees are told by mail."""
+        event = self._own(id)
+        if event.is_active:
+            self._call_off(event)
+        Event.objects.filter(pk=event.pk).update(deleted_at=Now())
+        self.changed(event)
+
+    def _chosen(self, filters: EventFilters, search: str | None) -> EventQuerySet:
+        rows: EventQuerySet = self.rows(Event).between(filters.start_after, filters.end_before)
+        return rows.in_category(filters.category_id).with_status(filters.status).at(filters.location).search(search)
+
+    def _own(self, id: int) -> Event:
+        event = self.take(Event, id)
+        if not event.may_be_changed_by(self.actor):
+            raise Forbidden("Only its owner changes an event.")
+        return event
+
+    def _require_category(self, id: int | None) -> None:
+        if id is not None and not Category.objects.hold(id):
+            raise Invalid.field(["body", "category_id"], "There is no such category.", "not_found")
+
+    def _call_off(self, event: Event) -> None:
+        event.sequence += 1
+        event.updated_at = Now()
+        event.save(update_fields=["status", "sequence", "updated_at"])
+        if not event.is_over:
+            tell(self, event, News.CANCELLED)
