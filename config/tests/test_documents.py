@@ -172,6 +172,27 @@ def test_the_backend_interview_works_as_printed(curl):
     assert (status, [row["id"] for row in listed["results"]]) == (200, [1])
 
 
+def test_the_events_interviews_tasks_answer_as_it_words_them(curl):
+    """It prints no commands, but paths: `GET /events/count/`, `GET /events/` with its two parameters, categories."""
+    me = bearer(make_person("alice").api.token)
+    url = "http://localhost:8000"
+
+    def send(path, **data):
+        return curl(["curl", url + path, "-H", "Content-Type: application/json", "-d", json.dumps(data)], *me)
+
+    assert send("/categories/", name="Talks", description="To hear")[:2] == (201, "/categories/1")
+    times = {"start_date": "2025-01-15T10:00:00", "end_date": "2025-01-15T12:00:00"}
+    status, location, made = send("/events/", name="Launch", category_id=1, capacity=1, **times)
+    assert (status, location, made["category"]["name"]) == (201, "/events/1", "Talks")
+    assert curl(["curl", f"{url}/events/count/"])[::2] == (200, {"count": 1})
+    window = "start_after=2025-01-15T10:00:00&end_before=2025-01-15T12:00:00"
+    assert curl(["curl", f"{url}/events/?{window}"])[2]["results"] == [made]
+    status, location, attendee = send("/events/1/attendees/", name="Eve", email="eve@example.com", phone="555")
+    assert (status, location, attendee["phone"]) == (201, "/attendees/1", "555")
+    status, _, problem = send("/events/1/attendees/", name="Finn", email="finn@example.com")
+    assert (status, problem["code"]) == (409, "events.full")
+
+
 @pytest.mark.parametrize("number", range(4))
 def test_the_backend_interview_without_credentials_is_refused(curl, number):
     status, _, problem = curl(commands(BACKEND_INTERVIEW)[number])
