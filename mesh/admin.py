@@ -141,10 +141,10 @@ class MeshModelAdmin(ModelAdmin):  # type: ignore[misc]
         if times:
             messages.success(request, f"{done}: {times}.")
 
-    def download(self, request: HttpRequest, name: str) -> HttpResponseBase:
-        """The file that a query streams."""
+    def download(self, request: HttpRequest, name: str, **arguments: Any) -> HttpResponseBase:
+        """The file that a query streams. Raises MeshError."""
         operation = registry.operations[name]
-        return streamed(operation, _mesh_of(request).call(operation, *bind_flat(operation, {})))
+        return streamed(operation, _mesh_of(request).call(operation, *bind_flat(operation, arguments)))
 
 
 def _mesh_of(request: HttpRequest) -> Mesh:

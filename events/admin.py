@@ -1,0 +1,430 @@
+import json
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.contrib import admin, messages
+from django.contrib.admin.actions import delete_selected
+from django.db.models import Case, Count, OuterRef, Q, QuerySet, Subquery, When
+from django.db.models.functions import Coalesce, Now
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from unfold.admin import TabularInline
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.forms import PaginationInlineFormSet
+from unfold.views import ChangeList
+from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminTextInputWidget, UnfoldBooleanWidget
+
+from events.attendees import AlreadyRegistered, EventFull
+from events.models import Attendee, Category, Event, EventStatus, Registration, RegistrationStatus, place_in_line
+from mesh.admin import MeshModelAdmin
+from mesh.call import Actor, Answer
+from mesh.errors import Invalid, MeshError
+
+EVENT_COLOURS = {EventStatus.ACTIVE: "success", EventStatus.CANCELLED: "danger"}
+SEAT_COLOURS = {RegistrationStatus.REGISTERED: "success", RegistrationStatus.WAITING: "warning"}
+_ON_PAGE = 50  # attendees of an event
+_NEARLY_FULL = 80  # percent
+#: Beside which field a refusal stands that names none.
+_FIELDS = {AlreadyRegistered.code: "email", EventFull.code: "waitlist"}
+
+
+class _Admin(MeshModelAdmin):
+    """What goes with a row, and what keeps it, is for its operation to say: no foreign key is asked."""
+
+    actions: tuple[str, ...] = ("delete_selected",)
+
+    def get_deleted_objects(self, objs: Iterable[Any], request: HttpRequest) -> Any:
+        names = [str(row) for row in objs]
+        return names, {self.opts.verbose_name_plural: len(names)}, set(), []
+
+    @admin.action(description="Delete", permissions=["delete"])
+    def delete_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        """Asks first, as Django's; then a refusal is told, and the others go on."""
+        if "post" not in request.POST:
+            return delete_selected(self, request, queryset)
+        self.delete_queryset(request, queryset)
+        return None
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        self.call_each(request, queryset, self.remove, "Deleted")
+
+
+class WhenFilter(admin.SimpleListFilter):
+    title = parameter_name = "when"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [
+            ("upcoming", "Upcoming"), ("today", "Today"), ("week", "This week"), ("now", "Running now"),
+            ("past", "Past"),
+        ]  # fmt: skip
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        now = timezone.localtime()
+        today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        monday = today - timedelta(today.weekday())
+        chosen = {
+            "upcoming": Q(start_date__gt=now),
+            "today": _meets(today, today + timedelta(1)),
+            "week": _meets(monday, monday + timedelta(7)),
+            "now": Q(start_date__lte=now, end_date__gt=now),
+            "past": Q(end_date__lte=now),
+        }
+        return queryset.filter(chosen.get(self.value() or "", Q()))
+
+
+class DeletedFilter(admin.SimpleListFilter):
+    title = parameter_name = "deleted"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Deleted")]
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        default, *rest = super().choices(changelist)
+        yield {**default, "display": "Not deleted"}
+        yield from rest
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(deleted_at__isnull=self.value() != "yes")
+
+
+class SeatForm(forms.Form):
+    """Whom to register; the operation looks at what is in it."""
+
+    name = forms.CharField(required=False, widget=UnfoldAdminTextInputWidget)
+    email = forms.CharField(required=False, label="E-mail", widget=UnfoldAdminEmailInputWidget)
+    phone = forms.CharField(required=False, widget=UnfoldAdminTextInputWidget)
+    waitlist = forms.BooleanField(
+        required=False, label="Onto the waiting list, where the event is full", widget=UnfoldBooleanWidget
+    )
+
+
+class RegistrationFormSet(PaginationInlineFormSet):  # type: ignore[misc]
+    _queryset: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._queryset = _in_line(self._queryset)
+
+
+class RegistrationList(ChangeList):  # type: ignore[misc]
+    result_list: Any
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.result_list = _in_line(self.result_list)
+
+
+class RegistrationInline(TabularInline):  # type: ignore[misc]
+    model = Registration
+    formset = RegistrationFormSet
+    verbose_name_plural = "attendees"
+    fields = readonly_fields = ("name", "email", "phone", "status_badge", "place", "registration_date")
+    ordering = ("status", "pk")  # who is registered, then who waits, in line
+    per_page = _ON_PAGE
+    extra = 0
+    can_delete = False
+    hide_title = True
+
+    def has_add_permission(self, request: Any, obj: Any = None) -> bool:
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Registration]:
+        rows: QuerySet[Registration] = super().get_queryset(request)
+        return rows.select_related("event", "attendee")
+
+    def name(self, registration: Registration) -> str:
+        if registration.event.deleted_at:
+            return registration.attendee.name
+        url = reverse("admin:events_registration_change", args=[registration.pk])
+        return format_html('<a href="{}" class="text-link">{}</a>', url, registration.attendee.name)
+
+    @display(description="E-mail")
+    def email(self, registration: Registration) -> str:
+        return registration.attendee.email
+
+    def phone(self, registration: Registration) -> str | None:
+        return registration.attendee.phone
+
+    @display(description="Status")
+    def status_badge(self, registration: Registration) -> str:
+        return _badge(registration.status, SEAT_COLOURS)
+
+    @display(description="Place in line")
+    def place(self, registration: Any) -> int | None:
+        number: int | None = registration.number
+        return number
+
+
+@admin.register(Event)
+class EventAdmin(_Admin):
+    add, change, remove = "create_event", "update_event", "delete_event"
+    add_fields = change_fields = (
+        "name", "description", "location", "start_date", "end_date", "category", "capacity",
+    )  # fmt: skip
+    shown_fields = ("seats", "status_badge", "owner", "deleted_at", "created_at", "updated_at")
+    autocomplete_fields = ("category",)
+    list_display = ("when", "name", "category", "location", "seats", "status_badge", "owner")
+    list_display_links = ("name",)
+    list_filter = (WhenFilter, "status", "category", DeletedFilter)
+    list_select_related = ("category", "owner")
+    search_fields = ("name", "description", "location", "owner__email")
+    date_hierarchy = "start_date"
+    # What is to come, the soonest first; then what is over, the latest first.
+    ordering = (Case(When(end_date__gt=Now(), then="start_date")).asc(nulls_last=True), "-start_date", "-pk")
+    inlines = (RegistrationInline,)
+    readonly_preprocess_fields = {"status_badge": lambda status: _badge(status, EVENT_COLOURS)}
+    actions = ("cancel_selected", "delete_selected")
+    actions_detail = ("register", "export", "print", "cancel")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_change_permission(request, obj) and not (obj and obj.deleted_at)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return super().has_delete_permission(request, obj) and not (obj and obj.deleted_at)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Those that the event does not refuse."""
+        event = self.get_object(request, object_id)
+        if event is None or event.deleted_at:
+            return []
+        refused = () if event.is_active else ("register", "cancel")
+        return [found for found in super().get_actions_detail(request, object_id) if found.path not in refused]
+
+    @display(description=f"When ({settings.TIME_ZONE})", ordering="start_date")
+    def when(self, event: Event) -> str:
+        return render_to_string("admin/events/event/when.html", {"event": event, **_time_of(event)})
+
+    @display(description="Seats", ordering="attendee_count")
+    def seats(self, event: Event) -> str:
+        percent = 100 * event.attendee_count / (event.capacity or 1)
+        nearly = event.capacity is not None and percent > _NEARLY_FULL
+        state = "full" if event.is_full else "nearly full" if nearly else ""
+        return render_to_string("admin/events/event/seats.html", {"event": event, "percent": percent, "state": state})
+
+    @display(description="Status", ordering="status", label=EVENT_COLOURS)
+    def status_badge(self, event: Event) -> str:
+        return event.status
+
+    @admin.action(description="Cancel", permissions=["change"])
+    def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Event]) -> None:
+        self.call_each(request, queryset, "cancel_event", "Cancelled")
+
+    @action(description="Cancel event", url_path="cancel", icon="event_busy", variant=ActionVariant.DANGER)
+    def cancel(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        event, form = self._current(request, object_id), _sent(forms.Form, request)
+        if form.is_valid() and self._called(request, form, "cancel_event", id=event.pk):
+            messages.success(request, "Cancelled.")
+            return _page_of(event.pk)
+        text = "It can still be seen; its attendees are told by mail, unless it is over."
+        page = {"title": f"Cancel {event}", "text": text, "button": "Cancel event", "variant": "danger"}
+        return self._form_page(request, event, form, **page)
+
+    @action(description="Register attendee", url_path="register", icon="person_add")
+    def register(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        event, form = self._current(request, object_id), _sent(SeatForm, request)
+        if form.is_valid():
+            person = {name: value for name, value in form.cleaned_data.items() if value}
+            if answer := self._called(request, form, "register_attendee", id=event.pk, **person):
+                seat = json.loads(answer.body)
+                place = seat["position"]
+                told = f"waits for a seat, at place {place}" if place else "is registered"
+                messages.success(request, f"{seat['name']} {told}.")
+                return _page_of(event.pk)
+        text = "They get a mail with a calendar file."
+        return self._form_page(request, event, form, title=f"Register for {event}", text=text, button="Register")
+
+    @action(description="Export attendees (CSV)", url_path="export", icon="download")
+    def export(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        return self._list_of(request, object_id, "export_attendees")
+
+    @action(description="Print attendees", url_path="print", icon="print", attrs={"target": "_blank"})
+    def print(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        return self._list_of(request, object_id, "print_attendees")
+
+    def _current(self, request: HttpRequest, object_id: str) -> Event:
+        event: Event | None = self.get_object(request, object_id)
+        if event is None or event.deleted_at:
+            raise Http404
+        return event
+
+    def _called(self, request: HttpRequest, form: forms.Form, operation: str, **arguments: Any) -> Answer | None:
+        """An operation's answer; a refusal stands beside its field."""
+        try:
+            return self.call(request, operation, arguments)
+        except Invalid as refusal:
+            for error in refusal.errors:
+                form.add_error(next((str(name) for name in error["loc"] if name in form.fields), None), error["msg"])
+        except MeshError as refusal:
+            form.add_error(_FIELDS.get(refusal.code), refusal.detail)
+        return None
+
+    def _form_page(self, request: HttpRequest, event: Event, form: forms.Form, **page: str) -> TemplateResponse:
+        context = {**self.admin_site.each_context(request), "opts": self.opts, "original": event, "form": form, **page}
+        return TemplateResponse(request, "admin/events/event/form.html", context, status=422 if form.errors else 200)
+
+    def _list_of(self, request: HttpRequest, object_id: str, name: str) -> HttpResponseBase:
+        try:
+            return self.download(request, name, id=object_id)
+        except MeshError as refusal:
+            messages.error(request, refusal.detail)
+            return _page_of(object_id)
+
+
+@admin.register(Category)
+class CategoryAdmin(_Admin):
+    add, change, remove = "create_category", "update_category", "delete_category"
+    add_fields = change_fields = ("name", "description")
+    shown_fields = ("event_count", "feed", "creator", "created_at", "updated_at")
+    list_display = ("name", "event_count", "feed", "creator")
+    list_select_related = ("creator",)
+    search_fields = ("name", "description")
+    ordering = ("name",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Category]:
+        rows: QuerySet[Category] = super().get_queryset(request)
+        return rows.annotate(number=_number(Event.objects.current(), "category"))
+
+    @display(description="Events", ordering="number")
+    def event_count(self, category: Any) -> str:
+        url = reverse("admin:events_event_changelist")
+        return format_html(
+            '<a href="{}?category__id__exact={}" class="text-link">{}</a>', url, category.pk, category.number
+        )
+
+    @display(description="Calendar")
+    def feed(self, category: Category) -> str:
+        link = '<a href="/events/calendar.ics?category_id={}" class="text-link">Subscribe</a>'
+        return format_html(link, category.pk)
+
+
+@admin.register(Attendee)
+class AttendeeAdmin(_Admin):
+    change = "update_attendee"
+    change_fields = ("name", "email", "phone")
+    shown_fields = ("event_count", "registrar", "created_at", "updated_at")
+    list_display = ("name", "email", "phone", "registrar", "event_count")
+    list_select_related = ("registrar",)
+    search_fields = ("name", "email", "phone")
+    ordering = ("-id",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Attendee]:
+        rows: QuerySet[Attendee] = super().get_queryset(request).visible_to(_actor_of(request))
+        return rows.annotate(number=_number(Registration.objects.current(), "attendee"))
+
+    @display(description="Events", ordering="number")
+    def event_count(self, attendee: Any) -> str:
+        url = reverse("admin:events_registration_changelist")
+        return format_html(
+            '<a href="{}?attendee__id__exact={}" class="text-link">{}</a>', url, attendee.pk, attendee.number
+        )
+
+
+@admin.register(Registration)
+class RegistrationAdmin(_Admin):
+    remove = "remove_attendee"
+    shown_fields = ("event", "attendee", "phone", "status_badge", "place", "registration_date")
+    readonly_preprocess_fields = {"status_badge": lambda status: _badge(status, SEAT_COLOURS)}
+    list_display = ("attendee", "event", "status_badge", "place", "registration_date")
+    list_filter = ("status", "event__category")
+    search_fields = ("attendee__name", "attendee__email", "event__name")
+    ordering = ("-id",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Registration]:
+        rows: QuerySet[Registration] = super().get_queryset(request).visible_to(_actor_of(request))
+        return rows.select_related("event", "attendee")
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Registration | None:
+        found: Registration | None = super().get_object(request, object_id, from_field)
+        return _in_line([found])[0] if found else None
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[RegistrationList]:
+        return RegistrationList
+
+    def phone(self, registration: Registration) -> str | None:
+        return registration.attendee.phone
+
+    @display(description="Status", ordering="status", label=SEAT_COLOURS)
+    def status_badge(self, registration: Registration) -> str:
+        return registration.status
+
+    @display(description="Place in line")
+    def place(self, registration: Any) -> int | None:
+        number: int | None = registration.number
+        return number
+
+    @admin.action(description="Remove", permissions=["delete"])
+    def delete_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        return super().delete_selected(request, queryset)
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        self.call(request, self.remove, {"id": obj.event_id, "attendee_id": obj.attendee_id})
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        # Those who wait go first: nobody is told of a seat that goes too.
+        chosen = list(queryset.order_by("-status", "pk"))
+        for registration in chosen:
+            self.delete_model(request, registration)
+        messages.success(request, f"Removed: {len(chosen)}.")
+
+
+def _actor_of(request: Any) -> Actor:
+    return Actor(request.user.pk, request.user.role)
+
+
+def _meets(first: datetime, last: datetime) -> Q:
+    """What takes place, wholly or in part, from `first` until `last`."""
+    return Q(start_date__lt=last) & (Q(end_date__gt=first) | Q(start_date__gte=first))
+
+
+def _in_line(rows: Iterable[Registration]) -> list[Any]:
+    """The rows of a page, with their places on the waiting list as `number`.
+
+    Not as a column of the page's own statement: that would count them for all rows of the pages before it, too.
+    """
+    found: list[Any] = list(rows)
+    waiting = [row.pk for row in found if row.status == RegistrationStatus.WAITING]
+    places = dict(Registration.objects.filter(pk__in=waiting).values_list("pk", place_in_line()))
+    for row in found:
+        row.number = places.get(row.pk)
+    return found
+
+
+def _number(rows: QuerySet[Any], key: str) -> Coalesce:
+    """How many of these rows belong to a row: a subquery, which is asked only of those on a page."""
+    counted = rows.filter(**{key: OuterRef("pk")}).order_by().values(key).annotate(number=Count("pk"))
+    return Coalesce(Subquery(counted.values("number")), 0)
+
+
+def _time_of(event: Event) -> dict[str, Any]:
+    """How many days it takes, where it is more than one; what is to say of its time."""
+    first, last = (timezone.localtime(time).date() for time in (event.start_date, event.end_date))
+    days = (last - first).days + 1
+    if event.is_over:
+        told, colours = "over", "bg-base-400 text-white"
+    elif event.start_date <= timezone.now():
+        told, colours = "running", "bg-green-600 text-white"
+    else:
+        told, colours = "", "bg-primary-600 text-white"
+    return {"days": days if days > 1 else None, "told": told, "colours": colours}
+
+
+def _badge(text: str, colours: dict[Any, str]) -> str:
+    """A badge on a page, as Unfold makes it in lists."""
+    return render_to_string("unfold/helpers/label.html", {"text": text, "type": colours.get(text, "")})
+
+
+def _sent(form: type[forms.Form], request: HttpRequest) -> forms.Form:
+    return form(request.POST if request.method == "POST" else None)
+
+
+def _page_of(event_id: int | str) -> HttpResponseRedirect:
+    return HttpResponseRedirect(reverse("admin:events_event_change", args=[event_id]))
