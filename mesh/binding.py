@@ -24,8 +24,8 @@ def bind_rest(
 
     Raises NotFound for an id in the path that no row can have, else Invalid.
     """
-    if not (query or body or operation.is_body_operation):
-        values, plain = _bound_to_path(operation, route, tuple(path.items()))
+    if not (body or operation.is_body_operation):
+        values, plain = _bound_to_url(operation, route, tuple(path.items()), tuple(query.items()))
         return {**values}, {**plain}
     if not isinstance(body, dict):
         raise Invalid.field(["body"], "Send a JSON object.", "dict_type")
@@ -33,9 +33,11 @@ def bind_rest(
 
 
 @lru_cache(maxsize=4096)
-def _bound_to_path(operation: Operation, route: Route, path: tuple[tuple[str, str], ...]) -> tuple[Values, Values]:
+def _bound_to_url(
+    operation: Operation, route: Route, path: tuple[tuple[str, str], ...], query: tuple[tuple[str, str], ...]
+) -> tuple[Values, Values]:
     """The arguments of a query that was sent nothing else: the same again and again."""
-    return _bound(operation, route, {"path": dict(path), "query": {}, "body": {}})
+    return _bound(operation, route, {"path": dict(path), "query": dict(query), "body": {}})
 
 
 def _bound(operation: Operation, route: Route, sources: Mapping[str, Mapping[str, Any]]) -> tuple[Values, Values]:

@@ -88,8 +88,11 @@ def _trusted(address: str) -> bool:
 def query_of(request: HttpRequest) -> dict[str, str]:
     """The query string as a flat object. Raises Malformed, or Invalid for a name that is sent twice."""
     raw = request.META.get("QUERY_STRING", "")
-    if not raw:
-        return {}
+    return {**_fields_of(raw)} if raw else {}
+
+
+@lru_cache(maxsize=4096)
+def _fields_of(raw: str) -> dict[str, str]:
     try:
         pairs = parse_qsl(raw, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
     except ValueError:

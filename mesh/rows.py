@@ -146,7 +146,10 @@ def read_page(rows: QuerySet[Any], schema: type[BaseModel], page: PageParams) ->
     page_of = f"WHERE {projection.key} = ANY(ARRAY(SELECT id FROM page)) ORDER BY {projection.key} DESC"
     if page.after is None:
         select = projection.select.replace("SELECT ", "SELECT (SELECT count(*) FROM chosen), ", 1)
-        choose = f"chosen (id) AS MATERIALIZED ({ids}), page (id) AS (SELECT id FROM chosen ORDER BY 1 DESC LIMIT %s)"
+        # Without parameters it is nearly the whole table: one index counts it, another has its newest. What is chosen
+        # by values is looked for once.
+        how = "MATERIALIZED" if params else "NOT MATERIALIZED"
+        choose = f"chosen (id) AS {how} ({ids}), page (id) AS (SELECT id FROM chosen ORDER BY 1 DESC LIMIT %s)"
         found = fetch(f"WITH {choose} {select} {page_of}", (*params, page.limit + 1, *projection.params))
         count, width = (found[0][0] if found else 0), 2
     else:
