@@ -6,10 +6,9 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
-from django.contrib.admin.actions import delete_selected
 from django.db.models import Case, Count, OuterRef, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce, Now
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
@@ -35,27 +34,6 @@ _ON_PAGE = 50  # attendees of an event
 _NEARLY_FULL = 80  # percent
 #: Beside which field a refusal stands that names none.
 _FIELDS = {AlreadyRegistered.code: "email", EventFull.code: "waitlist"}
-
-
-class _Admin(MeshModelAdmin):
-    """What goes with a row, and what keeps it, is for its operation to say: no foreign key is asked."""
-
-    actions: tuple[str, ...] = ("delete_selected",)
-
-    def get_deleted_objects(self, objs: Iterable[Any], request: HttpRequest) -> Any:
-        names = [str(row) for row in objs]
-        return names, {self.opts.verbose_name_plural: len(names)}, set(), []
-
-    @admin.action(description="Delete", permissions=["delete"])
-    def delete_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        """Asks first, as Django's; then a refusal is told, and the others go on."""
-        if "post" not in request.POST:
-            return delete_selected(self, request, queryset)
-        self.delete_queryset(request, queryset)
-        return None
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        self.call_each(request, queryset, self.remove, "Deleted")
 
 
 class WhenFilter(admin.SimpleListFilter):
@@ -165,7 +143,7 @@ class RegistrationInline(TabularInline):  # type: ignore[misc]
 
 
 @admin.register(Event)
-class EventAdmin(_Admin):
+class EventAdmin(MeshModelAdmin):
     add, change, remove = "create_event", "update_event", "delete_event"
     add_fields = change_fields = (
         "name", "description", "location", "start_date", "end_date", "category", "capacity",
@@ -182,7 +160,7 @@ class EventAdmin(_Admin):
     ordering = (Case(When(end_date__gt=Now(), then="start_date")).asc(nulls_last=True), "-start_date", "-pk")
     inlines = (RegistrationInline,)
     readonly_preprocess_fields = {"status_badge": lambda status: _badge(status, EVENT_COLOURS)}
-    actions = ("cancel_selected", "delete_selected")
+    actions = ("cancel_selected",)
     actions_detail = ("register", "export", "print", "cancel")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -280,7 +258,7 @@ class EventAdmin(_Admin):
 
 
 @admin.register(Category)
-class CategoryAdmin(_Admin):
+class CategoryAdmin(MeshModelAdmin):
     add, change, remove = "create_category", "update_category", "delete_category"
     add_fields = change_fields = ("name", "description")
     shown_fields = ("event_count", "feed", "creator", "created_at", "updated_at")
@@ -307,7 +285,7 @@ class CategoryAdmin(_Admin):
 
 
 @admin.register(Attendee)
-class AttendeeAdmin(_Admin):
+class AttendeeAdmin(MeshModelAdmin):
     change = "update_attendee"
     change_fields = ("name", "email", "phone")
     shown_fields = ("event_count", "registrar", "created_at", "updated_at")
@@ -329,8 +307,10 @@ class AttendeeAdmin(_Admin):
 
 
 @admin.register(Registration)
-class RegistrationAdmin(_Admin):
+class RegistrationAdmin(MeshModelAdmin):
     remove = "remove_attendee"
+    #: Those who wait first, so that nobody is told of a seat that goes too.
+    order = ("-status", "pk")
     shown_fields = ("event", "attendee", "phone", "status_badge", "place", "registration_date")
     readonly_preprocess_fields = {"status_badge": lambda status: _badge(status, SEAT_COLOURS)}
     list_display = ("attendee", "event", "status_badge", "place", "registration_date")
@@ -361,19 +341,8 @@ class RegistrationAdmin(_Admin):
         number: int | None = registration.number
         return number
 
-    @admin.action(description="Remove", permissions=["delete"])
-    def delete_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        return super().delete_selected(request, queryset)
-
-    def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        self.call(request, self.remove, {"id": obj.event_id, "attendee_id": obj.attendee_id})
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        # Those who wait go first: nobody is told of a seat that goes too.
-        chosen = list(queryset.order_by("-status", "pk"))
-        for registration in chosen:
-            self.delete_model(request, registration)
-        messages.success(request, f"Removed: {len(chosen)}.")
+    def key_of(self, row: Registration) -> dict[str, Any]:
+        return {"id": row.event_id, "attendee_id": row.attendee_id}
 
 
 def _actor_of(request: Any) -> Actor:

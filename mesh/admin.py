@@ -1,8 +1,10 @@
 """MeshModelAdmin: what an ADMIN does in the admin passes through the host too, with all that it guarantees."""
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
+from django.contrib.admin.actions import delete_selected
 from django.contrib.auth.models import Group
 from django.db.models import CharField, ForeignKey, Model, QuerySet, TextField
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -32,6 +34,8 @@ class MeshModelAdmin(ModelAdmin):  # type: ignore[misc]
     add_fields: ClassVar[tuple[str, ...]] = ()
     change_fields: ClassVar[tuple[str, ...]] = ()
     shown_fields: ClassVar[tuple[str, ...]] = ()
+    #: In which order an operation is called for several rows.
+    order: ClassVar[tuple[str, ...]] = ("pk",)
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
         return self.add_fields if obj is None else (*self.change_fields, *self.shown_fields)
@@ -101,16 +105,34 @@ class MeshModelAdmin(ModelAdmin):  # type: ignore[misc]
             field.strip = False
         return field
 
+    def key_of(self, row: Any) -> dict[str, Any]:
+        """The arguments that name a row."""
+        return {"id": row.pk}
+
     def delete_model(self, request: HttpRequest, obj: Model) -> None:
-        self.call(request, self.remove, {"id": obj.pk})
+        self.call(request, self.remove, self.key_of(obj))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        for pk in queryset.values_list("pk", flat=True):
-            self.call(request, self.remove, {"id": pk})
+        self.call_each(request, queryset, self.remove, "Deleted")
+
+    def get_deleted_objects(self, objs: Iterable[Any], request: HttpRequest) -> Any:
+        """What was chosen: what goes with it, or keeps it, is for the operation to say."""
+        names = [str(row) for row in objs]
+        return names, {self.opts.verbose_name_plural: len(names)}, set(), []
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> None:
+        """Nothing: the audit trail has them, and what was refused."""
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        actions: dict[str, Any] = super().get_actions(request)
+        if "delete_selected" in actions:
+            actions["delete_selected"] = (_delete_selected, *actions["delete_selected"][1:])
+        return actions
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """As Django's, but not in a transaction of its own: a refusal would roll its trace back."""
         try:
-            response: HttpResponse = super().delete_view(request, object_id, extra_context)
+            response: HttpResponse = self._delete_view(request, object_id, extra_context)
             return response
         except MeshError as refusal:
             messages.error(request, refusal.detail)
@@ -125,16 +147,17 @@ class MeshModelAdmin(ModelAdmin):  # type: ignore[misc]
             messages.error(request, refusal.detail)
             return HttpResponseRedirect(request.get_full_path())
 
-    def call(self, request: HttpRequest, operation: str, arguments: dict[str, Any], *, dry_run: bool = False) -> Answer:
+    def call(self, request: HttpRequest, name: str, arguments: dict[str, Any], *, dry_run: bool = False) -> Answer:
         """Calls an operation as the ADMIN who is signed in. Raises MeshError."""
-        return _mesh_of(request).call_tool(operation, arguments, dry_run=dry_run)
+        operation = registry.operations[name]
+        return _mesh_of(request).call(operation, *bind_flat(operation, arguments), dry_run=dry_run)
 
     def call_each(self, request: HttpRequest, rows: QuerySet[Any], operation: str, done: str, **arguments: Any) -> None:
-        """Calls an operation for each row, in the order of their keys; a refusal is told, and the others go on."""
+        """Calls an operation for each row, in `order`; a refusal is told, and the others go on."""
         times = 0
-        for row in rows.order_by("pk"):
+        for row in rows.order_by(*self.order):
             try:
-                self.call(request, operation, {"id": row.pk, **arguments})
+                self.call(request, operation, {**self.key_of(row), **arguments})
                 times += 1
             except MeshError as refusal:
                 messages.error(request, f"{row}: {refusal.detail}")
@@ -145,6 +168,14 @@ class MeshModelAdmin(ModelAdmin):  # type: ignore[misc]
         """The file that a query streams. Raises MeshError."""
         operation = registry.operations[name]
         return streamed(operation, _mesh_of(request).call(operation, *bind_flat(operation, arguments)))
+
+
+def _delete_selected(admin: MeshModelAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+    """Asks first, as Django's; then a refusal is told, and the others go on."""
+    if "post" not in request.POST:
+        return delete_selected(admin, request, queryset)
+    admin.delete_queryset(request, queryset)
+    return None
 
 
 def _mesh_of(request: HttpRequest) -> Mesh:

@@ -134,7 +134,9 @@ def take_row(rows: QuerySet[M], pk: int) -> M | None:
     key = _key_of(cast(type[Model], rows.model))
     table = key.partition(".")[0]
     select = f"SELECT {table}.* FROM {table} WHERE {key} = %s AND {key} IN ({sql}) FOR NO KEY UPDATE OF {table}"
-    return next(iter(rows.model._base_manager.raw(select, (pk, *params))), None)
+    row = next(iter(rows.model._base_manager.raw(select, (pk, *params))), None)
+    # Who held it before may have taken it out of sight: this statement chose by what was so when it began to wait.
+    return row if row is not None and read_ids(rows, [row.pk]) else None
 
 
 def read_page(rows: QuerySet[Any], schema: type[BaseModel], page: PageParams) -> Encoded:

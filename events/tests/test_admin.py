@@ -5,6 +5,7 @@ import io
 from datetime import timedelta
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -438,7 +439,7 @@ def test_registrations_are_found_and_removed_who_waits_moves_up(site, alice, bob
     chosen = seat["Hugo"].pk, seat["Jan"].pk
     with nothing_changes():
         assert "Are you sure" in act(site, REGISTRATIONS, "delete_selected", *chosen)
-    assert "Removed: 2." in act(site, REGISTRATIONS, "delete_selected", *chosen, post="yes")
+    assert "Deleted: 2." in act(site, REGISTRATIONS, "delete_selected", *chosen, post="yes")
     assert counts(anonymous, made) == (1, 1, 0)
     assert sorted(address for address, _ in mails()) == ["hugo@example.com", "jan@example.com"]
     alice.api.delete(f"/events/{made}")
@@ -472,3 +473,14 @@ def test_an_agent_with_a_session_cookie_reaches_none_of_it(alice, event):
             assert (
                 client.post(f"{EVENTS}{made}/{name}/", {"name": "Eve", "email": "eve@example.com"}).status_code == 302
             )
+
+
+def test_a_refused_deletion_leaves_its_trace(site, ada, alice, event, category):
+    made = category()
+    event(category_id=made)
+    said = text_of(site.post(f"{CATEGORIES}{made}/delete/", {"post": "yes"}, follow=True))
+    assert "Events are in this category." in said
+    assert list(AuditEntry.objects.filter(operation="delete_category").values_list("outcome", flat=True)) == [
+        "categories.in_use"
+    ]
+    assert LogEntry.objects.count() == 0
