@@ -1,8 +1,18 @@
-from django import forms
-from django.contrib import admin
+from typing import Any
 
-from accounts.models import Session, User
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html_join
+from unfold.decorators import display
+
+from accounts.models import ApiKey, Contact, ContactType, Session, User
 from mesh.admin import MeshModelAdmin
+from mesh.errors import Invalid, MeshError
+
+TYPE_COLOURS = {ContactType.CLIENT: "success", ContactType.PROSPECT: "info", ContactType.PARTNER: "primary"}
 
 
 class UserForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -42,3 +52,73 @@ class SessionAdmin(MeshModelAdmin):
     list_select_related = ("user",)
     search_fields = ("user__email", "address")
     ordering = ("-id",)
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(MeshModelAdmin):
+    remove = "delete_api_key"
+    shown_fields = ("user", "name", "prefix", "scopes", "approval", "created_at", "last_used_at", "expires_at")
+    list_display = ("user", "name", "prefix", "scopes", "last_used_at", "expires_at")
+    list_select_related = ("user",)
+    search_fields = ("user__email", "name", "prefix")
+    ordering = ("-id",)
+
+
+class ContactForm(forms.ModelForm):  # type: ignore[type-arg]
+    allow_duplicate = forms.BooleanField(
+        required=False, label="Another one", help_text="Also where its owner has a contact with this e-mail already."
+    )
+
+    class Meta:
+        model = Contact
+        fields = ("name", "email", "company", "user_type", "phone", "notes")
+
+
+@admin.register(Contact)
+class ContactAdmin(MeshModelAdmin):
+    add, change, remove = "create_contact", "update_contact", "delete_contact"
+    form = ContactForm
+    add_fields = change_fields = ("name", "email", "allow_duplicate", "company", "user_type", "phone", "notes")
+    shown_fields = ("owner", "what_is_of_it", "uuid", "created_at", "updated_at")
+    list_display = ("name", "company", "type_badge", "email", "phone", "owner", "created_at")
+    list_filter = ("user_type", "is_duplicate", ("owner", admin.RelatedOnlyFieldListFilter), "created_at")
+    list_select_related = ("owner",)
+    search_fields = ("name", "email", "company", "phone", "notes", "owner__email")
+    ordering = ("-id",)
+    actions = ("merge",)
+
+    @display(description="Type", ordering="user_type", label=TYPE_COLOURS)
+    def type_badge(self, contact: Contact) -> str:
+        return contact.user_type
+
+    @display(description="What is of it")
+    def what_is_of_it(self, contact: Contact) -> str:
+        """How many rows of other apps are this contact's, each a link to their list."""
+        found: list[tuple[str, int, int, str]] = []
+        for relation in contact._meta.related_objects:
+            model: Any = relation.related_model
+            if model in self.admin_site._registry:
+                url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+                number = model._default_manager.filter(**{relation.field.name: contact}).count()
+                found.append((f"{url}?{relation.field.name}__id__exact=", contact.pk, number, _named(model, number)))
+        return format_html_join(", ", '<a href="{}{}" class="text-link">{} {}</a>', found)
+
+    @admin.action(description="Merge", permissions=["change"])
+    def merge(self, request: HttpRequest, queryset: QuerySet[Contact]) -> None:
+        """The one that was created first stays."""
+        chosen = list(queryset.order_by("created_at", "pk")[:3])
+        if len(chosen) != 2:
+            messages.error(request, "Choose exactly two contacts to merge.")
+            return
+        kept, other = chosen
+        try:
+            self.call(request, "merge_contacts", {"id": kept.pk, "contact_id": other.pk})
+            messages.success(request, f"{other} became part of {kept}.")
+        except Invalid as refusal:
+            messages.error(request, " ".join(error["msg"] for error in refusal.errors))
+        except MeshError as refusal:
+            messages.error(request, refusal.detail)
+
+
+def _named(model: Any, number: int) -> str:
+    return str(model._meta.verbose_name if number == 1 else model._meta.verbose_name_plural)

@@ -1,14 +1,17 @@
-"""Tokens, sessions and passwords: who is behind a request, in one statement."""
+"""Tokens, API keys, sessions and passwords: who is behind a request, in one statement."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
+import structlog
 from django.contrib.auth.backends import BaseBackend
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
+from django.db import DatabaseError, InterfaceError, transaction
 from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.utils import timezone
@@ -16,7 +19,7 @@ from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from accounts.links import unsubscribe_path
-from accounts.models import Role, Session, User
+from accounts.models import ApiKey, Role, Session, User
 from mesh.call import Actor, Client
 from mesh.database import fetch
 from mesh.errors import Invalid, RateLimited, Unauthenticated
@@ -24,11 +27,29 @@ from mesh.http import client_of
 from mesh.limits import count_login
 from mesh.versions import VERSION_OF
 
+log = structlog.get_logger(__name__)
+
+_KEY = re.compile(r"mw_[0-9a-f]{8}_[A-Za-z0-9_-]{43}")
 _USER = "SELECT u.id, u.role, u.email, u.name FROM accounts_user u WHERE u.is_active AND "
 _BEHIND_TOKEN = """
 SELECT u.id, u.role, u.email, u.name{versions}
 FROM accounts_session s JOIN accounts_user u ON u.id = s.user_id
 WHERE s.id = %s AND u.id = %s AND u.is_active AND s.ended_at IS NULL AND s.expires_at > now()
+"""
+#: `{actor}` is filled in by the statement, for whose key it is shows only there.
+_OWN_VERSION = VERSION_OF.replace("%s", "replace(%s, '{actor}', u.id::text)")
+_BEHIND_KEY = """
+SELECT u.id, u.role, u.email, u.name, k.id, k.scopes,
+    k.last_used_at IS NULL OR k.last_used_at < now() - interval '1 minute'{versions}
+FROM accounts_apikey k JOIN accounts_user u ON u.id = k.user_id
+WHERE k.key_hash = %s AND u.is_active AND (k.expires_at IS NULL OR k.expires_at > now())
+"""
+_USED = """
+UPDATE accounts_apikey SET last_used_at = now() WHERE id IN (
+    SELECT id FROM accounts_apikey
+    WHERE id = %s AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
+    FOR NO KEY UPDATE SKIP LOCKED
+)
 """
 _WANTS_MAIL = """
 SELECT NOT EXISTS (SELECT FROM accounts_unwantedmail u WHERE u.email = mail.email AND u.kind = mail.kind)
@@ -42,21 +63,9 @@ class AccountsIdentity:
     """What the mesh asks about users: see `mesh.call.Identity`."""
 
     def authenticate(self, authorization: str, api_key: str, scopes: Sequence[str]) -> tuple[Actor, Mapping[str, int]]:
-        if api_key:
-            raise Unauthenticated("There is no such API key.")
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise Unauthenticated("Send `Authorization: Bearer <token>`.")
-        expires, user_id, session_id = _claims(token.strip())
-        if expires <= timezone.now().timestamp():
-            raise Unauthenticated("This token has expired. Refresh it, or sign in again.")
-        names = [scope.replace("{actor}", str(user_id)) for scope in scopes]
-        sql = _BEHIND_TOKEN.format(versions=f", {VERSION_OF}" * len(names))
-        found = fetch(sql, (*names, session_id, user_id))
-        if not found:
-            raise Unauthenticated(_SIGN_IN_AGAIN)
-        user, role, email, name, *numbers = found[0]
-        return Actor(user, role, email, name, session_id), dict(zip(names, numbers, strict=True))
+        if authorization and api_key:
+            raise Unauthenticated("Send one credential: either `Authorization` or `X-API-Key`.")
+        return _behind_key(api_key, scopes) if api_key else _behind_token(authorization, scopes)
 
     def actor(self, user_id: int) -> Actor:
         return _one(fetch(_USER + "u.id = %s", [user_id]))
@@ -73,6 +82,44 @@ class AccountsIdentity:
 
     def unsubscribe_path(self, email: str, kind: str) -> str:
         return unsubscribe_path(email, kind)
+
+
+def _behind_token(authorization: str, scopes: Sequence[str]) -> tuple[Actor, Mapping[str, int]]:
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthenticated("Send `Authorization: Bearer <token>`.")
+    expires, user_id, session_id = _claims(token.strip())
+    if expires <= timezone.now().timestamp():
+        raise Unauthenticated("This token has expired. Refresh it, or sign in again.")
+    names = [scope.replace("{actor}", str(user_id)) for scope in scopes]
+    sql = _BEHIND_TOKEN.format(versions=f", {VERSION_OF}" * len(names))
+    found = fetch(sql, (*names, session_id, user_id))
+    if not found:
+        raise Unauthenticated(_SIGN_IN_AGAIN)
+    user, role, email, name, *numbers = found[0]
+    return Actor(user, role, email, name, session_id), dict(zip(names, numbers, strict=True))
+
+
+def _behind_key(api_key: str, scopes: Sequence[str]) -> tuple[Actor, Mapping[str, int]]:
+    sql = _BEHIND_KEY.format(versions=f", {_OWN_VERSION}" * len(scopes))
+    found = fetch(sql, (*scopes, ApiKey.hash_of(api_key))) if _KEY.fullmatch(api_key) else []
+    if not found:
+        raise Unauthenticated("This API key is not valid: it may have been deleted, or have expired.")
+    user, role, email, name, key_id, held, stale, *numbers = found[0]
+    if stale:
+        _note_use(key_id)
+    names = [scope.replace("{actor}", str(user)) for scope in scopes]
+    actor = Actor(user, role, email, name, key_id=key_id, scopes=tuple(held))
+    return actor, dict(zip(names, numbers, strict=True))
+
+
+def _note_use(key_id: int) -> None:
+    """Writes down that a key is used, once a minute; it waits for nobody, and no request fails for it."""
+    try:
+        with transaction.atomic():
+            fetch(_USED, [key_id])
+    except (DatabaseError, InterfaceError) as error:
+        log.warning("key_use_not_noted", api_key_id=key_id, error=type(error).__name__)
 
 
 def _one(rows: list[tuple[Any, ...]]) -> Actor:

@@ -12,8 +12,8 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 from accounts.models import MailKind, User
 from mesh.errors import Invalid
 
-#: The mails that open an account; nobody can turn them off.
-INVITATION, PASSWORD_RESET = "invitation", "password_reset"
+#: The mails that open an account, and the one that guards it; nobody can turn them off.
+INVITATION, PASSWORD_RESET, API_KEY = "invitation", "password_reset", "api_key"
 
 _LIFETIMES: dict[str, Callable[[], timedelta]] = {
     INVITATION: lambda: timedelta(days=settings.INVITATION_DAYS),
@@ -49,8 +49,8 @@ def _state(user: User) -> str:
 
 
 def unsubscribe_path(email: str, kind: str) -> str:
-    """The page that turns a kind of mail off for an address; none for the mails that open an account."""
-    if kind in _LIFETIMES:
+    """The page that turns a kind of mail off for an address; none for the mails that open an account, or guard it."""
+    if kind in _LIFETIMES or kind == API_KEY:
         return ""
     token = signing.dumps([email.lower(), MailKind(kind).value], salt=_UNSUBSCRIBE)
     return f"/unsubscribe?{urlencode({'token': token})}"

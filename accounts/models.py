@@ -1,12 +1,16 @@
-"""Users, their sessions, and the mails that people do not want."""
+"""Users, their sessions and API keys, the mails that people do not want; and their contacts, people outside."""
 
+import hashlib
+import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Exists, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Lower, Now
+from uuid_utils.compat import uuid7
 
 from mesh import Actor, ScopedModel, ScopedQuerySet
 from mesh.search import every_word
@@ -157,6 +161,64 @@ class Session(ScopedModel):
         return {f"user:{self.user_id}"}
 
 
+class Approval(models.TextChoices):
+    """Which commands of an API key a person must allow."""
+
+    NEVER = "never"
+    RISKY = "risky"
+    ALWAYS = "always"
+
+
+class ApiKeyQuerySet(ScopedQuerySet["ApiKey"]):
+    def visible_to(self, actor: Actor) -> Self:
+        return self.filter(user_id=actor.id)
+
+    def issue(self, **fields: Any) -> tuple["ApiKey", str]:
+        """A new row, and the key itself, of which the row keeps the hash alone."""
+        prefix = f"mw_{secrets.token_hex(4)}"
+        key = f"{prefix}_{secrets.token_urlsafe(32)}"
+        return self.create(prefix=prefix, key_hash=ApiKey.hash_of(key), **fields), key
+
+
+class ApiKey(ScopedModel):
+    """A secret with which a program or an agent asks for a user, as far as its scopes go."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="api_keys", db_index=False)
+    name = models.CharField(max_length=100)
+    #: How the key begins, to recognise it.
+    prefix = models.CharField(max_length=11)
+    key_hash = models.CharField(max_length=64, unique=True)
+    scopes = ArrayField(models.CharField(max_length=100))
+    approval = models.CharField(max_length=6, choices=Approval.choices, default=Approval.NEVER)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    #: To the minute.
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = ApiKeyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "API key"
+        indexes = [models.Index(fields=["user", "-id"], name="accounts_apikey_user")]
+        constraints = [
+            models.CheckConstraint(condition=~Q(name=""), name="accounts_apikey_name"),
+            models.CheckConstraint(condition=Q(key_hash__regex="^[0-9a-f]{64}$"), name="accounts_apikey_hash"),
+            models.CheckConstraint(condition=Q(scopes__len__range=(1, 50)), name="accounts_apikey_scopes"),
+            models.CheckConstraint(condition=Q(approval__in=Approval.values), name="accounts_apikey_approval"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+    @staticmethod
+    def hash_of(key: str) -> str:
+        """Random as it is, a key needs no slow hash."""
+        return hashlib.sha256(key.encode()).hexdigest()
+
+    def audience(self) -> set[str]:
+        return {f"user:{self.user_id}"}
+
+
 class MailKind(models.TextChoices):
     """The mails that can be turned off."""
 
@@ -171,6 +233,7 @@ class MailKind(models.TextChoices):
     EVENT_REGISTRATIONS = "event_registrations"
     EVENT_CHANGES = "event_changes"
     EVENT_REMINDERS = "event_reminders"
+    CALL_REMINDERS = "call_reminders"
 
 
 class UnwantedMailQuerySet(ScopedQuerySet["UnwantedMail"]):
@@ -197,3 +260,70 @@ class UnwantedMail(ScopedModel):
     def audience(self) -> set[str]:
         users = User.objects.annotate(lower_email=Lower("email")).filter(lower_email=self.email)
         return {f"user:{user_id}" for user_id in users.values_list("pk", flat=True)}
+
+
+class ContactType(models.TextChoices):
+    CLIENT = "client"
+    PROSPECT = "prospect"
+    PARTNER = "partner"
+
+
+class ContactQuerySet(ScopedQuerySet["Contact"]):
+    def visible_to(self, actor: Actor) -> Self:
+        return self if actor.is_admin else self.filter(owner_id=actor.id)
+
+    def of_type(self, user_type: "ContactType | None") -> Self:
+        return self if user_type is None else self.filter(user_type=user_type)
+
+    def with_email(self, email: str) -> Self:
+        """Those with this e-mail, in any case."""
+        return self.alias(lower_email=Lower("email")).filter(lower_email=Lower(Value(email)))
+
+    def search(self, text: str | None) -> Self:
+        return self.filter(every_word(text, "name", "email", "company", "phone", "notes"))
+
+
+class Contact(ScopedModel):
+    """Somebody outside, whom its owner talks to."""
+
+    uuid = models.UUIDField(default=uuid7, unique=True, editable=False)
+    owner = models.ForeignKey(User, models.PROTECT, related_name="contacts", db_index=False)
+    name = models.CharField(max_length=100)
+    email = models.EmailField(max_length=254)
+    company = models.CharField(max_length=100)
+    user_type = models.CharField("type", max_length=8, choices=ContactType.choices, default=ContactType.CLIENT)
+    phone = models.CharField(max_length=50, null=True, blank=True)  # noqa: DJ001  (the API answers null)
+    notes = models.CharField(max_length=500, blank=True, default="")
+    #: Whether its owner wanted another one with the same e-mail; all others have an e-mail of their own.
+    is_duplicate = models.BooleanField(default=False, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = ContactQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["owner", "-id"], name="accounts_contact_owner")]
+        constraints = [
+            models.UniqueConstraint(
+                "owner", Lower("email"), condition=Q(is_duplicate=False), name="accounts_contact_email_once"
+            ),
+            models.CheckConstraint(condition=~Q(name="") & ~Q(company=""), name="accounts_contact_texts"),
+            models.CheckConstraint(condition=Q(user_type__in=ContactType.values), name="accounts_contact_type"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name}, {self.company}"
+
+    def audience(self) -> set[str]:
+        return {f"user:{self.owner_id}"}
+
+
+class MergedContact(models.Model):
+    """What a contact was before it became part of another one: nothing of it is lost."""
+
+    contact = models.ForeignKey(Contact, models.CASCADE, related_name="merged")
+    uuid = models.UUIDField(unique=True)
+    #: Its fields: `{name, email, company, user_type, phone, notes}`.
+    fields = models.JSONField()
+    created_at = models.DateTimeField()
+    merged_at = models.DateTimeField(db_default=Now(), editable=False)

@@ -1,11 +1,14 @@
 """What goes in and out of accounts."""
 
+from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field
+from django.utils import timezone
+from pydantic import AfterValidator, AliasChoices, Field
 
-from accounts.models import Role
+from accounts.models import Approval, Role
 from mesh import Email, In, Out, Time, text
+from mesh.service import registry
 
 Name = Annotated[str, text(1, 100)]
 Password = Annotated[str, text(1, 128, strip=False), Field(examples=["correct horse battery staple"])]
@@ -101,6 +104,75 @@ class SessionOut(Out):
     expires_at: Time
 
 
+ACCESS = ("*", "read", "write")
+
+
+def _known(scope: str) -> str:
+    """A scope that there is, of the whole mesh or of one of its services."""
+    service, colon, access = scope.rpartition(":")
+    services = registry.open_to_keys()
+    if access in ACCESS and (service in services or not colon):
+        return scope
+    raise ValueError(
+        "There is no such scope. There are `*`, `read` and `write`, and the same for one service, such as "
+        f"`{services[0]}:*`, `{services[0]}:read` and `{services[0]}:write`. Services: {', '.join(services)}."
+    )
+
+
+def _to_come(time: datetime) -> datetime:
+    if time <= timezone.now():
+        raise ValueError("This time has passed already.")
+    return time
+
+
+def _possible(approval: Approval) -> Approval:
+    if approval != Approval.NEVER:
+        raise ValueError(
+            "Nobody can be asked for approval yet, so such a key would do everything without it. Only `never` is taken."
+        )
+    return approval
+
+
+KeyScope = Annotated[str, text(1, 100), AfterValidator(_known), Field(examples=["orders:read"])]
+
+
+class ApiKeyIn(In):
+    """A new API key."""
+
+    name: Annotated[str, text(1, 100)] = Field(examples=["Stock robot"])
+    scopes: Annotated[
+        list[KeyScope], Field(min_length=1, max_length=50), AfterValidator(lambda found: list(dict.fromkeys(found)))
+    ] = Field(
+        description="What it may do of all that you may: `*` everything, `read` every query, `write` every command;"
+        " of one service, such as `orders`: `orders:*`, `orders:read`, `orders:write`."
+    )
+    expires_at: Annotated[Time, AfterValidator(_to_come)] | None = Field(
+        None, description="When it ends by itself; without it, never."
+    )
+    approval: Annotated[Approval, AfterValidator(_possible)] = Field(
+        Approval.NEVER, description="Which of its commands a person must allow first; only `never` for now."
+    )
+
+
+class ApiKeyOut(Out):
+    """A key with which a program or an agent asks in your name."""
+
+    id: int
+    name: str
+    prefix: str = Field(description="How the key begins, to recognise it.")
+    scopes: list[str]
+    approval: Approval
+    expires_at: Time | None
+    last_used_at: Time | None = Field(description="To the minute.")
+    created_at: Time
+
+
+class NewApiKeyOut(ApiKeyOut):
+    """A new API key, with the key itself."""
+
+    key: str = Field(description="What to send as `X-API-Key`. It is shown this once; a dry run makes none.")
+
+
 class ProfilePatch(In, partial=True):
     """What of yourself changes."""
 
@@ -138,6 +210,7 @@ class NotificationsOut(Out):
     event_registrations: bool = Field(description="You have a seat at an event, wait for one, or lose it.")
     event_changes: bool = Field(description="An event that you attend, or own, is changed or cancelled.")
     event_reminders: bool = Field(description="An event that you attend begins tomorrow.")
+    call_reminders: bool = Field(description="A call of yours begins in a quarter of an hour.")
 
 
 class NotificationsPatch(In, partial=True):
@@ -154,3 +227,4 @@ class NotificationsPatch(In, partial=True):
     event_registrations: bool
     event_changes: bool
     event_reminders: bool
+    call_reminders: bool

@@ -6,6 +6,8 @@ from django.conf import settings
 from django.db.models.functions import Now
 from pydantic import Field
 
+from accounts.api_keys import ApiKeyService as ApiKeyService
+from accounts.contacts import ContactService as ContactService
 from accounts.credentials import require_good_password
 from accounts.links import INVITATION, password_url, unwanted_of
 from accounts.models import MailKind, Role, UnwantedMail, User

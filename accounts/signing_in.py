@@ -22,7 +22,7 @@ from accounts.schemas import (
     TokensOut,
     UserOut,
 )
-from mesh import Page, PageParams, Service, anyone, command, job, query, text
+from mesh import Page, PageParams, Service, anyone, command, in_person, job, query, text
 from mesh.errors import Forbidden, Invalid
 from mesh.service import absent
 
@@ -36,7 +36,7 @@ class AuthService(Service):
 
     name = "auth"
 
-    @command("POST /auth/signup", allow=anyone, tool=False, location="/users/{id}", account="")
+    @command("POST /auth/signup", allow=anyone, any_key=True, tool=False, location="/users/{id}", account="")
     def sign_up(self, *, data: SignupIn) -> UserOut:
         """Make an account of your own, with the role AGENT.
 
@@ -53,6 +53,7 @@ class AuthService(Service):
         "POST /auth/login/access-token",
         "POST /auth/login",
         allow=anyone,
+        any_key=True,
         tool=False,
         secret=True,
         form=True,
@@ -67,7 +68,7 @@ class AuthService(Service):
         self.changed()
         return TokensOut(**open_session(user, self.call.client))
 
-    @command("POST /auth/refresh", allow=anyone, tool=False, secret=True, account="")
+    @command("POST /auth/refresh", allow=anyone, any_key=True, tool=False, secret=True, account="")
     def refresh_token(self, *, data: RefreshIn) -> TokensOut:
         """Get new tokens for your refresh token.
 
@@ -76,25 +77,25 @@ class AuthService(Service):
         self.changed()
         return TokensOut(**rotate(data.refresh_token))
 
-    @command("POST /auth/logout", tool=False)
+    @command("POST /auth/logout", allow=in_person, tool=False)
     def log_out(self) -> None:
         """Sign out: this session's tokens are refused from the next request on."""
         Session.objects.filter(pk=self.actor.session_id or 0, user_id=self.actor.id).end()
         self.changed()
 
-    @query("GET /auth/sessions", tool=False)
+    @query("GET /auth/sessions", allow=in_person, tool=False)
     def list_sessions(self, *, page: PageParams) -> Page[SessionOut]:
         """List where you are signed in, newest first."""
         return self.page(self.rows(Session).active(), SessionOut, page)
 
-    @command("DELETE /auth/sessions/{id}", tool=False)
+    @command("DELETE /auth/sessions/{id}", allow=in_person, tool=False)
     def end_session(self, *, id: int) -> None:
         """Sign out one of your sessions, such as a lost phone's."""
         if not self.rows(Session).active().filter(pk=id).end():
             raise absent(Session)
         self.changed()
 
-    @command("POST /auth/password", tool=False, account="")
+    @command("POST /auth/password", allow=in_person, tool=False, account="")
     def change_password(self, *, data: PasswordIn) -> None:
         """Change your password. All your sessions end, this one too: sign in again with the new password."""
         user = self.take(User, self.actor.id)
@@ -102,7 +103,7 @@ class AuthService(Service):
             raise Invalid.field(["body", "current_password"], "This is not your current password.")
         self._set_password(user, data.new_password)
 
-    @command("POST /auth/password/reset", allow=anyone, tool=False, account="email", status=202)
+    @command("POST /auth/password/reset", allow=anyone, any_key=True, tool=False, account="email", status=202)
     def request_password_reset(self, *, data: ResetIn) -> None:
         """Ask for a mail with a link that sets a new password.
 
@@ -129,7 +130,7 @@ class AuthService(Service):
             )
         self.changed()
 
-    @command("POST /auth/password/reset/confirm", allow=anyone, tool=False, account="")
+    @command("POST /auth/password/reset/confirm", allow=anyone, any_key=True, tool=False, account="")
     def confirm_password_reset(self, *, data: NewPasswordIn) -> None:
         """Set a new password with the token of a mailed link. All sessions of the account end."""
         self._set_password(owner_of(data.token, lock=True), data.new_password)

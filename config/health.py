@@ -13,7 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 from redis import RedisError
 
 import mesh.metrics
-from mesh import outbox
+from mesh import documents, outbox
 from mesh.outbox import celery
 from shop import reconciler
 
@@ -46,6 +46,10 @@ def _state() -> CollectorRegistry:
             depth.labels(queue, status).set(count)
             if status == "waiting":
                 age.labels(queue).set(max(0.0, oldest))
+        count, oldest = documents.waiting()
+        Gauge("meshwork_documents_waiting", "Documents that are not stored yet.", registry=registry).set(count)
+        name, meaning = "meshwork_document_oldest_seconds", "How long the oldest document waits."
+        Gauge(name, meaning, registry=registry).set(oldest)
         wrong = reconciler.open_discrepancies()
         name, meaning = "meshwork_stock_discrepancies", "Numbers that do not agree with the ledger of the stock."
         Gauge(name, meaning, registry=registry).set(wrong)

@@ -40,6 +40,12 @@ if not DEBUG and len(SECRET_KEY) < 32:
     raise ImproperlyConfigured("SECRET_KEY is too short: outside DEBUG it needs 32 characters or more")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["*"] if DEBUG else ["localhost", "127.0.0.1", "[::1]"])
 TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])
+#: The Task API's documented key, which everyone knows.
+_DEMO_KEY = "demo-secret-key-change-in-production"
+TASK_API_KEY = env.str("TASK_API_KEY", default=_DEMO_KEY if DEBUG else "")
+if not DEBUG and TASK_API_KEY == _DEMO_KEY:
+    raise ImproperlyConfigured("TASK_API_KEY is the documented demo value, which everyone knows: choose another one")
+
 SIGNUP_OPEN = env.bool("SIGNUP_OPEN", default=DEBUG)
 
 INSTALLED_APPS = [
@@ -61,6 +67,7 @@ INSTALLED_APPS = [
     "notes",
     "events",
     "shop",
+    "config",
 ]
 
 MIDDLEWARE = [
@@ -162,6 +169,14 @@ EMAIL_FROM = env.str("EMAIL_FROM", default="Meshwork <meshwork@localhost>")
 SITE_URL = env.str("SITE_URL", default="").rstrip("/") or f"http://localhost:{env.int('PORT', default=8000)}"
 INVITATION_DAYS = env.int("INVITATION_DAYS", default=7)
 PASSWORD_RESET_MINUTES = env.int("PASSWORD_RESET_MINUTES", default=60)
+
+# The mirror of contacts, calls and tasks as JSON: in a folder, or with a bucket in S3.
+DOCUMENTS_DIR = Path(env.str("DOCUMENTS_DIR", default="") or DATA_DIR / "documents").resolve()
+AWS_S3_BUCKET = env.str("AWS_S3_BUCKET", default="")
+AWS_ENDPOINT_URL = env.str("AWS_ENDPOINT_URL", default="")
+AWS_REGION = env.str("AWS_REGION", default="") or "us-east-1"
+AWS_ACCESS_KEY_ID = env.str("AWS_ACCESS_KEY_ID", default="")
+AWS_SECRET_ACCESS_KEY = env.str("AWS_SECRET_ACCESS_KEY", default="")
 
 SUMMARIZER = env.str("SUMMARIZER", default="extractive")
 SUMMARIZER_BASE_URL = env.str("SUMMARIZER_BASE_URL", default="")

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern, URLResolver, path, re_path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.decorators.csrf import csrf_exempt
 from django.views.generic import RedirectView
 from drf_spectacular.generators import SchemaGenerator
@@ -85,6 +85,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     re_path("^(?:reset|join)/?$", pages.password),
     re_path("^unsubscribe/?$", pages.unsubscribe),
     re_path("^(?:api/v[12]/)?payments/stripe/webhook/?$", webhooks.stripe),
+    re_path("^task-api/health/?$", reading(health.health)),
+    path("task-api/", include("tasks.task_api")),
     path("admin", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
     *url_patterns(),

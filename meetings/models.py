@@ -1,4 +1,4 @@
-"""Meetings, who is invited to them, and the keys of people's calendar feeds."""
+"""Meetings, who is invited to them, the keys of people's calendar feeds; and calls with contacts."""
 
 import hashlib
 import secrets
@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Self
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db import models
 from django.db.models import F, Prefetch, Q, QuerySet
 from django.db.models.functions import Lower, Now
 from django.utils import timezone
+from uuid_utils.compat import uuid7
 
-from accounts.models import acquaintance
+from accounts.models import Contact, acquaintance
 from mesh import Actor, ScopedModel, ScopedQuerySet
 from mesh.database import fetch
 from mesh.search import every_word
@@ -38,6 +40,13 @@ class MeetingQuerySet(ScopedQuerySet["Meeting"]):
 
     def search(self, text: str | None) -> Self:
         return self.filter(every_word(text, "title", "description", "location"))
+
+    def with_emails(self, emails: Sequence[str]) -> Self:
+        """Those that somebody with one of these e-mails, in lower case, organizes or is invited to."""
+        people = get_user_model().objects.alias(lower_email=Lower("email")).filter(lower_email__in=emails).values("pk")
+        guests = Attendee.objects.alias(lower_email=Lower("email")).filter(lower_email__in=emails)
+        invited = guests.values("meeting_id").union(Attendee.objects.filter(user__in=people).values("meeting_id"))
+        return self.filter(Q(pk__in=invited) | Q(organizer__in=people))
 
     def of_user(self, user_id: int) -> Self:
         """Those that a user organizes or is invited to."""
@@ -199,6 +208,76 @@ class Attendee(ScopedModel):
 
     def audience(self) -> set[str]:
         return self.meeting.audience()
+
+
+class CallStatus(models.TextChoices):
+    SCHEDULED = "scheduled"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    RESCHEDULED = "rescheduled"
+
+    @property
+    def is_to_come(self) -> bool:
+        return self in (CallStatus.SCHEDULED, CallStatus.RESCHEDULED)
+
+
+class CallQuerySet(ScopedQuerySet["Call"]):
+    def visible_to(self, actor: Actor) -> Self:
+        return self if actor.is_admin else self.filter(contact__owner_id=actor.id)
+
+    def with_status(self, status: CallStatus | None) -> Self:
+        return self if status is None else self.filter(status=status)
+
+    def between(self, first: datetime | None, last: datetime | None) -> Self:
+        """Those that begin from `first` to `last`, both included."""
+        rows = self if first is None else self.filter(scheduled_for__gte=first)
+        return rows if last is None else rows.filter(scheduled_for__lte=last)
+
+    def to_remind_of(self) -> Self:
+        """Those that begin within a quarter of an hour, at a time that nobody was reminded of, the next one first."""
+        to_come = self.filter(status__in=[status for status in CallStatus if status.is_to_come])
+        soon = to_come.filter(scheduled_for__gt=Now(), scheduled_for__lte=Now() + timedelta(minutes=15))
+        return soon.exclude(reminded_for=F("scheduled_for")).order_by("scheduled_for", "pk")
+
+    def search(self, text: str | None) -> Self:
+        return self.filter(every_word(text, "title", "notes"))
+
+
+class Call(ScopedModel):
+    """A call with a contact: whoever has the contact has its calls."""
+
+    uuid = models.UUIDField(default=uuid7, unique=True, editable=False)
+    contact = models.ForeignKey(Contact, models.CASCADE, related_name="calls", db_index=False)
+    title = models.CharField(max_length=200)
+    scheduled_for = models.DateTimeField()
+    duration_minutes = models.PositiveSmallIntegerField(default=30)
+    notes = models.CharField(max_length=500, blank=True, default="")
+    status = models.CharField(max_length=11, choices=CallStatus.choices, default=CallStatus.SCHEDULED)
+    #: The time of it that its owner was reminded of.
+    reminded_for = models.DateTimeField(null=True, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = CallQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["contact", "-id"], name="meetings_call_contact"),
+            models.Index(fields=["scheduled_for"], name="meetings_call_time"),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=~Q(title=""), name="meetings_call_title"),
+            models.CheckConstraint(condition=Q(status__in=CallStatus.values), name="meetings_call_status"),
+            models.CheckConstraint(
+                condition=Q(duration_minutes__gte=15, duration_minutes__lte=240), name="meetings_call_duration"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+    def audience(self) -> set[str]:
+        return self.contact.audience()
 
 
 class CalendarKeyQuerySet(models.QuerySet["CalendarKey"]):

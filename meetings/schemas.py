@@ -1,14 +1,17 @@
-"""What goes in and out of meetings."""
+"""What goes in and out of meetings and calls."""
 
 from typing import Annotated, Literal
+from uuid import UUID
 
 from django.db.models import F, Value
 from django.db.models.functions import Coalesce
 from pydantic import Field
 
+from accounts.contact_schemas import ContactOut
 from accounts.schemas import PersonOut
-from meetings.models import Response
-from mesh import Column, Email, Id, In, Out, Time, text
+from accounts.timeline import TimelineEntry
+from meetings.models import CallStatus, Response
+from mesh import Column, Email, Id, In, Out, Ref, Time, text
 
 
 class MeetingIn(In):
@@ -47,6 +50,56 @@ class CalendarKeyOut(Out):
 
     key: str
     url: str = Field(examples=["https://meshwork.example.com/calendar.ics?key=…"])
+
+
+class CallIn(In):
+    """A call to schedule."""
+
+    contact_id: Ref = Field(description="A contact of yours.")
+    title: Annotated[str, text(1, 200)] = Field(examples=["Onboarding call"])
+    scheduled_for: Time
+    duration_minutes: int = Field(30, ge=15, le=240)
+    notes: Annotated[str, text(0, 500)] = ""
+    status: CallStatus = CallStatus.SCHEDULED
+
+
+class CallPatch(CallIn, partial=True):
+    """What of a call changes."""
+
+
+class CallFilters(In):
+    """Which calls."""
+
+    contact_id: Ref | None = None
+    status: CallStatus | None = None
+    from_: Time | None = Field(None, alias="from", description="Those that begin at this time or later.")
+    to: Time | None = Field(None, description="Those that begin at this time or earlier.")
+
+
+class CallOut(Out):
+    """A call with a contact."""
+
+    id: int
+    uuid: UUID
+    contact_id: int
+    title: str
+    scheduled_for: Time
+    duration_minutes: int
+    notes: str
+    status: CallStatus
+    created_at: Time
+    updated_at: Time
+
+
+class BriefOut(Out):
+    """What there is to know before a call."""
+
+    call: CallOut
+    contact: ContactOut
+    talks: list[TimelineEntry] = Field(description="The last calls, meetings and notes before this call, newest first.")
+    open_tasks: list[TimelineEntry] = Field(description="What is still to do, newest first.")
+    orders: list[TimelineEntry] = Field(description="The contact's last orders, as far as you see them.")
+    text: str = Field(description="The same in words.")
 
 
 class AttendeeOut(Out):

@@ -7,11 +7,14 @@ from django.db.models import F
 from django.db.models.functions import Now
 from pydantic import Field
 
+from accounts import timeline
 from accounts.services import UserService
+from accounts.timeline import TimelineEntry, TimelinePart, TimelineWish
 from meetings import calendar, letters
+from meetings.calls import CallService as CallService
 from meetings.models import Attendee, CalendarKey, Meeting, Response
 from meetings.schemas import CalendarKeyOut, MeetingFilters, MeetingIn, MeetingOut, MeetingPatch, ResponseIn
-from mesh import Page, PageParams, Search, Service, anyone, command, ical, job, query, text
+from mesh import Page, PageParams, Search, Service, anyone, command, ical, in_person, job, query, text
 from mesh.errors import FieldError, Forbidden, Invalid, NotFound
 from mesh.service import absent
 
@@ -112,6 +115,22 @@ class MeetingService(Service):
         return self.show(meeting, MeetingOut)
 
     @query(tool=False)
+    def meetings_with_contact(self, *, wish: TimelineWish) -> TimelinePart:
+        """The meetings that a contact's e-mail is invited to or organizes, for its timeline."""
+        return timeline.part(
+            wish,
+            self.rows(Meeting).with_emails(wish.emails),
+            "scheduled_time",
+            lambda meeting: TimelineEntry(
+                service=self.name,
+                id=meeting.pk,
+                at=meeting.scheduled_time,
+                title=meeting.title,
+                details={"duration_minutes": meeting.duration_minutes, "location": meeting.location},
+            ),
+        )
+
+    @query(tool=False)
     def known_meetings(self, *, ids: Annotated[list[int], Field(max_length=200)]) -> list[int]:
         """Which of these meetings you may see."""
         return sorted(self.visible(Meeting, ids))
@@ -169,7 +188,7 @@ class CalendarService(Service):
 
     name = "calendar"
 
-    @command("POST /calendar/key", tool=False, secret=True)
+    @command("POST /calendar/key", allow=in_person, tool=False, secret=True)
     def make_calendar_key(self) -> CalendarKeyOut:
         """Get a secret address under which a calendar application can subscribe to your meetings.
 

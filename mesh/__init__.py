@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mesh.operations import admins as admins
     from mesh.operations import anyone as anyone
     from mesh.operations import command as command
+    from mesh.operations import in_person as in_person
     from mesh.operations import job as job
     from mesh.operations import query as query
     from mesh.operations import signed_in as signed_in
@@ -37,7 +38,7 @@ _HOMES = {
     "mesh.call": ("ANONYMOUS", "Actor"),
     "mesh.mail": ("Attachment",),
     "mesh.mesh": ("Mesh",),
-    "mesh.operations": ("Also", "admins", "anyone", "command", "job", "query", "signed_in"),
+    "mesh.operations": ("Also", "admins", "anyone", "command", "in_person", "job", "query", "signed_in"),
     "mesh.schemas": (
         "Column", "Email", "Id", "In", "Out", "Page", "PageParams", "Ref", "Search", "Time", "text",
     ),

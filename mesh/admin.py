@@ -18,7 +18,7 @@ from mesh.call import Answer, identity
 from mesh.errors import Invalid, MeshError
 from mesh.http import client_of, request_id_of, streamed
 from mesh.mesh import Mesh
-from mesh.models import AuditEntry, JobStatus, Mail, Outbox
+from mesh.models import AuditEntry, JobStatus, Mail, Outbox, WaitingDocument
 from mesh.service import registry
 
 
@@ -220,11 +220,11 @@ admin.site.unregister(Group)
 
 @admin.register(AuditEntry)
 class AuditEntryAdmin(MeshModelAdmin):
-    list_display = ("at", "actor", "operation", "row_id", "outcome", "door", "address")
+    list_display = ("at", "actor", "key", "operation", "row_id", "outcome", "door", "address")
     list_filter = ("outcome", "door", "operation")
     search_fields = ("operation", "request_id", "actor__email")
     list_select_related = ("actor",)
-    shown_fields = ("at", "actor", "operation", "door", "row_id", "outcome", "request_id", "address")
+    shown_fields = ("at", "actor", "key", "operation", "door", "row_id", "outcome", "request_id", "address")
 
 
 @admin.register(Mail)
@@ -259,3 +259,14 @@ class JobAdmin(MeshModelAdmin):
         for pk in failed:
             self.call(request, "retry_job", {"id": pk})
         messages.success(request, f"Tried again: {len(failed)}.")
+
+
+@admin.register(WaitingDocument)
+class WaitingDocumentAdmin(MeshModelAdmin):
+    """What is not stored yet, and why."""
+
+    list_display = ("__str__", "changed_at", "attempt", "error", "due_at")
+    list_filter = ("kind", ("error", admin.EmptyFieldListFilter))
+    search_fields = ("error",)
+    ordering = ("changed_at", "id")
+    shown_fields = ("kind", "uuid", "changed_at", "due_at", "attempt", "error", "lease_until", "unsure_until")

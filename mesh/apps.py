@@ -3,7 +3,7 @@ from django.utils.module_loading import autodiscover_modules
 
 
 class MeshConfig(AppConfig):
-    """Loads every app's `services` module, so that the registry is whole before the first call."""
+    """Loads every app's `services` and `documents`, so that the registries are whole before the first call."""
 
     name = "mesh"
     verbose_name = "Mesh"
@@ -11,4 +11,4 @@ class MeshConfig(AppConfig):
     def ready(self) -> None:
         from mesh import checks, jobs, tools  # noqa: F401  (registers system checks, and the mesh's own services)
 
-        autodiscover_modules("services")
+        autodiscover_modules("services", "documents")

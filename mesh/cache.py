@@ -1,6 +1,7 @@
 """The cache of answers. It can be emptied or away at any time: that costs time, never truth.
 
-Key: `{operation}:{actor}:{role}:{versions}:{hash of arguments}`. The value begins with the actor it was made for,
+Key: `{operation}:{actor}:{role}:{versions}:{hash of arguments}`, where an API key asks with its scopes after the role,
+since an operation may leave out what they do not hold. The value begins with the actor it was made for,
 which is checked on reading.
 """
 
@@ -37,6 +38,8 @@ def lookups() -> Counted[tuple[str, str]]:
 def key_of(operation: Operation, actor: Actor, versions: Mapping[str, int], arguments: Mapping[str, Any]) -> str:
     """The key of an answer; the same for two calls only if the same answer is right for both."""
     whose = f"{actor.id}:{actor.role}" if operation.cached_per_actor else "all"
+    if actor.scopes is not None and "*" not in actor.scopes:
+        whose += f":{','.join(actor.scopes)}"
     generation = ".".join(map(str, versions.values()))
     digest = hashlib.blake2b(msgspec.json.encode(arguments, order="sorted"), digest_size=16).hexdigest()
     return f"meshwork:{operation.name}:{whose}:{generation}:{digest}"

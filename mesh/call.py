@@ -21,6 +21,9 @@ class Actor:
     email: str = ""
     name: str = ""
     session_id: int | None = None
+    #: The API key that asks for the user, and what it may do of all that they may; None where no key does.
+    key_id: int | None = None
+    scopes: tuple[str, ...] | None = None
 
     @property
     def is_admin(self) -> bool:
@@ -34,6 +37,11 @@ class Actor:
     def scope(self) -> str:
         """The version scope of what this actor alone sees."""
         return f"user:{self.id}"
+
+    def may(self, scope: str) -> bool:
+        """Whether the API key's scopes hold this one, such as `orders:read`; without a key, always."""
+        service, _, access = scope.partition(":")
+        return self.scopes is None or not {"*", access, f"{service}:*", scope}.isdisjoint(self.scopes)
 
 
 ANONYMOUS = Actor()
@@ -95,7 +103,7 @@ class Identity(Protocol):
     def authenticate(self, authorization: str, api_key: str, scopes: Sequence[str]) -> tuple[Actor, Mapping[str, int]]:
         """The actor behind a credential and, in the same statement, the versions of `scopes`.
 
-        `{actor}` in a scope stands for the actor's id. Raises Unauthenticated.
+        `{actor}` in a scope stands for the actor's id. One credential: a token or a key. Raises Unauthenticated.
         """
 
     def actor(self, user_id: int) -> Actor:

@@ -47,6 +47,26 @@ def check_mail(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 
 @register()
+def check_documents(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """S3 is set wholly, or not at all."""
+    found: list[CheckMessage] = []
+    names = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    endpoint, *keys = (getattr(settings, name) for name in names)
+    if not settings.AWS_S3_BUCKET:
+        lost = ", ".join(name for name in names if getattr(settings, name))
+        hint = "Set AWS_S3_BUCKET to keep documents in S3; without it they go to DOCUMENTS_DIR."
+        return [Warning(f"Without AWS_S3_BUCKET, {lost} does nothing.", hint=hint, id="mesh.W002")] if lost else []
+    if any(keys) and not all(keys):
+        found.append(Error("Of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY only one is set.", id="mesh.E016"))
+    if not any(keys):
+        hint = "That is right where the machine has a role; else set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+        found.append(Warning("AWS_S3_BUCKET is set without keys.", hint=hint, id="mesh.W003"))
+    if endpoint and re.match(r"https?://[^/]", endpoint) is None:
+        found.append(Error("AWS_ENDPOINT_URL reads https://host:port.", id="mesh.E017"))
+    return found
+
+
+@register()
 def check_operations(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Names and routes are unique; every operation is documented, typed and bounded."""
     operations = list(registry.operations.values())

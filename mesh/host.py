@@ -117,7 +117,9 @@ def _foretell(call: Call, work: Work) -> None:
     """Writes the mails of a dry run: its own, and those of the jobs that do nothing else."""
     for job in [job for job in work.jobs if job.options.foretold]:
         values, _ = bind_flat(job.operation, job.arguments)
-        _method(job.operation, replace(call, operation=job.operation.name, door="job"), work)(**values)
+        user = replace(call.actor, key_id=None, scopes=None)  # as whom it will run
+        told = replace(call, operation=job.operation.name, actor=user, door="job")
+        _method(job.operation, told, work)(**values)
     _write_mails(work)
 
 
@@ -147,6 +149,9 @@ def _settle(call: Call, work: Work, steps: dict[str, Step]) -> None:
     Jobs are handed to the broker after the commit.
     """
     _write_mails(work)
+    if work.documents:
+        store = registry.operations["store_documents"]
+        transaction.on_commit(partial(outbox.begin_soon, store), robust=True)
     if work.jobs:
         values = outbox.insert_values(work.jobs, call.actor.id or None, call.request_id)
         steps["jobs"] = (outbox.INSERT, values)
@@ -261,10 +266,11 @@ def _encoded(operation: Operation, result: Any) -> Answer:
 
 def _audit(call: Call, outcome: str, row_id: int | str | None) -> Step:
     return (
-        "INSERT INTO mesh_auditentry (actor_id, operation, door, row_id, outcome, request_id, address) "
-        "VALUES (%s, %s, %s, %s, %s, %s, %s)",
+        "INSERT INTO mesh_auditentry (actor_id, key, operation, door, row_id, outcome, request_id, address) "
+        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
         [
             call.actor.id or None,
+            call.actor.key_id,
             call.operation,
             call.door,
             "" if row_id is None else str(row_id),

@@ -68,7 +68,7 @@ class Mesh:
 
         `looked_up`: the call's `cache_key`, and what the caller has found under it.
         """
-        operation.declaration.allow(self.actor)
+        operation.permit(self.actor)
         if idempotency_key and not _KEY.fullmatch(idempotency_key):
             raise Invalid.field(["header", "Idempotency-Key"], "Send 1 to 255 printable ASCII characters.")
         call = Call(
@@ -109,7 +109,7 @@ class Mesh:
         operation = registry.operations.get(name)
         if operation is None or not operation.declaration.tool:
             raise NotFound(f"There is no tool {name!r}. List the tools to see their names.")
-        operation.declaration.allow(self.actor)
+        operation.permit(self.actor)
         arguments = dict(arguments)
         wanted = arguments.pop("dry_run", False) if operation.is_command else False
         try:

@@ -1,4 +1,4 @@
-"""The mesh's own tables: versions of scopes, idempotency keys, jobs, the audit trail, mail."""
+"""The mesh's own tables: versions of scopes, idempotency keys, jobs, the audit trail, mail, documents to store."""
 
 from django.conf import settings
 from django.db import models
@@ -84,6 +84,8 @@ class AuditEntry(models.Model):
     actor = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, db_constraint=False, related_name="+"
     )
+    #: The id of the API key through which they asked, also after it is deleted.
+    key = models.BigIntegerField(null=True, blank=True)
     operation = models.CharField(max_length=100)
     door = models.CharField(max_length=20)
     #: The id of the row that the command made or changed, where the answer has one.
@@ -141,3 +143,38 @@ class Mail(models.Model):
     def remains(self) -> dict[str, str]:
         """What is kept of its content once it is sent: nothing of a mail that opens an account."""
         return {} if self.unsubscribe_url else {"text": "", "html": ""}
+
+
+class DocumentChange(models.Model):
+    """A row that has a document was made, changed or deleted: a trigger says so, in the change's own transaction."""
+
+    kind = models.CharField(max_length=20)
+    uuid = models.UUIDField()
+    at = models.DateTimeField(db_default=Now(), editable=False)
+
+
+class WaitingDocument(models.Model):
+    """A document that is not yet what its row says; gone when it is."""
+
+    kind = models.CharField(max_length=20)
+    uuid = models.UUIDField()
+    #: Grows with the changes that become known.
+    version = models.BigIntegerField()
+    changed_at = models.DateTimeField()
+    due_at = models.DateTimeField()
+    #: The writer who has it; until its lease has passed, nobody else may.
+    token = models.UUIDField(null=True, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    #: Until then what a writer has sent may still arrive, though it got no answer or lost its lease.
+    unsure_until = models.DateTimeField(null=True, blank=True)
+    #: How often storing it has failed.
+    attempt = models.PositiveIntegerField(default=0)
+    error = models.CharField(max_length=500, blank=True, default="")
+
+    class Meta:
+        verbose_name = "waiting document"
+        indexes = [models.Index(fields=["due_at"], name="mesh_waitingdocument_due")]
+        constraints = [models.UniqueConstraint(fields=["kind", "uuid"], name="mesh_waitingdocument_once")]
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.uuid}.json"

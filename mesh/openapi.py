@@ -7,7 +7,7 @@ from drf_spectacular.openapi import AutoSchema
 
 from mesh import errors
 from mesh.json_schema import Schema, inlined, parameter_schema, with_components
-from mesh.operations import Operation, Route, anyone
+from mesh.operations import Operation, Route, anyone, in_person
 
 PROBLEM: Schema = {
     "type": "object",
@@ -58,13 +58,21 @@ def describe(operation: Operation, route: Route) -> Schema:
         "summary": operation.summary,
         "description": operation.description,
         "tags": [operation.service_name],
-        "security": [{}] if operation.declaration.allow is anyone else [{"bearer": []}, {"apiKey": []}],
+        "security": _security(operation),
         "parameters": [*_parameters(operation, route), *_headers(operation)],
         "responses": _responses(operation, route),
     }
     if (body := _body(operation, route)) is not None:
         found["requestBody"] = body
     return found
+
+
+def _security(operation: Operation) -> list[dict[str, list[str]]]:
+    """The credentials that it takes, any one of them; with an API key, the scope that it must have."""
+    allow, key = operation.declaration.allow, {"apiKey": [operation.key_scope] if operation.key_scope else []}
+    if allow is anyone:
+        return [{}] if operation.declaration.any_key else [{}, {"bearer": []}, key]
+    return [{"bearer": []}] if allow is in_person else [{"bearer": []}, key]
 
 
 def _suffix(operation: Operation, route: Route) -> str:
@@ -179,10 +187,8 @@ def _header(description: str) -> Schema:
 
 
 def _refusals(operation: Operation, route: Route) -> list[type[errors.MeshError]]:
-    found: list[type[errors.MeshError]] = [errors.Invalid, errors.Unauthenticated, errors.RateLimited]
-    found += [errors.Malformed, errors.Unavailable]
-    if operation.declaration.allow is not anyone or operation.is_command:
-        found.append(errors.Forbidden)
+    found: list[type[errors.MeshError]] = [errors.Invalid, errors.Unauthenticated, errors.Forbidden]
+    found += [errors.RateLimited, errors.Malformed, errors.Unavailable]
     if route.names or operation.declaration.media:  # a file is looked up by its parameters too
         found.append(errors.NotFound)
     if operation.is_command or operation.is_body_operation:
@@ -201,8 +207,20 @@ def add_components(result: Schema, generator: SchemaGenerator, request: Any, pub
     schemas["DryRun"] = _DRY_RUN
     components["schemas"] = dict(sorted(schemas.items()))
     components["securitySchemes"] = {
-        "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
-        "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        "bearer": {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "The access token of `POST /auth/login`: all that you may do.",
+        },
+        "apiKey": {
+            "type": "apiKey",
+            "in": "header",
+            "name": "X-API-Key",
+            "description": "A key of `POST /api-keys`, for a program or an agent: what you may do, as far as its scopes"
+            " hold it. Beside each operation stands the scope that it needs, such as `orders:read`; `*`, `read`,"
+            " `orders:*` hold it too. Send a key or a token, not both.",
+        },
     }
     result["tags"] = [
         {"name": name, "description": (service.__doc__ or "").strip()}

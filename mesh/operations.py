@@ -36,6 +36,13 @@ def signed_in(actor: Actor) -> None:
         raise Unauthenticated("Sign in: send `Authorization: Bearer <token>`.")
 
 
+def in_person(actor: Actor) -> None:
+    """Any active user, but not through an API key: what is about credentials."""
+    signed_in(actor)
+    if actor.key_id is not None:
+        raise Forbidden("Sign in to do this; an API key may not.")
+
+
 def admins(actor: Actor) -> None:
     """Users with the role ADMIN."""
     signed_in(actor)
@@ -126,6 +133,7 @@ class Declaration:
     filename: str = ""
     takes: str = ""
     status: int = 0
+    any_key: bool = False
     job: "JobOptions | None" = None
 
 
@@ -149,6 +157,7 @@ def query(
     tool: bool = True,
     media: str = "",
     filename: str = "",
+    any_key: bool = False,
 ) -> Callable[[F], F]:
     """A read. Without a route it is called only inside the mesh.
 
@@ -156,10 +165,20 @@ def query(
     as `events`, or of one row, such as `event:{id}`, are for what is the same for everyone who may see it.
     `media`: the answer, a text, goes out over REST as this media type in place of JSON, with an ETag. A method that
     returns an `Iterator[str]` is streamed, from one transaction, so that its answer may have any size; `filename` is
-    what it is saved as.
+    what it is saved as. `any_key`: an API key needs no scope for it, since what it does with the key's rights is
+    another operation, which asks for its own.
     """
-    tool = tool and bool(routes)
-    return _declare("query", routes, allow=allow, ttl=ttl, scopes=scopes, tool=tool, media=media, filename=filename)
+    return _declare(
+        "query",
+        routes,
+        allow=allow,
+        ttl=ttl,
+        scopes=scopes,
+        tool=tool and bool(routes),
+        media=media,
+        filename=filename,
+        any_key=any_key,
+    )
 
 
 def command(
@@ -172,6 +191,7 @@ def command(
     account: str | None = None,
     takes: str = "",
     status: int = 0,
+    any_key: bool = False,
 ) -> Callable[[F], F]:
     """A change, in one transaction.
 
@@ -180,7 +200,8 @@ def command(
     `form`: the body may be form-encoded too. `account`: counted against the login limits, per address and per
     account, which the argument of this name holds (an empty name: per address alone). `takes`: the body may be a text
     of this media type too, which is the one argument. `status`: the HTTP status of success, where it is not what the
-    answer makes it (202: it will be done later).
+    answer makes it (202: it will be done later). `any_key`: an API key needs no scope for it, since it does not
+    matter who asks.
     """
     return _declare(
         "command",
@@ -193,6 +214,7 @@ def command(
         account=account,
         takes=takes,
         status=status,
+        any_key=any_key,
     )
 
 
@@ -298,6 +320,22 @@ class Operation:
         if self.returns is type(None):
             return 204
         return 201 if self.location else 200
+
+    @cached_property
+    def key_scope(self) -> str:
+        """The scope that an API key needs for it, such as `orders:read`; empty where it needs none.
+
+        What is called inside the mesh alone needs none: the operation that calls it has asked for its own.
+        """
+        if self.declaration.any_key or not (self.declaration.routes or self.declaration.tool):
+            return ""
+        return f"{self.service_name}:{'write' if self.is_command else 'read'}"
+
+    def permit(self, actor: Actor) -> None:
+        """Refuses who may not call it: by their role, or by the scopes of their API key. Raises MeshError."""
+        self.declaration.allow(actor)
+        if self.key_scope and not actor.may(self.key_scope):
+            raise Forbidden(f"This API key lacks the scope `{self.key_scope}`.")
 
     def scopes_of(self, arguments: Mapping[str, Any]) -> Sequence[str]:
         """The version scopes of this cached read; `{actor}` still stands for the actor's id.

@@ -65,6 +65,8 @@ class Sent:
     alone: bool
     #: The operation, where one message leads to all that waits of it.
     nudge: str = ""
+    #: Whether the message stands for no row, and whoever takes it up writes one.
+    begins: bool = False
 
 
 #: Inserts jobs, due now and about to be sent; `insert_values` gives the parameters. Returns their ids, in order.
@@ -111,7 +113,8 @@ def _nudge(job: Sent) -> None:
     if answers == [None]:
         return
     try:
-        celery().send_task(DRAIN, args=[job.nudge], queue=job.queue, ignore_result=True, retry=False)
+        task, arguments = (TICK, [job.nudge, True]) if job.begins else (DRAIN, [job.nudge])
+        celery().send_task(task, args=arguments, queue=job.queue, ignore_result=True, retry=False)
     except BaseException:
         took_up(job.nudge)
         raise
@@ -131,6 +134,12 @@ def celery() -> Celery:
     """The Celery application that `MESH["CELERY"]` names."""
     app: Celery = import_string(settings.MESH["CELERY"])
     return app
+
+
+def begin_soon(operation: Operation) -> None:
+    """Has a periodic job that serves all begun now, without a row; where the message is lost, its time will come."""
+    job = Job(operation, {})
+    send_soon([Sent(0, job.options.queue, alone=False, nudge=job.nudge, begins=True)])
 
 
 def send_soon(jobs: Sequence[Sent]) -> None:

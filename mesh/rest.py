@@ -209,11 +209,13 @@ class _Exchange:
             self._count(f"address:{client.address}")
             raise
         structlog.contextvars.bind_contextvars(user_id=actor.id, operation=operation.name)
+        if actor.key_id is not None:
+            structlog.contextvars.bind_contextvars(api_key_id=actor.key_id)
         mesh = Mesh(actor, door="rest", request_id=self.request_id, client=client, known_versions=known_versions)
         whose = f"address:{client.address}" if actor.is_anonymous else f"user:{actor.id}"
         fresh = "no-cache" in request.META.get("HTTP_CACHE_CONTROL", "").lower()
         looked_up = self._count(whose, "" if fresh else self._cache_key(mesh))
-        operation.declaration.allow(actor)
+        operation.permit(actor)
         takes_body = self.route.method not in ("GET", "DELETE")
         body = body_of(request, operation) if takes_body else {}
         values, plain = self.bound or self._bind(body)

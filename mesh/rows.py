@@ -116,6 +116,13 @@ def _one(projection: _Projection, where: str, params: Row) -> Encoded | None:
     return Encoded(_encode(projection.structs(found)[0]), found[0][0]) if found else None
 
 
+def read_many(model: type[Model], schema: type[BaseModel], key: str, values: Sequence[Any]) -> dict[Any, bytes]:
+    """The rows whose column `key` is one of these values, whoever may see them, each encoded, by that value."""
+    projection = _projection(model, schema, key)
+    rows = fetch(f"{projection.select} WHERE {projection.key} = ANY(%s)", (*projection.params, list(values)))
+    return {row[0]: _encode(struct) for row, struct in zip(rows, projection.structs(rows), strict=True)}
+
+
 def read_ids(rows: QuerySet[Any], ids: Sequence[int]) -> set[int]:
     """Which of these ids are among `rows`."""
     sql, params = statement_for_ids(rows)

@@ -11,9 +11,10 @@ from pydantic import BaseModel
 
 from mesh.binding import bind_flat
 from mesh.call import Actor, Call, Door
+from mesh.documents import has_documents
 from mesh.errors import Invalid, NotFound
 from mesh.mail import Attachment, Letter
-from mesh.operations import Declaration, Operation
+from mesh.operations import Declaration, Operation, in_person
 from mesh.outbox import Job
 from mesh.rows import read_ids, read_one, read_page, read_row, take_row
 from mesh.schemas import Page, PageParams
@@ -36,13 +37,15 @@ class Work:
         self.letters: list[Letter] = []
         #: `{to, subject}` of each mail, as a dry run tells them.
         self.mails: list[dict[str, str]] = []
+        #: Whether rows changed that have documents.
+        self.documents = False
         #: Changed rows whose audience may grow until the versions are raised.
         self.open_rows: list[ScopedModel] = []
         self.declared = False
 
     def settled(self) -> None:
         """All of it is written; what comes now belongs to the next transaction."""
-        self.scopes, self.jobs, self.letters, self.open_rows = set(), [], [], []
+        self.scopes, self.jobs, self.letters, self.open_rows, self.documents = set(), [], [], [], False
 
 
 class Service:
@@ -102,6 +105,7 @@ class Service:
         """These rows are new, other or gone: everyone in their audience reads afresh. No rows: nothing changed."""
         self.work.declared = True
         for row in rows:
+            self.work.documents |= has_documents(type(row))
             if row.versioned:
                 self.work.scopes |= row.audience()
                 if row.audience_is_open:
@@ -184,6 +188,11 @@ class Registry:
 
     def of_service(self, service: type[Service]) -> dict[str, Operation]:
         return {name: op for name, op in self.operations.items() if op.service is service}
+
+    def open_to_keys(self) -> list[str]:
+        """The services of which API keys may have scopes."""
+        open_ = (op for op in self.operations.values() if op.key_scope and op.declaration.allow is not in_person)
+        return sorted({operation.service_name for operation in open_})
 
 
 registry = Registry()

@@ -1,4 +1,4 @@
-"""The mesh's own operations: mails on their way, and what the cache saves."""
+"""The mesh's own operations: mails and documents on their way, and what the cache saves."""
 
 from collections.abc import Callable, Generator
 from datetime import timedelta
@@ -8,8 +8,10 @@ from typing import Self
 from django.db.models.functions import Now
 from pydantic import Field
 
+from mesh import documents
 from mesh.cache import lookups
 from mesh.call import identity
+from mesh.documents import Tried
 from mesh.mail import deliver
 from mesh.models import Mail, MailStatus
 from mesh.operations import admins, job, query
@@ -49,6 +51,22 @@ class MailService(Service):
         Mail.objects.filter(status=MailStatus.SENT, sent_at__lt=long_ago).delete()
         Mail.objects.filter(status=MailStatus.DROPPED, created_at__lt=long_ago).delete()
         self.changed()
+
+
+class DocumentService(Service):
+    """Rows mirrored as documents."""
+
+    name = "documents"
+
+    @job(queue="documents", lease=60, every=60)
+    def store_documents(self) -> Generator[Callable[[], dict[int, Tried]], dict[int, Tried], None]:
+        """Store the documents of rows that changed, oldest change first; remove those of rows that are gone."""
+        self.changed()
+        batch = documents.lease()
+        if batch.documents:
+            tried = yield partial(documents.store, batch)
+            if documents.settle(batch, tried):
+                self.defer(self.store_documents)
 
 
 class LookupsOut(Out):

@@ -7,14 +7,21 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
-from typing import Any
+from typing import Any, Generic, TypeVar
+
+from mesh.errors import FieldError, Invalid
+from mesh.schemas import Out
+
+M = TypeVar("M")
 
 MEDIA = "text/csv; charset=utf-8"
 
 PART = 1000  # rows that are read, or go out, at once
+MAX_ROWS = 10_000  # that come in at once
+MAX_SHEET = 2**21  # characters
 _MOST_IN_CHUNK = 500_000  # characters
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")  # a `'` that was there before gets one more, so that it comes back
 
@@ -77,6 +84,87 @@ def records(lines: Iterable[str]) -> Iterator[Record]:
             taken.clear()
     except csv.Error as error:
         yield Record(line, [], "".join(taken), f"The row is no CSV from here on: {error}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row by the names in the header: its cells that are not blank."""
+
+    line: int
+    cells: dict[str, str]
+
+
+def rows(csv: str, columns: Sequence[str], key: str, errors: list[FieldError], *, more: str) -> Iterator[Row]:
+    """The rows of a sheet with some of these columns, of which `key` must be one; what is no row is added to `errors`.
+
+    `more` says what to do with a longer sheet. Raises Invalid where the header is none.
+    """
+    found = records(lines_of(csv))
+    names = _names(next(found), columns, key)
+    for number, record in enumerate((record for record in found if not record.is_blank), 1):
+        if number > MAX_ROWS:
+            errors.append(fault(f"A sheet may have {MAX_ROWS:,} rows at most. {more}"))
+            return
+        if record.fault:
+            errors.append(fault(record.fault, record.line))
+        elif len(record.cells) != len(names):
+            said = f"A row has {len(names)} cells, as the header has; here are {len(record.cells)}."
+            errors.append(fault(said, record.line))
+        else:
+            cells = zip(names, map(value_of, record.cells), strict=True)
+            yield Row(record.line, {name: cell for name, cell in cells if cell.strip()})
+
+
+def _names(header: Record, columns: Sequence[str], key: str) -> list[str]:
+    """The names in the header. Raises Invalid, as without them no cell can be understood."""
+    names = [cell.strip() for cell in header.cells]
+    errors = [fault(header.fault, 1)] if header.fault else []
+    for place, name in enumerate(names):
+        if name not in columns:
+            errors.append(fault(f"Unknown column; the columns are {', '.join(columns)}.", 1, name[:100]))
+        elif name in names[:place]:
+            errors.append(fault("The column is there twice.", 1, name))
+    if key not in names and not errors:
+        errors.append(fault(f"The first line must name the columns, of {', '.join(columns)}; {key} must be one.", 1))
+    if errors:
+        raise Invalid(errors)
+    return names
+
+
+def repeats(keys: Iterable[tuple[int, str]]) -> Iterator[tuple[int, int]]:
+    """Each line whose key a line before has too, with that line; lines without a key are not compared."""
+    first: dict[str, int] = {}
+    return ((line, first[key]) for line, key in keys if key and first.setdefault(key, line) != line)
+
+
+def fault(msg: str, *place: int | str, type: str = "value_error") -> FieldError:
+    """What is wrong with a line, or with one of its cells."""
+    return {"loc": ["body", "csv", *place], "msg": msg, "type": type}
+
+
+def line_of(error: FieldError) -> list[Any]:
+    """The line on which it is; empty for what concerns all of them."""
+    return error["loc"][2:3]
+
+
+class ImportedOut(Out):
+    """What became of the rows."""
+
+    created: int
+    updated: int
+    unchanged: int
+
+
+@dataclass
+class Imported(Generic[M]):
+    """What became of the rows, as models."""
+
+    created: list[M] = field(default_factory=list)
+    updated: list[M] = field(default_factory=list)
+    unchanged: list[M] = field(default_factory=list)
+
+    def told(self) -> ImportedOut:
+        return ImportedOut(created=len(self.created), updated=len(self.updated), unchanged=len(self.unchanged))
 
 
 @dataclass(frozen=True, slots=True)

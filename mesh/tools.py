@@ -26,7 +26,7 @@ def tools_for(actor: Actor, format: str = "mcp") -> list[Schema]:
 
 def _allowed(operation: Operation, actor: Actor) -> bool:
     try:
-        operation.declaration.allow(actor)
+        operation.permit(actor)
     except (Forbidden, Unauthenticated):
         return False
     return True
@@ -85,12 +85,12 @@ class ToolService(Service):
 
     name = "tools"
 
-    @query("GET /tools", tool=False)
+    @query("GET /tools", tool=False, any_key=True)
     def list_tools(self, *, format: Format = "mcp") -> list[dict[str, Any]]:
         """List the tools that you may use, as an array that MCP, OpenAI's or Anthropic's API takes."""
         return tools_for(self.actor, format)
 
-    @query("POST /tools/{name}", tool=False)
+    @query("POST /tools/{name}", tool=False, any_key=True)
     def call_tool(self, *, name: Annotated[str, text(1, 100)], data: ToolCallIn) -> ToolResultOut:
         """Call one tool by its name, with exactly your rights."""
         key, header = data.idempotency_key, self.call.idempotency_key

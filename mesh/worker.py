@@ -109,18 +109,24 @@ _asked_again: dict[str, bool] = {}
 
 
 @shared_task(name=TICK, acks_late=True, ignore_result=True)
-def tick(operation: str) -> None:
-    """The Celery task behind the schedule: begins a periodic job, unless it waits or runs already."""
+def tick(operation: str, nudged: bool = False) -> None:
+    """The Celery task behind the schedule: begins a periodic job, unless it waits or runs already.
+
+    One that is nudged is begun also beside one that runs, which may have looked before there was anything to see.
+    """
+    if nudged:
+        took_up(operation)
     periodic = registry.operations[operation]
     options = periodic.declaration.job
     assert options is not None
+    known = ["waiting"] if nudged else ["waiting", "running"]
     begun = fetch(
         "INSERT INTO mesh_outbox (operation, arguments, queue, lease, request_id, status, attempt, sent_at, error)"
         " SELECT %s, '{}', %s, %s, %s, 'waiting', 0, clock_timestamp(), '' WHERE NOT EXISTS"
-        " (SELECT 1 FROM mesh_outbox WHERE operation = %s AND status IN ('waiting', 'running')) RETURNING id",
-        [operation, options.queue, options.lease, uuid.uuid4().hex, operation],
+        " (SELECT 1 FROM mesh_outbox WHERE operation = %s AND status = ANY(%s)) RETURNING id",
+        [operation, options.queue, options.lease, uuid.uuid4().hex, operation, known],
     )
-    if periodic.serves_all and begun:
+    if periodic.serves_all and (begun or nudged):
         drain(operation)
     else:
         run([row[0] for row in begun])

@@ -79,6 +79,9 @@ class Note(ScopedModel):
 
     author = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="notes")
     meeting = models.ForeignKey("meetings.Meeting", models.SET_NULL, null=True, blank=True, related_name="notes")
+    contact = models.ForeignKey(
+        "accounts.Contact", models.SET_NULL, null=True, blank=True, related_name="written_notes"
+    )
     raw_text = models.TextField(max_length=100_000)
     summary = models.TextField(null=True, blank=True)  # noqa: DJ001  (null until there is one)
     status = models.CharField(max_length=10, choices=NoteStatus.choices, default=NoteStatus.QUEUED)
@@ -103,6 +106,11 @@ class Note(ScopedModel):
 
     def __str__(self) -> str:
         return self.raw_text[:60]
+
+    def title(self) -> str:
+        """The first line of its summary, or else of its text, as a list shows it."""
+        first = (self.summary or self.raw_text).strip().partition("\n")[0]
+        return first if len(first) <= 100 else first[:99] + "…"
 
     def audience(self) -> set[str]:
         return {f"user:{self.author_id}"}

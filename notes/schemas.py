@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import AliasChoices, Field, model_validator
 
-from mesh import Column, Id, In, Out, Time, text
+from mesh import Column, Id, In, Out, Ref, Time, text
 from notes.models import NoteStatus
 
 RawText = Annotated[str, text(1, 100_000, strip=False)]
@@ -17,6 +17,7 @@ class NoteIn(In):
         validation_alias=AliasChoices("raw_text", "content"), examples=["Maria will send the offer by Friday."]
     )
     meeting_id: Id | None = Field(None, description="A meeting you can see.")
+    contact_id: Ref | None = Field(None, description="A contact of yours.")
 
     @model_validator(mode="before")
     @classmethod
@@ -37,6 +38,7 @@ class NoteFilters(In):
     """Which notes."""
 
     meeting_id: Id | None = None
+    contact_id: Ref | None = None
     status: NoteStatus | None = None
 
 
@@ -64,6 +66,7 @@ class NoteOut(Out):
     raw_text: str
     content: Annotated[str, Column("raw_text")]
     meeting_id: int | None
+    contact_id: int | None
     summary: str | None
     action_items: list[ActionItemOut]
     status: NoteStatus

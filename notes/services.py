@@ -2,12 +2,16 @@
 
 from collections.abc import Callable, Generator
 from functools import partial
+from typing import Any
 
 from django.db.models.functions import Now
 
+from accounts import timeline
+from accounts.contacts import ContactService
+from accounts.timeline import TimelineEntry, TimelinePart, TimelineWish
 from meetings.services import MeetingService
 from mesh import Page, PageParams, Search, Service, command, job, query
-from mesh.errors import Invalid
+from mesh.errors import FieldError, Invalid
 from notes.models import ActionItem, Note, NoteStatus
 from notes.schemas import AcceptIn, NoteFilters, NoteIn, NoteOut, NotePatch
 from notes.summarizer import Summary, summarizer
@@ -22,7 +26,10 @@ class NoteService(Service):
     @query("GET /notes")
     def list_notes(self, *, filters: NoteFilters, search: Search = None, page: PageParams) -> Page[NoteOut]:
         """List your notes, newest first."""
-        rows = self.rows(Note).filter(**filters.model_dump(exclude_none=True)).search(search)
+        wanted = filters.model_dump(exclude_none=True)
+        if filters.contact_id is not None:
+            wanted["contact_id"] = self.of(ContactService).known_contact(ref=filters.contact_id) or 0
+        rows = self.rows(Note).filter(**wanted).search(search)
         return self.page(rows, NoteOut, page)
 
     @query("GET /notes/{id}")
@@ -33,8 +40,8 @@ class NoteService(Service):
     @command("POST /notes")
     def add_note(self, *, data: NoteIn) -> NoteOut:
         """Write a note, of a meeting or of nothing in particular. Its summary is made in the background."""
-        self._check_meeting(data.meeting_id)
-        note = Note.objects.create(author_id=self.actor.id, raw_text=data.raw_text, meeting_id=data.meeting_id)
+        of = self._referring({"meeting_id": data.meeting_id, "contact_id": data.contact_id})
+        note = Note.objects.create(author_id=self.actor.id, raw_text=data.raw_text, **of)
         return self._queued(note)
 
     @command("PATCH /notes/{id}", "PUT /notes/{id}")
@@ -42,9 +49,9 @@ class NoteService(Service):
         """Change a note of yours. Another text queues another summary."""
         note = self.take(Note, id)
         sent = data.sent()
-        if "meeting_id" in sent and data.meeting_id != note.meeting_id:
-            self._check_meeting(data.meeting_id)
-            note.meeting_id = data.meeting_id
+        of = {name: value for name, value in sent.items() if name != "raw_text" and value != getattr(note, name)}
+        for name, value in self._referring(of).items():
+            setattr(note, name, value)
         rewritten = "raw_text" in sent and data.raw_text != note.raw_text
         if rewritten:
             note.raw_text = data.raw_text
@@ -94,6 +101,23 @@ class NoteService(Service):
         self.changed(note)
         return self.show(note, NoteOut)
 
+    @query(tool=False)
+    def notes_of_contact(self, *, wish: TimelineWish) -> TimelinePart:
+        """Your notes of a contact, for its timeline."""
+        return timeline.part(
+            wish,
+            self.rows(Note).filter(contact_id=wish.contact_id),
+            "created_at",
+            lambda note: TimelineEntry(
+                service=self.name,
+                id=note.pk,
+                at=note.created_at,
+                title=note.title(),
+                status=note.status,
+                details={"summary": note.summary, "text": note.raw_text[:1000]},
+            ),
+        )
+
     @job(queue="notes", attempts=4, gave_up="summary_failed")
     def summarize_note(self, *, id: int, revision: int) -> Generator[Callable[[], Summary], Summary, None]:
         """Summarize a note, unless its text has changed since this was asked for."""
@@ -129,6 +153,16 @@ class NoteService(Service):
             item.save(update_fields=["task"])
             self.changed(item.task)
 
-    def _check_meeting(self, meeting_id: int | None) -> None:
-        if meeting_id is not None and not self.of(MeetingService).known_meetings(ids=[meeting_id]):
-            raise Invalid.field(["body", "meeting_id"], "You see no such meeting.", "not_found")
+    def _referring(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields, each id in them of a row that the actor sees. Raises Invalid, naming every one that is not."""
+        meeting, contact = fields.get("meeting_id"), fields.get("contact_id")
+        errors: list[FieldError] = []
+        if meeting is not None and not self.of(MeetingService).known_meetings(ids=[meeting]):
+            errors.append({"loc": ["body", "meeting_id"], "msg": "You see no such meeting.", "type": "not_found"})
+        if contact is not None:
+            fields["contact_id"] = self.of(ContactService).known_contact(ref=contact)
+            if fields["contact_id"] is None:
+                errors.append({"loc": ["body", "contact_id"], "msg": "You have no such contact.", "type": "not_found"})
+        if errors:
+            raise Invalid(errors)
+        return fields

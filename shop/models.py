@@ -4,14 +4,14 @@ In every read `stock + reserved + sold = received` holds for each product, and n
 and the ledger are written together, by the statements in `shop/stock.py`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Self
 
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models.functions import Lower, Now
 
 from mesh import Actor, ScopedModel, ScopedQuerySet
 from mesh.database import fetch
@@ -146,6 +146,10 @@ class OrderQuerySet(ScopedQuerySet["Order"]):
         """Those that were placed from `first` to `last`, both included."""
         rows = self if first is None else self.filter(created_at__gte=first)
         return rows if last is None else rows.filter(created_at__lte=last)
+
+    def of_buyers(self, emails: Sequence[str]) -> Self:
+        """Those of buyers with one of these e-mails, in lower case."""
+        return self.alias(buyer_email=Lower("buyer__email")).filter(buyer_email__in=emails)
 
     def overdue(self) -> Self:
         """Those whose reservation has run out, the oldest first."""

@@ -6,12 +6,12 @@ from django.db.models.functions import Now
 
 from mesh import Page, PageParams, Search, Service, anyone, command, query, sheets, signed_in
 from mesh.errors import Conflict, Forbidden
+from mesh.sheets import ImportedOut
 from shop import imports, stock
 from shop.models import MAX_STOCK, MovementKind, Product, StockMovement
 from shop.schemas import (
     Arrived,
     Delta,
-    ImportedOut,
     MovementOut,
     ProductFilters,
     ProductIn,
@@ -109,7 +109,7 @@ class ProductService(Service):
         """
         done = imports.run(self.actor, data.csv)
         self.changed(*done.created, *done.updated)
-        return ImportedOut(created=len(done.created), updated=len(done.updated), unchanged=len(done.unchanged))
+        return done.told()
 
     @query("GET /products/export", tool=False, media=sheets.MEDIA, filename="products.csv")
     def export_products(self) -> Iterator[str]:

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 
 from accounts.schemas import PersonOut
 from mesh import Column, Id, In, Out, Time, text
+from mesh.sheets import MAX_SHEET
 from shop.models import (
     MAX_LINES,
     MAX_PRICE,
@@ -20,8 +21,6 @@ from shop.models import (
     OrderStatus,
     PaymentStatus,
 )
-
-MAX_SHEET = 2**21  # characters
 
 Count = Annotated[int, Field(ge=0, le=MAX_STOCK)]
 
@@ -62,14 +61,6 @@ class ProductSheet(In):
     """Products as CSV."""
 
     csv: Annotated[str, text(0, MAX_SHEET, strip=False)] = Field(examples=["sku,name,price_cents\nTS-1,T-Shirt,1999\n"])
-
-
-class ImportedOut(Out):
-    """What became of the rows."""
-
-    created: int
-    updated: int
-    unchanged: int
 
 
 class ProductFilters(In):

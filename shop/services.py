@@ -9,6 +9,8 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 from pydantic import Field
 
+from accounts import timeline
+from accounts.timeline import TimelineEntry, TimelinePart, TimelineWish
 from mesh import Id, Page, PageParams, Service, admins, command, job, query, sheets
 from mesh.errors import Conflict, FieldError, Invalid
 from shop import letters, paying, reconciler, stock
@@ -113,6 +115,23 @@ class OrderService(Service):
         self._tell({News.CANCELLED: [order.pk]})
         self.changed(order)
         return self.show(order, OrderOut)
+
+    @query(tool=False)
+    def orders_of_contact(self, *, wish: TimelineWish) -> TimelinePart:
+        """The orders of a contact's e-mail, for its timeline."""
+        return timeline.part(
+            wish,
+            self.rows(Order).of_buyers(wish.emails),
+            "created_at",
+            lambda order: TimelineEntry(
+                service=self.name,
+                id=order.pk,
+                at=order.created_at,
+                title=str(order),
+                status=order.status,
+                details={"total_cents": order.total_cents},
+            ),
+        )
 
     @job(queue="stock", lease=15, every=10)
     def reserve_stock(self) -> None:

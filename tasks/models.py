@@ -9,7 +9,7 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now, TruncDay
 from uuid_utils.compat import uuid7
 
-from accounts.models import acquaintance
+from accounts.models import Contact, acquaintance
 from mesh import Actor, ScopedModel, ScopedQuerySet
 from mesh.search import every_word
 
@@ -95,6 +95,7 @@ class Task(ScopedModel):
     due_meeting = models.ForeignKey(
         "meetings.Meeting", models.SET_NULL, null=True, blank=True, related_name="due_tasks"
     )
+    contact = models.ForeignKey(Contact, models.SET_NULL, null=True, blank=True, related_name="tasks")
     title = models.CharField(max_length=200)
     description = models.CharField(max_length=1000, blank=True, default="")
     status = models.CharField(max_length=11, choices=TaskStatus.choices, default=TaskStatus.TODO)

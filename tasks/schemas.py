@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, Field
 
-from mesh import Id, In, Out, Time, text
+from mesh import Id, In, Out, Ref, Time, text
 from tasks.models import TaskStatus
 
 #: How other task lists name the same statuses.
@@ -55,6 +55,7 @@ class TaskIn(In):
     due_meeting_id: Id | None = Field(None, description="A meeting you can see, by which it is due.")
     project_id: Id | None = Field(None, description="A project you can see.")
     assignee_id: Id | None = Field(None, description="A user you know.")
+    contact_id: Ref | None = Field(None, description="A contact of yours.")
 
 
 class TaskPatch(TaskIn, partial=True):
@@ -67,6 +68,7 @@ class TaskFilters(In):
     meeting_id: Id | None = None
     project_id: Id | None = None
     assignee_id: Id | None = None
+    contact_id: Ref | None = None
     status: StatusIn | None = None
     overdue: bool | None = Field(None, description="Open past their due date, or not.")
 
@@ -84,5 +86,6 @@ class TaskOut(Out):
     project_id: int | None
     creator_id: int
     assignee_id: int | None
+    contact_id: int | None
     created_at: Time
     updated_at: Time

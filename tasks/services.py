@@ -7,7 +7,10 @@ from django.db.models import F
 from django.db.models.functions import Now
 from pydantic import Field
 
+from accounts import timeline
+from accounts.contacts import ContactService
 from accounts.services import UserService
+from accounts.timeline import TimelineEntry, TimelinePart, TimelineWish
 from meetings.services import MeetingService
 from mesh import Also, Page, PageParams, Ref, Search, Service, command, job, query
 from mesh.errors import FieldError, Forbidden, Invalid, NotFound
@@ -89,8 +92,10 @@ class TaskService(Service):
         equal = {"meeting_id": "due_meeting_id"}
         wanted = {
             equal.get(name, name): value
-            for name, value in filters.model_dump(exclude={"overdue"}, exclude_none=True).items()
+            for name, value in filters.model_dump(exclude={"overdue", "contact_id"}, exclude_none=True).items()
         }
+        if filters.contact_id is not None:
+            wanted["contact_id"] = self.of(ContactService).known_contact(ref=filters.contact_id) or 0
         rows = self.rows(Task).filter(**wanted).overdue(filters.overdue).search(search)
         return self.page(rows, TaskOut, page)
 
@@ -102,8 +107,8 @@ class TaskService(Service):
     @command("POST /tasks")
     def create_task(self, *, data: TaskIn) -> TaskOut:
         """Write a task down, for yourself or for someone you know."""
-        self._check_references(data.model_dump())
-        task = Task.objects.create(creator_id=self.actor.id, **data.model_dump())
+        fields = self._referring(data.model_dump())
+        task = Task.objects.create(creator_id=self.actor.id, **fields)
         self.changed(task)
         self._mail_assignee(task, before=None)
         return self.show(task, TaskOut)
@@ -136,6 +141,23 @@ class TaskService(Service):
             raise NotFound("There is no such user, or you do not know them.")
         return self._updated(task, {"assignee_id": user_id})
 
+    @query(tool=False)
+    def tasks_of_contact(self, *, wish: TimelineWish) -> TimelinePart:
+        """Your tasks with a contact, for its timeline."""
+        return timeline.part(
+            wish,
+            self.rows(Task).filter(contact_id=wish.contact_id),
+            "created_at",
+            lambda task: TimelineEntry(
+                service=self.name,
+                id=task.pk,
+                at=task.created_at,
+                title=task.title,
+                status=task.status,
+                details={"uuid": str(task.uuid), "due_date": task.due_date and task.due_date.isoformat()},
+            ),
+        )
+
     @job(queue="mail", every=900, lease=60)
     def mail_due_tasks(self) -> None:
         """Mail those whose tasks are due tomorrow, in UTC: the assignee, else the creator, once for each due date."""
@@ -161,7 +183,7 @@ class TaskService(Service):
         return task
 
     def _updated(self, task: Task, fields: dict[str, Any]) -> TaskOut:
-        self._check_references({name: value for name, value in fields.items() if value != getattr(task, name)})
+        fields |= self._referring({name: value for name, value in fields.items() if value != getattr(task, name)})
         before = task.assignee_id
         for name, value in fields.items():
             setattr(task, name, value)
@@ -182,8 +204,8 @@ class TaskService(Service):
                 key=f"task_assigned:{task.pk}:{uuid4().hex}",
             )
 
-    def _check_references(self, fields: dict[str, Any]) -> None:
-        """Each id must be of a row that the actor sees. Raises Invalid, naming every field that is not."""
+    def _referring(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields, each id in them of a row that the actor sees. Raises Invalid, naming every one that is not."""
         meeting, project, assignee = (fields.get(n) for n in ("due_meeting_id", "project_id", "assignee_id"))
         errors: list[FieldError] = []
         if meeting is not None and not self.of(MeetingService).known_meetings(ids=[meeting]):
@@ -192,5 +214,10 @@ class TaskService(Service):
             errors.append({"loc": ["body", "project_id"], "msg": "You see no such project.", "type": "not_found"})
         if assignee is not None and not self.of(UserService).known_users(ids=[assignee]):
             errors.append({"loc": ["body", "assignee_id"], "msg": "You know no such user.", "type": "not_found"})
+        if fields.get("contact_id") is not None:
+            fields["contact_id"] = self.of(ContactService).known_contact(ref=fields["contact_id"])
+            if fields["contact_id"] is None:
+                errors.append({"loc": ["body", "contact_id"], "msg": "You have no such contact.", "type": "not_found"})
         if errors:
             raise Invalid(errors)
+        return fields

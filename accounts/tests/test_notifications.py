@@ -26,6 +26,7 @@ ALL = {
     "event_registrations": True,
     "event_changes": True,
     "event_reminders": True,
+    "call_reminders": True,
 }
 
 

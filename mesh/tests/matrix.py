@@ -8,10 +8,10 @@ from uuid import uuid4
 
 from django.utils import timezone
 
-from accounts.models import Session
+from accounts.models import ApiKey, Contact, Session
 from conftest import PASSWORD, make_person
 from events.models import Category, Event, Registration
-from meetings.models import Attendee, Meeting
+from meetings.models import Attendee, Call, Meeting
 from mesh.service import registry
 from mesh.testing import Api
 from mesh.tests.conftest import sql
@@ -47,8 +47,9 @@ def _number_rows_from(table: str, first: int) -> None:
 def make_world() -> World:
     tables = ("accounts_user", "accounts_session", "meetings_meeting", "meetings_attendee", "tasks_project")
     shop = ("shop_product", "shop_order", "shop_payment")
+    contacts = ("accounts_contact", "meetings_call", "accounts_apikey")
     events = ("events_event", "events_attendee", "events_registration")
-    for place, table in enumerate((*tables, "tasks_task", "notes_note", "notes_actionitem", *shop, *events)):
+    for place, table in enumerate((*tables, "tasks_task", "notes_note", "notes_actionitem", *shop, *events, *contacts)):
         _number_rows_from(table, 710_000_000 + 1_000_000 * place)
     alice = make_person(f"alice-{SECRET}")
     _number_rows_from("accounts_user", 610_000_000)
@@ -90,6 +91,10 @@ def make_world() -> World:
         client_secret=SECRET,
         error=SECRET,
     )
+    someone = {"owner": alice.user, "name": SECRET, "company": SECRET, "phone": SECRET, "notes": SECRET}
+    contact, other = (Contact.objects.create(email=f"{n}-{SECRET}@example.com", **someone) for n in range(2))
+    call = Call.objects.create(contact=contact, title=SECRET, notes=SECRET, scheduled_for=timezone.now())
+    key, _ = ApiKey.objects.issue(user=alice.user, name=SECRET, scopes=["*"])
     category = Category.objects.create(creator=alice.user, name="Workshops")
     times = {"start_date": timezone.now() + timedelta(days=9), "end_date": timezone.now() + timedelta(days=10)}
     event = Event.objects.create(owner=alice.user, category=category, name="Open day", capacity=1, **times)
@@ -102,6 +107,7 @@ def make_world() -> World:
     ids = {
         "user": alice.id,
         "session": Session.objects.get(user=alice.user).pk,
+        "api_key": key.pk,
         "meeting": meeting.pk,
         "attendee": guest.pk,
         "project": project.pk,
@@ -112,6 +118,11 @@ def make_world() -> World:
         "archived_product": archived.pk,
         "order": order.pk,
         "payment": payment.pk,
+        "contact": contact.pk,
+        "contact_uuid": str(contact.uuid),
+        "other_contact": other.pk,
+        "call": call.pk,
+        "call_uuid": str(call.uuid),
         "event_attendee": attendee.attendee_id,
         "deleted_event": deleted.pk,
         "deleted_attendee": forgotten.attendee_id,
@@ -134,6 +145,8 @@ def path(kind: str, **more: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
 
 
 WHEN = {"scheduled_time": "2030-01-01T10:00:00Z"}
+CALL = {"scheduled_for": "2030-01-01T10:00:00Z"}
+PERSON = {"name": "Mine", "email": "mine@example.com", "company": "Mine"}
 TASK_IDS = ("due_meeting_id", "project_id", "assignee_id")
 
 #: Every operation, once for each of its routes.
@@ -149,6 +162,10 @@ CASES: dict[str, list[Case]] = {
     "list_sessions": [Case("own")],
     "end_session": [Case(404, path("session"))],
     "change_password": [Case("own", lambda ids: PASSWORDS)],
+    "list_api_keys": [Case("empty")],
+    "get_api_key": [Case(404, path("api_key"))],
+    "create_api_key": [Case("own", lambda ids: {"name": "Mine", "scopes": ["*"]})],
+    "delete_api_key": [Case(404, path("api_key"))],
     "get_me": [Case("own")],
     "update_me": [Case("own", lambda ids: {"name": "Charles"})],
     "list_users": [Case("empty", lambda ids: {"search": SECRET}), Case("own")],
@@ -172,6 +189,7 @@ CASES: dict[str, list[Case]] = {
     "prune": [Case(403)],
     "prune_sessions": [Case(403)],
     "prune_mails": [Case(403)],
+    "store_documents": [Case(403)],
     "send_mail": [Case(403, lambda ids: {"id": 1})],
     "mail_invitations": [Case(403, path("meeting"))],
     "remind_of_meetings": [Case(403)],
@@ -194,6 +212,52 @@ CASES: dict[str, list[Case]] = {
     "cancel_meeting": [Case(404, path("meeting"))],
     "respond_to_meeting": [Case(404, path("meeting", response="accepted"))],
     "known_meetings": [Case("empty", lambda ids: {"ids": [ids["meeting"]]})],
+    "list_contacts": [Case("own"), Case("empty", lambda ids: {"search": SECRET})],
+    "get_contact": [Case(404, path("contact")), Case(404, path("contact_uuid"))],
+    "create_contact": [Case("own", lambda ids: PERSON)],
+    "update_contact": [Case(404, path("contact", name="Taken")), Case(404, path("contact_uuid", name="Taken"))],
+    "delete_contact": [Case(404, path("contact")), Case(404, path("contact_uuid"))],
+    "merge_contacts": [
+        Case(404, lambda ids: {"id": ids["contact"], "contact_id": ids["other_contact"]}),
+        Case(422, lambda ids: {"id": ids["charlies_contact"], "contact_id": ids["contact"]}, ("contact_id",)),
+        Case(422, lambda ids: {"id": ids["charlies_contact"], "contact_id": ids["contact_uuid"]}, ("contact_id",)),
+    ],
+    "import_contacts": [
+        Case("own", lambda ids: {"csv": f"name,email,company\nMine,0-{SECRET}@example.com,Mine\n"}),
+        Case(422, lambda ids: {"csv": "email\nmine\n"}, ("csv.2.name", "csv.2.email", "csv.2.company")),
+    ],
+    "export_contacts": [Case("own")],
+    "import_cards": [
+        Case("own", lambda ids: {"vcard": f"BEGIN:VCARD\nFN:Mine\nEMAIL:0-{SECRET}@example.com\nEND:VCARD\n"}),
+        Case(422, lambda ids: {"vcard": "BEGIN:VCARD\nEMAIL:mine\nEND:VCARD\n"}, ("vcard.1.FN", "vcard.1.EMAIL")),
+    ],
+    "export_cards": [Case("own")],
+    "export_card": [Case(404, path("contact")), Case(404, path("contact_uuid"))],
+    "get_timeline": [Case(404, path("contact")), Case(404, path("contact_uuid"))],
+    "recent_entries": [Case(404, lambda ids: {"contact_id": ids["contact"]})],
+    "merges_of_contact": [Case("own", lambda ids: {"contact_id": ids["contact"]})],
+    "known_contact": [Case("own", lambda ids: {"ref": ids["contact"]})],
+    "list_calls": [
+        Case("empty"),
+        Case("empty", lambda ids: {"search": SECRET}),
+        Case("empty", lambda ids: {"contact_id": ids["contact"]}),
+        Case("empty", lambda ids: {"contact_id": ids["contact_uuid"]}),
+    ],
+    "get_call": [Case(404, path("call")), Case(404, path("call_uuid"))],
+    "prepare_call": [Case(404, path("call")), Case(404, path("call_uuid"))],
+    "schedule_call": [
+        Case(422, lambda ids: {"contact_id": ids["contact"], "title": "Mine", **CALL}, ("contact_id",)),
+        Case(422, lambda ids: {"contact_id": ids["contact_uuid"], "title": "Mine", **CALL}, ("contact_id",)),
+    ],
+    "update_call": [Case(404, path("call", title="Taken")), Case(404, path("call_uuid", title="Taken"))],
+    "set_call_status": [Case(404, path("call", status="completed")), Case(404, path("call_uuid", status="completed"))],
+    "delete_call": [Case(404, path("call")), Case(404, path("call_uuid"))],
+    "remind_of_calls": [Case(403)],
+    "calls_of_contact": [Case("own", lambda ids: {"contact_id": ids["contact"]})],
+    "meetings_with_contact": [Case("own", lambda ids: {"contact_id": ids["contact"]})],
+    "notes_of_contact": [Case("own", lambda ids: {"contact_id": ids["contact"]})],
+    "tasks_of_contact": [Case("own", lambda ids: {"contact_id": ids["contact"]})],
+    "orders_of_contact": [Case("own", lambda ids: {"contact_id": ids["contact"]})],
     "list_projects": [Case("empty"), Case("empty", lambda ids: {"search": SECRET})],
     "get_project": [Case(404, path("project"))],
     "create_project": [Case("own", lambda ids: {"title": "Mine"})],
@@ -206,10 +270,13 @@ CASES: dict[str, list[Case]] = {
         Case("empty", lambda ids: {"meeting_id": ids["meeting"]}),
         Case("empty", lambda ids: {"project_id": ids["project"]}),
         Case("empty", lambda ids: {"assignee_id": ids["user"]}),
+        Case("empty", lambda ids: {"contact_id": ids["contact"]}),
+        Case("empty", lambda ids: {"contact_id": ids["contact_uuid"]}),
     ],
     "get_task": [Case(404, path("task")), Case(404, path("task_uuid"))],
     "create_task": [
         Case("own", lambda ids: {"title": "Mine"}),
+        Case(422, lambda ids: {"title": "Mine", "contact_id": ids["contact_uuid"]}, ("contact_id",)),
         Case(
             422,
             lambda ids: dict(zip(TASK_IDS, (ids["meeting"], ids["project"], ids["user"]), strict=True), title="Mine"),
@@ -227,11 +294,13 @@ CASES: dict[str, list[Case]] = {
         Case("empty"),
         Case("empty", lambda ids: {"search": SECRET}),
         Case("empty", lambda ids: {"meeting_id": ids["meeting"]}),
+        Case("empty", lambda ids: {"contact_id": ids["contact"]}),
     ],
     "get_note": [Case(404, path("note"))],
     "add_note": [
         Case("own", lambda ids: {"raw_text": "Mine"}),
         Case(422, lambda ids: {"raw_text": "Mine", "meeting_id": ids["meeting"]}, ("meeting_id",)),
+        Case(422, lambda ids: {"raw_text": "Mine", "contact_id": ids["contact"]}, ("contact_id",)),
     ],
     "update_note": [Case(404, path("note", raw_text="Taken"))],
     "delete_note": [Case(404, path("note"))],

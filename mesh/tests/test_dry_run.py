@@ -50,7 +50,8 @@ def test_a_dry_run_is_refused_as_the_real_one_would_be(alice, charlie):
 def test_no_command_at_all_changes_a_thing_in_a_dry_run(db, name, position):
     world = make_world()
     alice = world.people["alice"]
-    own = {"charlies_task": world.ids["task"], "refresh_token": alice.refresh_token}
+    own = {name: world.ids[name.removeprefix("charlies_")] for name in ("charlies_task", "charlies_contact")}
+    own["refresh_token"] = alice.refresh_token
     arguments = CASES[name][0].arguments(world.ids | world.public | own)
     if name == "assign_task":
         arguments["user_id"] = alice.id

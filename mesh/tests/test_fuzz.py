@@ -68,6 +68,9 @@ def test_any_input_has_an_answer_that_is_documented(person, schema, role, method
         made = someone.api.post(f"/{kind}", body)
         assert made.status == 201
         ids[kind] = made.json["id"]
+    contact = someone.api.post("/contacts", {"name": "A", "email": "a@example.com", "company": "A"}).json
+    call = {"contact_id": contact["id"], "title": "A", "scheduled_for": "2030-01-01T10:00:00Z"}
+    ids |= {"contacts": contact["id"], "calls": someone.api.post("/calls", call).json["id"]}
     guest = {"name": "A", "email": "a@example.com"}
     ids["attendees"] = someone.api.post(f"/events/{ids['events']}/attendees", guest).json["id"]
     headers = {} if (method, path) in ENDING else {"Authorization": f"Bearer {someone.api.token}"}

@@ -6,7 +6,7 @@ import re
 import pytest
 from drf_spectacular.validation import validate_schema
 
-from mesh.operations import anyone
+from mesh.operations import anyone, in_person
 from mesh.service import registry
 from mesh.testing import Api
 
@@ -78,9 +78,7 @@ def test_components_have_clean_names_and_all_are_used(document):
 def test_every_answer_of_a_route_is_documented(document, operation, route):
     told = document["paths"][f"/api/v1{route.path}"][route.method.lower()]
     responses = told["responses"]
-    refusals = {"400", "401", "422", "429", "503"}
-    if operation.declaration.allow is not anyone or operation.is_command:
-        refusals.add("403")
+    refusals = {"400", "401", "403", "422", "429", "503"}
     if route.names:
         refusals.add("404")
     if operation.is_command:
@@ -119,13 +117,33 @@ def test_every_route_says_who_may_ask_and_what_it_takes(document, operation, rou
     assert not told["summary"].endswith(".")
     assert told["description"]
     assert told["tags"] == [operation.service_name]
-    assert (told["security"] == [{}]) is (operation.declaration.allow is anyone)
+    assert ({} in told["security"]) is (operation.declaration.allow is anyone)
+    assert (told["security"] == [{}]) is (operation.declaration.allow is anyone and operation.declaration.any_key)
     in_path = {p["name"] for p in told["parameters"] if p["in"] == "path" and p["required"]}
     assert in_path == set(route.names)
     has_body = route.method not in ("GET", "DELETE") and any(
         operation.where(parameter, route) in ("body", "any") for parameter in operation.parameters
     )
     assert ("requestBody" in told) is has_body
+
+
+def test_every_operation_says_which_credentials_it_takes_and_the_scope_of_a_key(document):
+    def security(method, path):
+        return document["paths"][f"/api/v1{path}"][method]["security"]
+
+    bearer = {"bearer": []}
+    assert security("get", "/orders") == [bearer, {"apiKey": ["orders:read"]}]
+    assert security("post", "/orders") == [bearer, {"apiKey": ["orders:write"]}]
+    assert security("get", "/events") == [{}, bearer, {"apiKey": ["events:read"]}]
+    assert security("get", "/tools") == security("post", "/tools/{name}") == [bearer, {"apiKey": []}]
+    assert security("post", "/auth/login") == security("post", "/auth/signup") == [{}]
+    assert {op.name for op, route in ROUTES if security(route.method.lower(), route.path) == [bearer]} == {
+        operation.name for operation, _ in ROUTES if operation.declaration.allow is in_person
+    }
+    schemes = document["components"]["securitySchemes"]
+    assert {name: scheme["type"] for name, scheme in schemes.items()} == {"bearer": "http", "apiKey": "apiKey"}
+    assert (schemes["apiKey"]["in"], schemes["apiKey"]["name"]) == ("header", "X-API-Key")
+    assert "scope" in schemes["apiKey"]["description"]
 
 
 def test_docs_answer_with_their_own_assets_alone():

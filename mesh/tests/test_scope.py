@@ -8,10 +8,10 @@ from django.db.models import Value
 from django.db.models.functions import Concat
 from django.utils import timezone
 
-from accounts.models import Session, UnwantedMail, User
+from accounts.models import ApiKey, Contact, Session, UnwantedMail, User
 from conftest import make_person
 from events.models import Category, Event, Registration
-from meetings.models import Attendee, Meeting
+from meetings.models import Attendee, Call, Meeting
 from mesh.call import ANONYMOUS, Actor
 from mesh.database import fetch
 from mesh.scope import ScopedModel, ScopedQuerySet, scoped, statement_for_ids
@@ -30,7 +30,7 @@ each_that_not_all_see = pytest.mark.parametrize(
 )
 
 #: Whose rows even an ADMIN reads only of their own: what is about signing in.
-PRIVATE = {Session, UnwantedMail}
+PRIVATE = {ApiKey, Session, UnwantedMail}
 
 
 def populate(seed: int) -> list[Actor]:
@@ -63,6 +63,7 @@ def populate(seed: int) -> list[Actor]:
         note = Note.objects.create(author=dice.choice(users), raw_text=f"Note {number}", meeting=dice.choice(meetings))
         ActionItem.objects.create(note=note, title="Item", quote="Quote", task=None)
         UnwantedMail.objects.get_or_create(email=users[number].email, kind="responses")
+        ApiKey.objects.issue(user=users[number], name="Key", scopes=["read"])
     for number in range(4):
         product = Product.objects.create(
             owner=dice.choice(users),
@@ -75,6 +76,10 @@ def populate(seed: int) -> list[Actor]:
         order = Order.objects.create(buyer=dice.choice(users), total_cents=1)
         order.lines.create(product=product, sku=product.sku, name=product.name, quantity=1, price_cents=1)
         order.payments.create(provider="stripe", amount_cents=1, currency="eur")
+    for number in range(4):
+        person = {"name": "Contact", "email": f"contact{number}-{seed}@example.com", "company": "Company"}
+        contact = Contact.objects.create(owner=dice.choice(users), **person)
+        Call.objects.create(contact=contact, title="Call", scheduled_for=timezone.now())
     category = Category.objects.create(creator=dice.choice(users), name=f"Category {seed}")
     now = timezone.now()
     for number in range(5):
@@ -113,6 +118,7 @@ def test_a_scope_shows_something_to_some_and_not_all_to_all(db, model):
 def test_the_admin_sees_every_row(ada, model):
     populate(5)
     UnwantedMail.objects.create(email=ada.user.email, kind="responses")
+    ApiKey.objects.issue(user=ada.user, name="Key", scopes=["read"])
     seen = model._default_manager.all().visible_to(ada.actor)
     expected = {
         row.pk

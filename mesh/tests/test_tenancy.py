@@ -15,10 +15,10 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
-from accounts.models import Session
+from accounts.models import ApiKey, Contact, Session
 from meetings.models import MeetingQuerySet
 from mesh.errors import MeshError
-from mesh.operations import anyone
+from mesh.operations import anyone, in_person
 from mesh.scope import _scope
 from mesh.service import registry
 from mesh.testing import Api
@@ -36,7 +36,8 @@ def _charlies(world: World) -> dict[str, Any]:
     """What charlie's own requests name: rows of his own."""
     charlie = world.people["charlie"]
     task = Task.objects.create(creator=charlie.user, title="Mine")
-    return {"charlies_task": task.pk, "refresh_token": charlie.refresh_token}
+    contact = Contact.objects.create(owner=charlie.user, name="Mine", email="own@example.com", company="Mine")
+    return {"charlies_task": task.pk, "charlies_contact": contact.pk, "refresh_token": charlie.refresh_token}
 
 
 def _rows_of_alice(world: World) -> dict[str, list[Any]]:
@@ -78,7 +79,26 @@ def _check(case: Case, status: int, found: Any, text: str, world: World) -> None
 
 @each_route
 def test_charlie_gets_nothing_of_alices_over_rest(world, name, position):
-    charlie, his = world.people["charlie"].api, _charlies(world)
+    _charlie_gets_nothing(world, name, position, world.people["charlie"].api)
+
+
+@each_route
+def test_charlies_api_key_gets_nothing_of_alices_either(world, name, position):
+    """The same with a key that may do everything; what is about credentials it may not."""
+    charlie = world.people["charlie"]
+    _, key = ApiKey.objects.issue(user=charlie.user, name="All", scopes=["*"], last_used_at=timezone.now())
+    if registry.operations[name].declaration.allow is not in_person:
+        _charlie_gets_nothing(world, name, position, Api(X_API_Key=key))
+        return
+    before = everything()
+    for case in CASES[name]:
+        answered = send(Api(X_API_Key=key), name, position, case.arguments(world.ids))
+        assert (answered.status, answered.json["detail"]) == (403, "Sign in to do this; an API key may not.")
+    assert everything() == before
+
+
+def _charlie_gets_nothing(world: World, name: str, position: int, charlie: Api) -> None:
+    his = _charlies(world)
     for case in CASES[name]:
         before = _rows_of_alice(world)
         everyone = everything()
@@ -127,12 +147,18 @@ def test_who_is_not_signed_in_gets_nothing(world, name, position):
         assert world.leaks(send(Api(), name, position, {}).text) == []
     else:
         for case in CASES[name]:
-            answered = send(Api(), name, position, case.arguments(world.ids | world.public | {"charlies_task": 1}))
+            answered = send(
+                Api(),
+                name,
+                position,
+                case.arguments(world.ids | world.public | {"charlies_task": 1, "charlies_contact": 1}),
+            )
             assert (answered.status, answered.json["code"]) == (401, "unauthenticated")
             assert answered.headers["WWW-Authenticate"] == 'Bearer realm="meshwork"'
             assert world.leaks(answered.text) == []
             tool = Api().post(
-                f"/tools/{name}", {"arguments": case.arguments(world.ids | world.public | {"charlies_task": 1})}
+                f"/tools/{name}",
+                {"arguments": case.arguments(world.ids | world.public | {"charlies_task": 1, "charlies_contact": 1})},
             )
             assert tool.status == 401
     assert everything() == before
@@ -183,7 +209,7 @@ def test_a_forged_token_is_refused_also_where_none_is_needed(world, name, positi
     for forgery, make in FORGERIES.items():
         forged = Api(make(world, his, _claims(his), _claims(hers)))
         case = CASES[name][0]
-        own = {"charlies_task": 1, "refresh_token": "x"}
+        own = {"charlies_task": 1, "charlies_contact": 1, "refresh_token": "x"}
         answered = send(forged, name, position, case.arguments(world.ids | world.public | own))
         assert answered.status == 401, forgery
         assert answered.headers["WWW-Authenticate"] == 'Bearer realm="meshwork"'

@@ -41,6 +41,7 @@ def test_a_note_is_written_under_either_name_and_its_summary_queued(alice, meeti
         "raw_text": " Maria will send\nthe offer. ",
         "content": " Maria will send\nthe offer. ",
         "meeting_id": meeting,
+        "contact_id": None,
         "summary": None,
         "action_items": [],
         "status": "queued",

@@ -23,7 +23,12 @@ def project(alice):
     return alice.api.post("/projects", {"title": "Website"}).json["id"]
 
 
-def test_a_task_with_everything(alice, bob, meeting, project):
+@pytest.fixture
+def contact(alice):
+    return alice.api.post("/contacts", {"name": "Maria", "email": "maria@example.com", "company": "A"}).json
+
+
+def test_a_task_with_everything(alice, bob, meeting, project, contact):
     sent = {
         "title": "Implement feature X",
         "description": "Complete\nimplementation",
@@ -32,6 +37,7 @@ def test_a_task_with_everything(alice, bob, meeting, project):
         "due_meeting_id": meeting,
         "project_id": project,
         "assignee_id": bob.id,
+        "contact_id": contact["id"],
     }
     made = create(alice, **sent)
     assert made.status == 201, made
@@ -52,7 +58,7 @@ def test_a_task_with_everything(alice, bob, meeting, project):
 def test_what_is_left_out_has_its_default(alice):
     made = create(alice).json
     assert (made["description"], made["status"]) == ("", "todo")
-    optional = ("due_date", "due_meeting_id", "project_id", "assignee_id")
+    optional = ("due_date", "due_meeting_id", "project_id", "assignee_id", "contact_id")
     assert {name: made[name] for name in optional} == dict.fromkeys(optional)
     nulls = create(alice, **dict.fromkeys(optional)).json
     assert {name: nulls[name] for name in optional} == dict.fromkeys(optional)

@@ -18,8 +18,8 @@ from django.core.management.base import BaseCommand, CommandError
 from mesh import Mesh
 from mesh.call import identity
 from mesh.errors import FieldError, Invalid, MeshError
-from mesh.sheets import Chunk, chunks
-from shop.imports import fault, line_of, repeated
+from mesh.sheets import Chunk, chunks, fault, line_of
+from shop.imports import repeated
 
 _LONGEST_LINE = 2**20
 

@@ -1,0 +1,56 @@
+"""API keys: with them programs and agents ask in their user's name, as far as their scopes go."""
+
+from accounts.links import API_KEY
+from accounts.models import ApiKey, User
+from accounts.schemas import ApiKeyIn, ApiKeyOut, NewApiKeyOut
+from mesh import Page, PageParams, Service, command, in_person, query
+from mesh.errors import Conflict
+from mesh.service import absent
+
+MOST_KEYS = 100
+
+
+class TooManyKeys(Conflict):
+    code = "api_keys.too_many"
+    message = f"You have {MOST_KEYS} API keys, the most there may be. Delete one that is not used."
+
+
+class ApiKeyService(Service):
+    """Keys with which programs and agents ask in your name."""
+
+    name = "api_keys"
+
+    @query("GET /api-keys", allow=in_person, tool=False)
+    def list_api_keys(self, *, page: PageParams) -> Page[ApiKeyOut]:
+        """List your API keys, newest first; how each begins, but not the key itself."""
+        return self.page(self.rows(ApiKey), ApiKeyOut, page)
+
+    @query("GET /api-keys/{id}", allow=in_person, tool=False)
+    def get_api_key(self, *, id: int) -> ApiKeyOut:
+        """Show one API key of yours, but not the key itself."""
+        return self.one(self.rows(ApiKey), ApiKeyOut, id)
+
+    @command("POST /api-keys", allow=in_person, tool=False, secret=True)
+    def create_api_key(self, *, data: ApiKeyIn) -> NewApiKeyOut:
+        """Make an API key for a program or an agent, which sends it as `X-API-Key`.
+
+        It may do what you may, as far as its scopes hold it, but nothing about passwords, sessions and keys. The key is
+        shown this once.
+        """
+        User.objects.select_for_update(no_key=True).get(pk=self.actor.id)  # one after another, or there will be 101
+        if self.rows(ApiKey).count() >= MOST_KEYS:
+            raise TooManyKeys
+        row, key = ApiKey.objects.issue(user_id=self.actor.id, **data.model_dump())
+        context = {"key": row, "scopes": ", ".join(row.scopes)}  # whoever has taken an account over is noticed
+        self.mail(to=self.actor.email, kind=API_KEY, template="api_key", context=context, key=f"api_key:{row.pk}")
+        self.changed(row)
+        return NewApiKeyOut(**ApiKeyOut.of(row).model_dump(), key="" if self.call.dry_run else key)
+
+    @command("DELETE /api-keys/{id}", allow=in_person, tool=False)
+    def delete_api_key(self, *, id: int) -> None:
+        """Delete an API key of yours: it is refused from the next request on. An ADMIN may delete anyone's."""
+        rows = ApiKey.objects.all() if self.actor.is_admin else self.rows(ApiKey)
+        deleted, _ = rows.filter(pk=id).delete()
+        if not deleted:
+            raise absent(ApiKey)
+        self.changed()

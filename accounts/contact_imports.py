@@ -1,0 +1,134 @@
+"""Contacts from a file, known again by their e-mails: all of its errors, or all of its contacts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from django.db.models.functions import Lower
+from pydantic import TypeAdapter, ValidationError
+
+from accounts.contact_schemas import ContactIn, ContactPatch
+from accounts.models import Contact, User
+from mesh import Actor, Email, sheets
+from mesh.database import fetch
+from mesh.errors import FieldError, Invalid, field_errors
+from mesh.ical import clean
+from mesh.sheets import Imported, line_of
+
+COLUMNS = ("name", "email", "company", "user_type", "phone", "notes")
+
+_EMAIL: TypeAdapter[str] = TypeAdapter(Email)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """How errors name their places in a kind of file: the argument that it is, its parts, and fields of other names."""
+
+    argument: str
+    part: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+    def fault(self, msg: str, *place: int | str, type: str = "value_error") -> FieldError:
+        """What is wrong with a part, or with a field of it."""
+        names = (self.fields.get(str(name), name) for name in place)
+        return {"loc": ["body", self.argument, *names], "msg": msg, "type": type}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a part of a file says of a contact: its fields that are not blank."""
+
+    number: int
+    fields: dict[str, str]
+    #: What a new contact has where the part says nothing.
+    otherwise: dict[str, str] = field(default_factory=dict)
+    #: Whom its errors name.
+    name: str = ""
+
+    @property
+    def key(self) -> str:
+        """Its e-mail as it is compared; empty where it is none."""
+        try:
+            return _EMAIL.validate_python(self.fields.get("email")).lower()
+        except ValidationError:
+            return ""
+
+
+def from_sheet(actor: Actor, csv: str) -> Imported[Contact]:
+    """Writes the contacts of a sheet as this actor's. Raises Invalid, with an error for each cell that is wrong."""
+    errors: list[FieldError] = []
+    found = sheets.rows(csv, COLUMNS, "email", errors, more="Send it in parts.")
+    return write(actor, Source("csv", "Line"), [Row(row.line, row.cells) for row in found], errors)
+
+
+def write(actor: Actor, source: Source, rows: list[Row], errors: list[FieldError]) -> Imported[Contact]:
+    """Writes contacts as this actor's; with `errors`, to which those of the rows come, it raises Invalid."""
+    keys = {row.number: row.key for row in rows}
+    for number, first in sheets.repeats(keys.items()):
+        errors.append(source.fault(f"{source.part} {first} has this e-mail too.", number, "email", type="repeated"))
+    mine = _locked(actor, set(keys.values()))
+    wanted: list[tuple[Contact | None, ContactIn]] = []
+    for row in rows:
+        known = mine.get(keys[row.number], [])
+        if len(known) > 1:
+            said = f"You have {len(known)} contacts with this e-mail; merge them first."
+            errors.append(source.fault(said, row.number, "email"))
+        try:
+            if known:
+                wanted.append((known[0], ContactPatch.model_validate(row.fields)))
+            else:
+                wanted.append((None, ContactIn.model_validate(row.otherwise | row.fields)))
+        except ValidationError as error:
+            for item in field_errors(error, row.number):
+                said = f"{row.name}: {item['msg']}" if row.name else item["msg"]
+                errors.append(source.fault(said, *item["loc"], type=item["type"]))
+    if errors:
+        raise Invalid(sorted(errors, key=line_of))
+    return _written(actor, wanted)
+
+
+def _locked(actor: Actor, keys: set[str]) -> dict[str, list[Contact]]:
+    """The actor's contacts with these e-mails, locked in the order of their keys.
+
+    The actor is locked first: of two imports at once, the second sees what the first one made.
+    """
+    list(User.objects.filter(pk=actor.id).select_for_update(no_key=True).values_list("pk"))
+    rows = Contact.objects.filter(owner_id=actor.id).alias(lower_email=Lower("email")).filter(lower_email__in=keys)
+    found: dict[str, list[Contact]] = {}
+    for contact in rows.order_by("pk").select_for_update(no_key=True):
+        found.setdefault(contact.email.lower(), []).append(contact)
+    return found
+
+
+def _written(actor: Actor, wanted: list[tuple[Contact | None, ContactIn]]) -> Imported[Contact]:
+    done: Imported[Contact] = Imported()
+    for contact, data in wanted:
+        if contact is None:
+            fields = data.model_dump(exclude={"allow_duplicate"})
+            done.created.append(Contact(owner_id=actor.id, **fields))
+            continue
+        fields = data.sent()
+        del fields["email"]  # it is the same, in any case
+        changed = {name: value for name, value in fields.items() if _said(getattr(contact, name)) != _said(value)}
+        for name, value in changed.items():
+            setattr(contact, name, value)
+        (done.updated if changed else done.unchanged).append(contact)
+    Contact.objects.bulk_create(done.created)
+    if done.updated:
+        columns = [[getattr(row, name) for row in done.updated] for name in ("name", "company", "phone", "notes")]
+        types = [str(row.user_type) for row in done.updated]
+        fetch(_UPDATE, [[row.pk for row in done.updated], *columns, types])
+    return done
+
+
+def _said(value: str | None) -> str:
+    """A text without what no card can say, and with line breaks of one kind: both come back otherwise unchanged."""
+    return clean(str(value or ""))
+
+
+_UPDATE = """
+UPDATE accounts_contact c SET name = new.name, company = new.company, phone = new.phone, notes = new.notes,
+    user_type = new.user_type, updated_at = statement_timestamp()
+FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
+    AS new (id, name, company, phone, notes, user_type)
+WHERE c.id = new.id
+"""

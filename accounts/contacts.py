@@ -1,0 +1,237 @@
+"""Contacts: people outside, whom one talks to."""
+
+from collections.abc import Iterator
+from typing import Annotated
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+from pydantic import Field
+
+from accounts import cards, contact_imports, timeline
+from accounts.contact_schemas import (
+    ContactCards,
+    ContactFilters,
+    ContactIn,
+    ContactOut,
+    ContactPatch,
+    ContactSheet,
+    MergeIn,
+)
+from accounts.models import Contact, MergedContact
+from accounts.timeline import TimelineEntry, TimelineOut, TimelineParams, TimelinePart, TimelineWish
+from mesh import Id, Page, PageParams, Ref, Search, Service, Time, command, query, sheets, text
+from mesh.errors import Conflict, Invalid
+from mesh.service import absent
+from mesh.sheets import Imported, ImportedOut
+
+ServiceName = Annotated[str, text(1, 100)]
+Limit = Annotated[int, Field(ge=1, le=200)]
+
+
+class DuplicateContact(Conflict):
+    code, constraint = "contacts.duplicate", "accounts_contact_email_once"
+    message = "You have a contact with this e-mail already. Send `allow_duplicate: true` to have another one."
+
+
+class ContactService(Service):
+    """The people outside whom you talk to."""
+
+    name = "contacts"
+
+    @query("GET /contacts")
+    def list_contacts(self, *, filters: ContactFilters, search: Search = None, page: PageParams) -> Page[ContactOut]:
+        """List your contacts, newest first."""
+        return self.page(self.rows(Contact).of_type(filters.user_type).search(search), ContactOut, page)
+
+    @query("GET /contacts/{id}")
+    def get_contact(self, *, id: Ref) -> ContactOut:
+        """Show one contact of yours."""
+        return self.one(self.rows(Contact), ContactOut, id)
+
+    @command("POST /contacts")
+    def create_contact(self, *, data: ContactIn) -> ContactOut:
+        """Write down somebody outside whom you talk to."""
+        contact = Contact(owner_id=self.actor.id, **data.model_dump(exclude={"allow_duplicate"}))
+        contact.is_duplicate = self._is_duplicate(contact, data.allow_duplicate)
+        contact.save(force_insert=True)
+        self.changed(contact)
+        return self.show(contact, ContactOut)
+
+    @command("PATCH /contacts/{id}", "PUT /contacts/{id}")
+    def update_contact(self, *, id: Ref, data: ContactPatch) -> ContactOut:
+        """Change a contact of yours; fields that are not sent stay as they are."""
+        contact, sent = self.take(Contact, id), data.sent()
+        allowed = bool(sent.pop("allow_duplicate", False))
+        moved = sent.get("email", contact.email).lower() != contact.email.lower()
+        for field, value in sent.items():
+            setattr(contact, field, value)
+        if moved:
+            contact.is_duplicate = self._is_duplicate(contact, allowed)
+        contact.updated_at = Now()
+        contact.save()
+        self.changed(contact)
+        return self.show(contact, ContactOut)
+
+    @command("DELETE /contacts/{id}")
+    def delete_contact(self, *, id: Ref) -> None:
+        """Delete a contact of yours and its calls. Notes and tasks stay, without it."""
+        contact = self.take(Contact, id)
+        self.changed(contact)
+        contact.delete()
+
+    @command("POST /contacts/{id}/merge")
+    def merge_contacts(self, *, id: Ref, data: MergeIn) -> ContactOut:
+        """Make another contact of yours part of this one, which gets its calls, notes and tasks.
+
+        What this one says of itself stays; what it leaves empty is taken from the other. All that the other one said
+        stays to be read in the timeline.
+        """
+        kept, other = self._both(id, data.contact_id)
+        for relation in Contact._meta.related_objects:
+            relation.related_model._base_manager.filter(**{relation.field.name: other}).update(
+                **{relation.field.name: kept}
+            )
+        said = {name: getattr(other, name) for name in _SAID}
+        MergedContact.objects.create(contact=kept, uuid=other.uuid, fields=said, created_at=other.created_at)
+        for name in ("phone", "notes"):
+            setattr(kept, name, getattr(kept, name) or getattr(other, name))
+        other.delete()
+        kept.is_duplicate = self._is_duplicate(kept, allowed=True)
+        kept.updated_at = Now()
+        kept.save()
+        self.changed(kept)
+        return self.show(kept, ContactOut)
+
+    @command("POST /contacts/import", takes="text/csv")
+    def import_contacts(self, *, data: ContactSheet) -> ImportedOut:
+        """Create and change many contacts of yours at once, from CSV: all of its rows, or none where one has an error.
+
+        The first line names the columns, in any order: name, email, company, user_type, phone and notes; cells stand
+        between commas or semicolons. A new e-mail creates a contact; that of a contact of yours, in any case, changes
+        it, where a blank cell leaves things as they are. Errors come all at once, each with its line and column. The
+        same sheet a second time changes nothing.
+        """
+        return self._imported(contact_imports.from_sheet(self.actor, data.csv))
+
+    @query("GET /contacts/export", tool=False, media=sheets.MEDIA, filename="contacts.csv")
+    def export_contacts(self) -> Iterator[str]:
+        """Get your own contacts as CSV, as `import_contacts` takes it.
+
+        A cell that a spreadsheet would take for a formula begins with a `'`, which goes when it is imported.
+        """
+        columns = contact_imports.COLUMNS
+        return sheets.written(columns, self._own().values_list(*columns).iterator(sheets.PART))
+
+    @command("POST /contacts/cards", takes="text/vcard")
+    def import_cards(self, *, data: ContactCards) -> ImportedOut:
+        """Create and change many contacts of yours at once, from vCards: all of them, or none where one has an error.
+
+        A new e-mail creates a contact; that of a contact of yours, in any case, changes it, where what a card does not
+        say stays as it is. Of several e-mails and phones the preferred one is taken, else the first. Where there is no
+        ORG, a new contact's company is the domain of its e-mail; one of the CATEGORIES may be its type. Errors come
+        all at once, each with the number of the card and the property. The same cards a second time change nothing.
+        """
+        return self._imported(cards.from_cards(self.actor, data.vcard))
+
+    @query("GET /contacts/cards", tool=False, media=cards.MEDIA, filename="contacts.vcf")
+    def export_cards(self) -> Iterator[str]:
+        """Get your own contacts as vCards, as `import_cards` takes them."""
+        return cards.written(self._own().iterator(sheets.PART))
+
+    @query("GET /contacts/{id}/vcard", tool=False, media=cards.MEDIA)
+    def export_card(self, *, id: Ref) -> str:
+        """Get one contact of yours as a vCard, to put into a phone or mail program."""
+        contact = self.rows(Contact).filter(pk=self.known_contact(ref=id)).first()
+        if contact is None:
+            raise absent(Contact)
+        return cards.card(contact)
+
+    @query("GET /contacts/{id}/timeline")
+    def get_timeline(self, *, id: Ref, page: TimelineParams) -> TimelineOut:
+        """Show what there is of a contact of yours, newest first: calls, meetings, notes, tasks and orders.
+
+        Meetings and orders are those with the contact's e-mail. You see what you may see anyway.
+        """
+        contact, emails = self._known_as(id)
+        return timeline.page(self, contact, emails, page)
+
+    @query(tool=False)
+    def recent_entries(
+        self,
+        *,
+        contact_id: Id,
+        services: Annotated[list[ServiceName], Field(max_length=20)],
+        before: Time,
+        limit: Limit,
+    ) -> list[TimelineEntry]:
+        """The newest entries of a contact's timeline that are from some services, before a time."""
+        contact, emails = self._known_as(contact_id)
+        return timeline.newest(self, contact, emails, services, before=before, limit=limit)
+
+    @query(tool=False)
+    def merges_of_contact(self, *, wish: TimelineWish) -> TimelinePart:
+        """The contacts that became part of this one, for its timeline."""
+        rows = MergedContact.objects.filter(contact__in=self.rows(Contact).filter(pk=wish.contact_id))
+        return timeline.part(
+            wish,
+            rows,
+            "merged_at",
+            lambda row: TimelineEntry(
+                service=self.name,
+                id=row.pk,
+                at=row.merged_at,
+                title=f"{row.fields['name']}, {row.fields['company']}, became part of this contact",
+                details={**row.fields, "uuid": str(row.uuid), "created_at": row.created_at.isoformat()},
+            ),
+        )
+
+    @query(tool=False)
+    def known_contact(self, *, ref: Ref) -> int | None:
+        """The id of this contact of yours; null where you have none."""
+        key = "uuid" if isinstance(ref, UUID) else "pk"
+        found: int | None = self.rows(Contact).filter(**{key: ref}).values_list("pk", flat=True).first()
+        return found
+
+    def _own(self) -> QuerySet[Contact]:
+        """The actor's own contacts, of an ADMIN too: an import knows no others."""
+        return Contact.objects.filter(owner_id=self.actor.id).order_by("pk")
+
+    def _imported(self, done: Imported[Contact]) -> ImportedOut:
+        self.changed(*done.created, *done.updated)
+        return done.told()
+
+    def _known_as(self, ref: Ref) -> tuple[int, list[str]]:
+        """A contact's id, and the e-mails that it has and had, in lower case. Raises NotFound."""
+        id = self.known_contact(ref=ref)
+        if id is None:
+            raise absent(Contact)
+        contact = Contact.objects.prefetch_related("merged").get(pk=id)
+        emails = {contact.email.lower(), *(merged.fields["email"].lower() for merged in contact.merged.all())}
+        return id, sorted(emails)
+
+    def _both(self, ref: Ref, other: Ref) -> tuple[Contact, Contact]:
+        """Both contacts, locked in the order of their keys."""
+        kept_id = self.known_contact(ref=ref)
+        if kept_id is None:
+            raise absent(Contact)
+        other_id = self.known_contact(ref=other)
+        if other_id is None or other_id == kept_id:
+            said = "You have no such contact." if other_id is None else "A contact cannot become part of itself."
+            raise Invalid.field(["body", "contact_id"], said, "not_found" if other_id is None else "value_error")
+        rows = {pk: self.take(Contact, pk) for pk in sorted((kept_id, other_id))}
+        if rows[kept_id].owner_id != rows[other_id].owner_id:
+            raise Invalid.field(["body", "contact_id"], "It has another owner.")
+        return rows[kept_id], rows[other_id]
+
+    def _is_duplicate(self, contact: Contact, allowed: bool) -> bool:
+        """Whether its owner has another contact with this e-mail. Raises DuplicateContact where that is not allowed."""
+        others = Contact.objects.filter(owner_id=contact.owner_id).exclude(pk=contact.pk)
+        there_is_one = others.with_email(contact.email).exists()  # looked at once: another may come any moment
+        if there_is_one and not allowed:
+            raise DuplicateContact
+        return there_is_one
+
+
+#: What a contact says of itself.
+_SAID = ("name", "email", "company", "user_type", "phone", "notes")

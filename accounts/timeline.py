@@ -1,0 +1,147 @@
+"""A contact's timeline: what every service knows of a contact, newest first.
+
+A service joins with a query of its own, without a route, that takes a `TimelineWish` and returns a `TimelinePart`: it
+is found in the registry, so that this app need not know the others.
+"""
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Annotated, Any, NamedTuple
+
+from django.db.models import Q, QuerySet
+from pydantic import AfterValidator, Field
+
+from mesh import Id, In, Out, Service, Time, text
+from mesh.operations import Operation
+from mesh.schemas import MAX_BIGINT
+from mesh.service import registry
+
+
+class Place(NamedTuple):
+    """Where an entry stands in a timeline: by its time, then by the name of its service, then by its id."""
+
+    at: datetime
+    service: str
+    id: int
+
+    def encode(self) -> str:
+        said = f"{self.at.isoformat()} {self.service} {self.id}"
+        return base64.urlsafe_b64encode(said.encode()).decode().rstrip("=")
+
+    @classmethod
+    def decode(cls, cursor: str) -> "Place":
+        try:
+            said = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+            at, service, id = said.split(" ")
+            place = cls(datetime.fromisoformat(at), service, int(id))
+            if place.at.tzinfo is not None and 0 < place.id <= MAX_BIGINT and place.encode() == cursor:
+                return place
+        except (binascii.Error, ValueError):
+            pass
+        raise ValueError("Take the cursor from `next` of the page before.")
+
+
+def _check_cursor(cursor: str) -> str:
+    Place.decode(cursor)
+    return cursor
+
+
+class TimelineParams(In):
+    """Which page of a timeline."""
+
+    limit: int = Field(50, ge=1, le=200, description="How many entries a page holds.")
+    cursor: Annotated[str, text(1, 200), AfterValidator(_check_cursor)] | None = Field(
+        None, description="`next` of the page before; without it, the first page."
+    )
+
+
+class TimelineEntry(Out):
+    """Something that took place with a contact, or will."""
+
+    service: str = Field(description="Where it is from, such as `calls` or `notes`.", examples=["calls"])
+    id: int
+    at: Time = Field(description="When a call or a meeting takes place; when all else was made.")
+    title: str
+    status: str | None = None
+    details: dict[str, Any] = Field({}, description="More of it, by its service.")
+
+
+class TimelineOut(Out):
+    """A page of a timeline, newest first."""
+
+    count: int | None = Field(description="How many entries there are in all, on the first page; null after.")
+    next: str | None = Field(description="The `cursor` of the next page; null on the last.")
+    results: list[TimelineEntry]
+
+
+class TimelineWish(In):
+    """What a service is asked for: its newest entries of a contact, or those before a time and an id."""
+
+    contact_id: Id
+    emails: list[Annotated[str, text(1, 254)]] = Field(max_length=1000, description="In lower case.")
+    before: Time | None = None
+    before_id: int = Field(MAX_BIGINT, ge=0, le=MAX_BIGINT)
+    limit: int = Field(ge=1, le=201)
+
+
+class TimelinePart(Out):
+    """What a service answers: how many entries it has in all, on the first page, and some of them."""
+
+    count: int | None
+    entries: list[TimelineEntry]
+
+
+def part(wish: TimelineWish, rows: QuerySet[Any], at: str, entry: Callable[[Any], TimelineEntry]) -> TimelinePart:
+    """A service's answer from `rows`, whose time is the column `at`."""
+    wanted = rows
+    if wish.before is not None:
+        wanted = rows.filter(Q(**{f"{at}__lt": wish.before}) | Q(**{at: wish.before, "pk__lt": wish.before_id}))
+    newest = wanted.order_by(f"-{at}", "-pk")[: wish.limit]
+    return TimelinePart(count=rows.count() if wish.before is None else None, entries=list(map(entry, newest)))
+
+
+def page(service: Service, contact: int, emails: Sequence[str], params: TimelineParams) -> TimelineOut:
+    """A page of what all services know of a contact, and the actor may see."""
+    after = None if params.cursor is None else Place.decode(params.cursor)
+    parts = [_ask(service, source, contact, emails, after, params.limit + 1) for source in _sources(service)]
+    found = sorted((entry for part in parts for entry in part.entries), key=_place, reverse=True)
+    shown = found[: params.limit]
+    return TimelineOut(
+        count=sum(part.count or 0 for part in parts) if after is None else None,
+        next=_place(shown[-1]).encode() if len(found) > params.limit else None,
+        results=shown,
+    )
+
+
+def newest(
+    service: Service, contact: int, emails: Sequence[str], services: Sequence[str], *, before: datetime, limit: int
+) -> list[TimelineEntry]:
+    """The newest entries of some services, before a time."""
+    after = Place(before, "", 1)
+    asked = [source for source in _sources(service) if source.service_name in services]
+    parts = [_ask(service, source, contact, emails, after, limit) for source in asked]
+    return sorted((entry for part in parts for entry in part.entries), key=_place, reverse=True)[:limit]
+
+
+def _ask(
+    service: Service, source: Operation, contact: int, emails: Sequence[str], after: Place | None, limit: int
+) -> TimelinePart:
+    wish = TimelineWish(contact_id=contact, emails=list(emails), limit=limit)
+    if after is not None:
+        place = (source.service_name, after.service)
+        wish.before = after.at
+        wish.before_id = after.id if place[0] == place[1] else MAX_BIGINT if place[0] < place[1] else 0
+    answer: TimelinePart = getattr(getattr(service.mesh, source.service_name), source.name)(wish=wish)
+    return answer
+
+
+def _place(entry: TimelineEntry) -> Place:
+    return Place(entry.at, entry.service, entry.id)
+
+
+def _sources(service: Service) -> list[Operation]:
+    """The queries of all services that know of contacts, and that the actor may read."""
+    found = [operation for operation in registry.operations.values() if operation.returns is TimelinePart]
+    return [source for source in found if service.actor.may(f"{source.service_name}:read")]

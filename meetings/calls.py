@@ -1,0 +1,136 @@
+"""Calls with contacts."""
+
+from functools import partial
+from typing import Annotated
+
+from django.db.models import F
+from django.db.models.functions import Now
+from django.template.loader import render_to_string
+from django.utils import timezone
+
+from accounts import timeline
+from accounts.contacts import ContactService
+from accounts.models import MailKind
+from accounts.timeline import TimelineEntry, TimelinePart, TimelineWish
+from meetings.models import Call, CallStatus
+from meetings.schemas import BriefOut, CallFilters, CallIn, CallOut, CallPatch
+from mesh import Also, Page, PageParams, Ref, Search, Service, command, job, query
+from mesh.errors import Invalid
+from mesh.mail import in_words
+
+MOST_TALKS = 5  # and as many orders, in a brief
+MOST_LOOKED_AT = 200  # tasks of which a brief shows the open ones
+MOST_REMINDED = 50  # calls, in one run
+
+
+class CallService(Service):
+    """Calls with your contacts."""
+
+    name = "calls"
+
+    @query("GET /calls")
+    def list_calls(self, *, filters: CallFilters, search: Search = None, page: PageParams) -> Page[CallOut]:
+        """List your calls, newest first."""
+        rows = self.rows(Call).with_status(filters.status).between(filters.from_, filters.to).search(search)
+        if filters.contact_id is not None:
+            rows = rows.filter(contact_id=self.of(ContactService).known_contact(ref=filters.contact_id) or 0)
+        return self.page(rows, CallOut, page)
+
+    @query("GET /calls/{id}")
+    def get_call(self, *, id: Ref) -> CallOut:
+        """Show one call."""
+        return self.one(self.rows(Call), CallOut, id)
+
+    @query("GET /calls/{id}/brief")
+    def prepare_call(self, *, id: Ref) -> BriefOut:
+        """Prepare for a call: who it is with, what was said last, what is still to do, what they ordered."""
+        call = self.of(CallService).get_call(id=id)
+        contacts = self.of(ContactService)
+        contact, until = contacts.get_contact(id=call.contact_id), max(call.scheduled_for, timezone.now())
+        recent = partial(contacts.recent_entries, contact_id=contact.id, before=until)
+        talks = recent(services=["calls", "meetings", "notes"], limit=MOST_TALKS + 1)
+        tasks = recent(services=["tasks"], limit=MOST_LOOKED_AT)
+        found = BriefOut(
+            call=call,
+            contact=contact,
+            talks=[entry for entry in talks if (entry.service, entry.id) != (self.name, call.id)][:MOST_TALKS],
+            open_tasks=[task for task in tasks if task.status in ("todo", "in_progress")],
+            orders=recent(services=["orders"], limit=MOST_TALKS),
+            text="",
+        )
+        found.text = render_to_string("calls/brief.txt", {"brief": found, "begins": in_words(call.scheduled_for)})
+        return found
+
+    @command("POST /calls")
+    def schedule_call(self, *, data: CallIn) -> CallOut:
+        """Schedule a call with a contact of yours; you are reminded of it by mail a quarter of an hour before."""
+        call = Call.objects.create(**data.model_dump() | {"contact_id": self._contact(data.contact_id)})
+        self.changed(call)
+        return self.show(call, CallOut)
+
+    @command("PATCH /calls/{id}", "PUT /calls/{id}")
+    def update_call(self, *, id: Ref, data: CallPatch) -> CallOut:
+        """Change a call; fields that are not sent stay as they are."""
+        call, sent = self.take(Call, id), data.sent()
+        if "contact_id" in sent:
+            sent["contact_id"] = self._contact(data.contact_id)
+        return self._updated(call, sent)
+
+    @command("PATCH /calls/{id}/status")
+    def set_call_status(self, *, id: Ref, status: Annotated[CallStatus, Also("new_status")]) -> CallOut:
+        """Say that a call took place, is cancelled, or has another time."""
+        return self._updated(self.take(Call, id), {"status": status})
+
+    @command("DELETE /calls/{id}")
+    def delete_call(self, *, id: Ref) -> None:
+        """Delete a call."""
+        call = self.take(Call, id)
+        self.changed(call)
+        call.delete()
+
+    @query(tool=False)
+    def calls_of_contact(self, *, wish: TimelineWish) -> TimelinePart:
+        """A contact's calls, for its timeline."""
+        return timeline.part(
+            wish,
+            self.rows(Call).filter(contact_id=wish.contact_id),
+            "scheduled_for",
+            lambda call: TimelineEntry(
+                service=self.name,
+                id=call.pk,
+                at=call.scheduled_for,
+                title=call.title,
+                status=call.status,
+                details={"uuid": str(call.uuid), "duration_minutes": call.duration_minutes, "notes": call.notes},
+            ),
+        )
+
+    @job(queue="mail", every=60, lease=60)
+    def remind_of_calls(self) -> None:
+        """Remind people of the calls that begin within a quarter of an hour; of one that was cancelled nobody."""
+        waiting = Call.objects.to_remind_of().select_related("contact__owner")
+        soon = waiting.select_for_update(of=("self",), no_key=True, skip_locked=True)[:MOST_REMINDED]
+        for call in soon:
+            self.mail(
+                to=call.contact.owner.email,
+                kind=MailKind.CALL_REMINDERS,
+                template="calls/reminder",
+                context={"call": call, "contact": call.contact, "begins": in_words(call.scheduled_for)},
+                key=f"call:{call.pk}:{call.scheduled_for:%Y%m%dT%H%M%S.%fZ}:reminder",
+            )
+        Call.objects.filter(pk__in=[call.pk for call in soon]).update(reminded_for=F("scheduled_for"))
+        self.changed()
+
+    def _updated(self, call: Call, fields: dict[str, object]) -> CallOut:
+        for name, value in fields.items():
+            setattr(call, name, value)
+        call.updated_at = Now()
+        call.save()
+        self.changed(call)
+        return self.show(call, CallOut)
+
+    def _contact(self, ref: Ref) -> int:
+        found = self.of(ContactService).known_contact(ref=ref)
+        if found is None:
+            raise Invalid.field(["body", "contact_id"], "You have no such contact.", "not_found")
+        return found

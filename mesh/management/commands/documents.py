@@ -1,0 +1,79 @@
+"""`documents verify | rebuild | restore`: the mirror of rows in object storage, as a whole."""
+
+import time
+from argparse import ArgumentParser
+from collections import Counter
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from mesh import mirror
+from mesh.call import identity
+from mesh.errors import MeshError
+
+_PAUSE = 5.0  # seconds between two words on how far it is
+
+
+class Command(BaseCommand):
+    help = "Compares all documents with the database, stores them anew, or makes rows of them in an empty database."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        actions = parser.add_subparsers(dest="action", required=True)
+        actions.add_parser("verify", help="print what is missing, stale or extra; exit with 1 then; change nothing")
+        actions.add_parser("rebuild", help="store every document anew, and remove what has no row; safe to repeat")
+        restore = actions.add_parser("restore", help="make the rows of all documents again; safe to repeat")
+        restore.add_argument("--as", dest="email", required=True, help="the e-mail of the user whose they will be")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self._spoken = time.monotonic()
+        try:
+            match options["action"]:
+                case "verify":
+                    self._verify()
+                case "rebuild":
+                    self._rebuild()
+                case "restore":
+                    self._restore(options["email"])
+        except OSError as error:
+            raise CommandError(f"The storage: {error}") from None
+
+    def _verify(self) -> None:
+        counts, size = Counter[str](), mirror.size()
+        for looked, compared in enumerate(mirror.compare(), 1):
+            counts[compared.finding] += 1
+            if compared.finding not in ("", "waiting"):
+                self.stdout.write(f"{compared.finding} {compared.name}")
+            self._progress(f"{looked} of about {size}")
+        told = f"{counts['']} documents agree, {counts['waiting']} wait to be stored"
+        if wrong := [f"{counts[finding]} {finding}" for finding in ("missing", "stale", "extra") if counts[finding]]:
+            raise CommandError(f"{', '.join(wrong)}; {told}.")
+        self.stdout.write(told)
+
+    def _rebuild(self) -> None:
+        size = mirror.size()
+        try:
+            for done in mirror.rebuild():
+                self._progress(f"{done} of about {size}")
+        except mirror.NotStored as error:
+            raise CommandError(f"{error}. What is left is stored as soon as the storage takes it.") from None
+        self.stdout.write(f"{mirror.size()} documents are stored")
+
+    def _restore(self, email: str) -> None:
+        counts = Counter[str]()
+        try:
+            for restored in mirror.restore(identity().actor_by_email(email).id):
+                counts["broken" if restored.error else "made" if restored.made else "there"] += 1
+                if restored.error:
+                    self.stderr.write(f"{restored.name}: {restored.error}")
+                self._progress(f"{counts['made']} rows made")
+        except (MeshError, mirror.NotEmpty) as error:
+            raise CommandError(str(error)) from None
+        told = f"{counts['made']} rows made, {counts['there']} were there already"
+        if counts["broken"]:
+            raise CommandError(f"{counts['broken']} documents are broken; {told}.")
+        self.stdout.write(told)
+
+    def _progress(self, text: str) -> None:
+        if time.monotonic() - self._spoken > _PAUSE:
+            self.stderr.write(text)
+            self._spoken = time.monotonic()
