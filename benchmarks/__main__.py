@@ -14,11 +14,11 @@ from typing import Any
 from benchmarks import jobs, orders
 from benchmarks.load import LoadError, Run, Server, run
 from benchmarks.scenarios import SCENARIOS, Person, Request, Scenario
-from benchmarks.stack import DATABASES, Stack, StackError, ask
+from benchmarks.stack import DATABASES, PEOPLE, Stack, StackError, ask
 
 WARM_UP = 1  # second
 BACKGROUND = {"jobs": jobs, "orders": orders}  # what a worker is needed for
-MEETINGS = 20  # of each person, to be asked for one by one
+ROWS = 20  # of each person, to be asked for one by one
 
 
 def main() -> int:
@@ -89,19 +89,26 @@ def _measure_all(stack: Stack, options: argparse.Namespace) -> None:
 
 def _people(stack: Stack) -> list[Person]:
     """Those who send the requests, after making sure that both servers give them the same answers."""
-    for path in ("/meetings", "/tasks"):
+    for path in ("/meetings", "/events?limit=50", "/tasks"):
         theirs, ours = _answers(stack, path, stack.tokens[0])
         if not len(theirs) == len(ours["results"]) == 50 or theirs[0] != ours["results"][0]:
             raise StackError(f"the answers to {path} differ:\n{theirs[0]}\n{ours['results'][0]}")
+    events = _newest(stack, "/events", PEOPLE * ROWS, stack.tokens[0])
     people = []
-    for token in stack.tokens:
-        meetings = json.loads(ask(stack.meshwork, "GET", f"/meetings?limit={MEETINGS}", token=token))["results"]
-        for meeting in meetings:
-            theirs, ours = _answers(stack, f"/meetings/{meeting['id']}", token)
-            if not theirs == ours == meeting:
-                raise StackError(f"the answers to /meetings/{meeting['id']} differ:\n{theirs}\n{ours}")
-        people.append(Person(token, meetings))
+    for number, token in enumerate(stack.tokens):
+        person = Person(token, _newest(stack, "/meetings", ROWS, token), events[number::PEOPLE])
+        for path, rows in (("/meetings", person.meetings), ("/events", person.events)):
+            for row in rows:
+                theirs, ours = _answers(stack, f"{path}/{row['id']}", token)
+                if not theirs == ours == row:
+                    raise StackError(f"the answers to {path}/{row['id']} differ:\n{theirs}\n{ours}")
+        people.append(person)
     return people
+
+
+def _newest(stack: Stack, path: str, count: int, token: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(ask(stack.meshwork, "GET", f"{path}?limit={count}", token=token))["results"]
+    return rows
 
 
 def _answers(stack: Stack, path: str, token: str) -> list[Any]:

@@ -1,6 +1,8 @@
 -- The data set, for both databases: 200 users, 5,000 meetings of 3 attendees, 20,000 tasks, 20,000 notes with an action
--- item each, 1,000 products and 20,000 orders of two lines. In Meshwork the first user has signed up already; all others have the same password. Everyone sees about 100 meetings, a quarter of them as the
--- organizer, and 200 tasks; the newest of all are the first user's.
+-- item each, 5,000 events in 20 categories, 1,000 products and 20,000 orders of two lines. In Meshwork the first user
+-- has signed up already; all others have the same password. Everyone sees about 100 meetings, a quarter of them as the
+-- organizer, 200 tasks and all events; the newest meetings and tasks of all are the first user's. Who attends an event
+-- is only counted: where more want to than fit, the others wait.
 
 INSERT INTO accounts_user (id, email, name, password, role, is_active)
 SELECT i, 'user' || i || '@example.com', 'User ' || i,
@@ -33,6 +35,20 @@ FROM generate_series(1, 20000) AS i;
 INSERT INTO notes_actionitem (note_id, title, quote)
 SELECT i, 'Something to do', 'Something to do.' FROM generate_series(1, 20000) AS i;
 
+INSERT INTO events_category (id, creator_id, name, description)
+SELECT i, i, 'Category ' || i, 'Events of one kind.' FROM generate_series(1, 20) AS i;
+
+INSERT INTO events_event
+    (id, owner_id, name, description, location, start_date, end_date, category_id, capacity, status, attendee_count,
+    waiting_count, sequence, created_at, updated_at)
+SELECT i, 1 + i % 200, 'Event ' || i, repeat('Something to see and to hear, for everyone. ', 3), 'Hall ' || i % 30,
+    made + interval '7 days', made + interval '7 days 2 hours', 1 + i % 20, capacity,
+    CASE i % 50 WHEN 0 THEN 'cancelled' ELSE 'active' END, least(wanted, capacity), wanted - least(wanted, capacity), 0,
+    made, made + interval '90.5 seconds'
+FROM generate_series(1, 5000) AS i,
+    LATERAL (SELECT nullif(i % 8, 0) * 10, i * 7 % 80) AS seats (capacity, wanted),
+    LATERAL (SELECT timestamptz '2025-01-01 08:00Z' + i * interval '37 minutes') AS t (made);
+
 INSERT INTO shop_product
     (id, owner_id, sku, name, description, price_cents, stock, reserved, sold, received, low_stock_told)
 SELECT i, 1 + i % 200, 'SKU-' || i, 'Product ' || i, '', 100 * i, 1000000, 0, 0, 1000000, false
@@ -50,5 +66,7 @@ SELECT setval(pg_get_serial_sequence('accounts_user', 'id'), 200);
 SELECT setval(pg_get_serial_sequence('meetings_meeting', 'id'), 5000);
 SELECT setval(pg_get_serial_sequence('tasks_task', 'id'), 20000);
 SELECT setval(pg_get_serial_sequence('notes_note', 'id'), 20000);
+SELECT setval(pg_get_serial_sequence('events_category', 'id'), 20);
+SELECT setval(pg_get_serial_sequence('events_event', 'id'), 5000);
 SELECT setval(pg_get_serial_sequence('shop_product', 'id'), 1000);
 SELECT setval(pg_get_serial_sequence('shop_order', 'id'), 20000);

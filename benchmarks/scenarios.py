@@ -7,10 +7,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Person:
-    """A user with a token, and their newest meetings, as both servers answer them."""
+    """A user with a token, and the meetings and events to ask for one by one, as both servers answer them."""
 
     token: str
     meetings: list[dict[str, Any]]
+    events: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,14 @@ def _meeting(people: list[Person]) -> list[Request]:
     return [Request(person.token, f"/meetings/{m['id']}") for person in people for m in person.meetings]
 
 
+def _events(people: list[Person]) -> list[Request]:
+    return [Request(person.token, "/events?limit=50") for person in people]
+
+
+def _event(people: list[Person]) -> list[Request]:
+    return [Request(person.token, f"/events/{e['id']}") for person in people for e in person.events]
+
+
 def _tasks(people: list[Person]) -> list[Request]:
     return [Request(person.token, "/tasks") for person in people]
 
@@ -73,6 +82,10 @@ SCENARIOS = (
     Scenario("list of 50 meetings, cached", _meetings),
     Scenario("one meeting, uncached", _meeting, headers=UNCACHED),
     Scenario("one meeting, cached", _meeting),
+    Scenario("list of 50 events, uncached", _events, headers=UNCACHED),
+    Scenario("list of 50 events, cached", _events),
+    Scenario("one event, uncached", _event, headers=UNCACHED),
+    Scenario("one event, cached", _event),
     Scenario("list of 50 tasks", _tasks),
     Scenario(
         "create a meeting",

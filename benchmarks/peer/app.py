@@ -21,10 +21,11 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import joinedload, selectinload
 
-from benchmarks.peer.models import Attendee, Base, Meeting, Note, Order, OrderLine, Product, Task, User
+from benchmarks.peer.models import Attendee, Base, Event, Meeting, Note, Order, OrderLine, Product, Task, User
 
 SECRET_KEY = os.environ["SECRET_KEY"]
-TTL = 60
+TTL = 60  # seconds, of meetings
+EVENTS_TTL, EVENT_TTL = 300, 600
 
 engine = create_async_engine(os.environ["PEER_DATABASE_URL"], pool_size=20, max_overflow=0)
 new_session = async_sessionmaker(engine, expire_on_commit=False)
@@ -93,6 +94,31 @@ class TaskOut(Out):
     project_id: int | None
     creator_id: int
     assignee_id: int | None
+    contact_id: int | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class CategoryOut(Out):
+    id: int
+    name: str
+    description: str
+
+
+class EventOut(Out):
+    id: int
+    name: str
+    description: str
+    location: str
+    start_date: datetime
+    end_date: datetime
+    category_id: int | None
+    category: CategoryOut | None
+    status: str
+    capacity: int | None
+    attendee_count: int
+    seats_left: int | None
+    waiting_count: int
     created_at: datetime
     updated_at: datetime
 
@@ -144,6 +170,7 @@ class BacklogIn(NoteIn):
 
 
 meeting_json, meetings_json = TypeAdapter(MeetingOut), TypeAdapter(list[MeetingOut])
+event_json, events_json = TypeAdapter(EventOut), TypeAdapter(list[EventOut])
 
 
 async def session() -> AsyncIterator[AsyncSession]:
@@ -171,12 +198,12 @@ Limit = Annotated[int, Query(ge=1, le=200)]
 CacheControl = Annotated[str | None, Header()]
 
 
-async def cached(key: str, json: TypeAdapter[Any], load: Callable[[], Awaitable[Any]]) -> Response:
+async def cached(key: str, json: TypeAdapter[Any], load: Callable[[], Awaitable[Any]], ttl: int = TTL) -> Response:
     """The stored bytes, or those of what `load` brings."""
     body = await redis.get(key)
     if body is None:
         body = json.dump_json(json.validate_python(await load(), from_attributes=True))
-        await redis.set(key, body, ex=TTL)
+        await redis.set(key, body, ex=ttl)
     return Response(body, media_type="application/json")
 
 
@@ -230,6 +257,32 @@ async def create_meeting(data: MeetingIn, db: Db, user: CurrentUser) -> Any:
 @app.get("/tasks", response_model=list[TaskOut])
 async def list_tasks(db: Db, user: CurrentUser, skip: Skip = 0, limit: Limit = 50) -> Any:
     return (await db.scalars(select(Task).order_by(Task.id.desc()).offset(skip).limit(limit))).all()
+
+
+@app.get("/events", response_model=list[EventOut])
+async def list_events(
+    db: Db, user: CurrentUser, skip: Skip = 0, limit: Limit = 50, cache_control: CacheControl = None
+) -> Any:
+    async def load() -> Any:
+        query = select(Event).options(joinedload(Event.category)).order_by(Event.id.desc()).offset(skip).limit(limit)
+        return (await db.scalars(query)).all()
+
+    if cache_control == "no-cache":
+        return await load()
+    return await cached(f"events:{skip}:{limit}", events_json, load, EVENTS_TTL)
+
+
+@app.get("/events/{id}", response_model=EventOut)
+async def get_event(id: int, db: Db, user: CurrentUser, cache_control: CacheControl = None) -> Any:
+    async def load() -> Event:
+        event = await db.get(Event, id, options=[joinedload(Event.category)])
+        if event is None:
+            raise HTTPException(404, "There is no such event")
+        return event
+
+    if cache_control == "no-cache":
+        return await load()
+    return await cached(f"event:{id}", event_json, load, EVENT_TTL)
 
 
 @app.post("/notes", response_model=NoteOut, status_code=201)

@@ -11,6 +11,7 @@ from sqlalchemy import (
     DateTime,
     ForeignKey,
     Index,
+    Integer,
     SmallInteger,
     String,
     Text,
@@ -81,6 +82,7 @@ class Task(Base):
     uuid: Mapped[UUID] = mapped_column(unique=True)
     creator_id: Mapped[int] = mapped_column(ForeignKey(User.id), index=True)
     assignee_id: Mapped[int | None] = mapped_column(ForeignKey(User.id), index=True)
+    contact_id: Mapped[int | None]
     project_id: Mapped[int | None]
     due_meeting_id: Mapped[int | None] = mapped_column(ForeignKey(Meeting.id))
     title: Mapped[str] = mapped_column(String(200))
@@ -113,6 +115,41 @@ class ActionItem(Base):
     assignee: Mapped[str | None] = mapped_column(String(100))
     due_date: Mapped[datetime | None]
     quote: Mapped[str] = mapped_column(String(500))
+
+
+class Category(Base):
+    __tablename__ = "events_category"
+
+    id: Mapped[int] = key()
+    creator_id: Mapped[int] = mapped_column(ForeignKey(User.id))
+    name: Mapped[str] = mapped_column(String(100), unique=True)
+    description: Mapped[str] = mapped_column(String(5000))
+
+
+class Event(Base):
+    __tablename__ = "events_event"
+    __table_args__ = (CheckConstraint("attendee_count <= capacity"),)
+
+    id: Mapped[int] = key()
+    owner_id: Mapped[int] = mapped_column(ForeignKey(User.id), index=True)
+    name: Mapped[str] = mapped_column(String(255))
+    description: Mapped[str] = mapped_column(String(5000))
+    location: Mapped[str] = mapped_column(String(255))
+    start_date: Mapped[datetime] = mapped_column(index=True)
+    end_date: Mapped[datetime]
+    category_id: Mapped[int | None] = mapped_column(ForeignKey(Category.id), index=True)
+    capacity: Mapped[int | None] = mapped_column(Integer)
+    status: Mapped[str] = mapped_column(String(9))
+    attendee_count: Mapped[int] = mapped_column(Integer)
+    waiting_count: Mapped[int] = mapped_column(Integer)
+    sequence: Mapped[int] = mapped_column(Integer)  # only Meshwork changes it
+    created_at: Mapped[datetime] = now()
+    updated_at: Mapped[datetime] = now()
+    category: Mapped[Category | None] = relationship()
+
+    @property
+    def seats_left(self) -> int | None:
+        return None if self.capacity is None else self.capacity - self.attendee_count
 
 
 class Product(Base):
