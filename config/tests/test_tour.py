@@ -2,13 +2,18 @@
 
 import io
 import re
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connections
 
 from mesh.tests.postbox import run_jobs
+from shop.models import Order
+from tasks.models import Task
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -56,3 +61,14 @@ def test_where_strangers_may_not_sign_up_it_says_so(live_server, settings):
     settings.SIGNUP_OPEN = False
     with pytest.raises(CommandError, match="closed"):
         walk(live_server.url)
+
+
+def test_the_python_of_the_tours_page_runs_as_printed(live_server, settings, working):
+    settings.SIGNUP_OPEN = True
+    page = (Path(settings.BASE_DIR) / "docs" / "tour.md").read_text(encoding="utf-8")
+    script = "".join(re.findall(r"```python\n(.*?)```", page, re.S)).replace("http://localhost:8000", live_server.url)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Maria will send the offer" in done.stdout
+    assert Task.objects.get(title="Book a room").creator.email == "alice@example.com"
+    assert Order.objects.count() == 1
