@@ -131,4 +131,5 @@ def document(result: dict[str, Any], generator: Any, request: Any, public: bool)
         }
     }
     result["tags"].append({"name": "health", "description": "The state of the server."})
+    result["x-tagGroups"][-1]["tags"].append("health")
     return result

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from django.apps import apps
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
 
 from mesh import errors
 from mesh.json_schema import Schema, inlined, parameter_schema, with_components
 from mesh.operations import Operation, Route, anyone, in_person
+from mesh.service import Service, registry
 
 PROBLEM: Schema = {
     "type": "object",
@@ -198,8 +200,6 @@ def _refusals(operation: Operation, route: Route) -> list[type[errors.MeshError]
 
 def add_components(result: Schema, generator: SchemaGenerator, request: Any, public: bool) -> Schema:
     """Puts the schemas, the security schemes, the tags and health into drf-spectacular's document."""
-    from mesh.service import registry
-
     components = result.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     schemas.update(_components)
@@ -222,12 +222,23 @@ def add_components(result: Schema, generator: SchemaGenerator, request: Any, pub
             " `orders:*` hold it too. Send a key or a token, not both.",
         },
     }
+    groups = {config.verbose_name: _services_of(config.label) for config in apps.get_app_configs()}
+    groups["Mesh"] = groups.pop("Mesh")  # last: what is about the server itself
     result["tags"] = [
-        {"name": name, "description": (service.__doc__ or "").strip()}
-        for name, service in sorted(registry.services.items(), key=lambda item: item[1].__module__.startswith("mesh."))
-        if any(op.declaration.routes for op in registry.of_service(service).values())
+        {"name": service.name, "description": (service.__doc__ or "").strip()}
+        for services in groups.values()
+        for service in services
+    ]
+    result["x-tagGroups"] = [
+        {"name": name, "tags": [service.name for service in services]} for name, services in groups.items() if services
     ]
     return result
+
+
+def _services_of(label: str) -> list[type[Service]]:
+    """The services of an app that have routes, by name."""
+    routed = {operation.service for operation in registry.operations.values() if operation.declaration.routes}
+    return sorted((s for s in routed if s.__module__.partition(".")[0] == label), key=lambda service: str(service.name))
 
 
 _DRY_RUN: Schema = {
