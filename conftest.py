@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.hashers import make_password
@@ -14,7 +15,17 @@ from mesh.call import Actor, Client
 from mesh.mesh import Mesh
 from mesh.testing import Api
 
+BROWSER_TESTS = Path(__file__).parent / "config" / "tests" / "test_admin_browser.py"
 PASSWORD = "correct horse battery staple"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--browser", action="store_true", help="see the admin in a browser, too; one must be here")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Tests that need a browser are not skipped where there is none: without --browser, they are no part of the run."""
+    return True if collection_path == BROWSER_TESTS and not config.getoption("browser") else None
 
 
 @cache

@@ -5,10 +5,12 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html_join
+from unfold.admin import TabularInline
 from unfold.decorators import display
 
-from accounts.models import ApiKey, Contact, ContactType, Session, User
+from accounts.models import ApiKey, Contact, ContactType, Role, Session, User
 from mesh.admin import MeshModelAdmin
 from mesh.errors import Invalid, MeshError
 
@@ -27,17 +29,43 @@ class UserForm(forms.ModelForm):  # type: ignore[type-arg]
         fields = ("email", "name", "role")
 
 
+class _ShownInline(TabularInline):  # type: ignore[misc]
+    ordering = ("-id",)
+    per_page = 20
+    extra = 0
+    can_delete = False
+    hide_title = True
+
+    def has_add_permission(self, request: Any, obj: Any = None) -> bool:
+        return False
+
+
+class SessionInline(_ShownInline):
+    model = Session
+    fields = readonly_fields = ("address", "user_agent", "created_at", "last_used_at", "ended_at")
+
+
+class ApiKeyInline(_ShownInline):
+    model = ApiKey
+    fields = readonly_fields = ("name", "prefix", "scopes", "last_used_at", "expires_at")
+
+
 @admin.register(User)
 class UserAdmin(MeshModelAdmin):
     add, change = "invite_user", "update_user"
     add_fields = ("email", "name", "role", "password")
     change_fields = ("name", "role", "is_active")
-    shown_fields = ("email", "invited_by", "created_at", "updated_at")
-    list_display = ("email", "name", "role", "is_active", "created_at")
-    list_filter = ("role", "is_active")
+    shown_fields = ("email", "invited_by", "last_login", "created_at", "updated_at")
+    list_display = ("email", "name", "role_badge", "is_active", "last_login", "created_at")
+    list_filter = ("role", "is_active", "created_at")
     search_fields = ("email", "name")
     ordering = ("-id",)
     add_form = UserForm
+    inlines = (SessionInline, ApiKeyInline)
+
+    @display(description="Role", ordering="role", label={Role.ADMIN: "primary"})
+    def role_badge(self, user: User) -> str:
+        return user.role
 
     def get_form(self, request, obj=None, change=False, **kwargs):  # type: ignore[no-untyped-def]
         if obj is None:
@@ -48,17 +76,25 @@ class UserAdmin(MeshModelAdmin):
 @admin.register(Session)
 class SessionAdmin(MeshModelAdmin):
     shown_fields = ("user", "address", "user_agent", "created_at", "last_used_at", "expires_at", "ended_at")
-    list_display = ("user", "address", "user_agent", "created_at", "last_used_at", "ended_at")
+    list_display = ("user", "state", "address", "user_agent", "created_at", "last_used_at")
+    list_filter = (("ended_at", admin.EmptyFieldListFilter), "created_at", ("user", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("user",)
-    search_fields = ("user__email", "address")
+    search_fields = ("user__email", "user__name", "address", "user_agent")
     ordering = ("-id",)
+
+    @display(description="State", label={"active": "success"})
+    def state(self, session: Session) -> str:
+        if session.ended_at is not None:
+            return "ended"
+        return "active" if session.expires_at > timezone.now() else "expired"
 
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(MeshModelAdmin):
     remove = "delete_api_key"
     shown_fields = ("user", "name", "prefix", "scopes", "approval", "created_at", "last_used_at", "expires_at")
-    list_display = ("user", "name", "prefix", "scopes", "last_used_at", "expires_at")
+    list_display = ("name", "user", "prefix", "scopes", "approval", "last_used_at", "expires_at")
+    list_filter = ("approval", ("user", admin.RelatedOnlyFieldListFilter), "created_at")
     list_select_related = ("user",)
     search_fields = ("user__email", "name", "prefix")
     ordering = ("-id",)

@@ -8,6 +8,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from config.logs import logging_config
+from config.unfold import UNFOLD as UNFOLD
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -137,6 +138,7 @@ CACHES = {
 
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["accounts.credentials.AdminBackend"]
+LOGIN_REDIRECT_URL = "/admin/"  # only the admin has a form to sign in
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.BCryptSHA256PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}", "OPTIONS": options}
@@ -219,8 +221,6 @@ CORS_ALLOW_HEADERS = [
 ]
 CORS_EXPOSE_HEADERS = ["Link", "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-ID"]
 CORS_EXPOSE_HEADERS += ["Idempotent-Replay", "Content-Disposition"]
-
-UNFOLD = {"SITE_TITLE": "Meshwork", "SITE_HEADER": "Meshwork", "SITE_URL": "/docs", "SITE_SYMBOL": "hub"}
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"

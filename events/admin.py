@@ -24,7 +24,7 @@ from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminTextInputWidg
 
 from events.attendees import AlreadyRegistered, EventFull
 from events.models import Attendee, Category, Event, EventStatus, Registration, RegistrationStatus, place_in_line
-from mesh.admin import MeshModelAdmin
+from mesh.admin import MeshModelAdmin, badge
 from mesh.call import Actor, Answer
 from mesh.errors import Invalid, MeshError
 
@@ -134,7 +134,7 @@ class RegistrationInline(TabularInline):  # type: ignore[misc]
 
     @display(description="Status")
     def status_badge(self, registration: Registration) -> str:
-        return _badge(registration.status, SEAT_COLOURS)
+        return badge(registration.status, SEAT_COLOURS)
 
     @display(description="Place in line")
     def place(self, registration: Any) -> int | None:
@@ -159,7 +159,7 @@ class EventAdmin(MeshModelAdmin):
     # What is to come, the soonest first; then what is over, the latest first.
     ordering = (Case(When(end_date__gt=Now(), then="start_date")).asc(nulls_last=True), "-start_date", "-pk")
     inlines = (RegistrationInline,)
-    readonly_preprocess_fields = {"status_badge": lambda status: _badge(status, EVENT_COLOURS)}
+    readonly_preprocess_fields = {"status_badge": lambda status: badge(status, EVENT_COLOURS)}
     actions = ("cancel_selected",)
     actions_detail = ("register", "export", "print", "cancel")
 
@@ -312,7 +312,7 @@ class RegistrationAdmin(MeshModelAdmin):
     #: Those who wait first, so that nobody is told of a seat that goes too.
     order = ("-status", "pk")
     shown_fields = ("event", "attendee", "phone", "status_badge", "place", "registration_date")
-    readonly_preprocess_fields = {"status_badge": lambda status: _badge(status, SEAT_COLOURS)}
+    readonly_preprocess_fields = {"status_badge": lambda status: badge(status, SEAT_COLOURS)}
     list_display = ("attendee", "event", "status_badge", "place", "registration_date")
     list_filter = ("status", "event__category")
     search_fields = ("attendee__name", "attendee__email", "event__name")
@@ -384,11 +384,6 @@ def _time_of(event: Event) -> dict[str, Any]:
     else:
         told, colours = "", "bg-primary-600 text-white"
     return {"days": days if days > 1 else None, "told": told, "colours": colours}
-
-
-def _badge(text: str, colours: dict[Any, str]) -> str:
-    """A badge on a page, as Unfold makes it in lists."""
-    return render_to_string("unfold/helpers/label.html", {"text": text, "type": colours.get(text, "")})
 
 
 def _sent(form: type[forms.Form], request: HttpRequest) -> forms.Form:

@@ -1,15 +1,19 @@
+from datetime import timedelta
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.formats import date_format
 from unfold.admin import TabularInline
 from unfold.decorators import display
 
 from accounts.models import User
-from meetings.models import Attendee, Call, CallStatus, Meeting
-from mesh.admin import MeshModelAdmin
+from meetings.models import Attendee, Call, CallStatus, Meeting, Response
+from mesh.admin import MeshModelAdmin, badge
 
 STATUS_COLOURS = {
     CallStatus.SCHEDULED: "info",
@@ -17,6 +21,33 @@ STATUS_COLOURS = {
     CallStatus.COMPLETED: "success",
     CallStatus.CANCELLED: "danger",
 }
+RESPONSE_COLOURS = {Response.ACCEPTED: "success", Response.DECLINED: "danger", Response.TENTATIVE: "warning"}
+
+
+class WhenFilter(admin.SimpleListFilter):
+    """By when something begins."""
+
+    title = parameter_name = "when"
+
+    def __init__(self, request: HttpRequest, params: Any, model: Any, model_admin: Any) -> None:
+        self.field = model_admin.date_hierarchy
+        super().__init__(request, params, model, model_admin)
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("upcoming", "Upcoming"), ("today", "Today"), ("week", "This week"), ("past", "Past")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        now = timezone.localtime()
+        today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        monday = today - timedelta(today.weekday())
+        since, until = {
+            "upcoming": (now, None),
+            "today": (today, today + timedelta(1)),
+            "week": (monday, monday + timedelta(7)),
+            "past": (None, now),
+        }.get(self.value() or "", (None, None))
+        rows = queryset if since is None else queryset.filter(**{f"{self.field}__gte": since})
+        return rows if until is None else rows.filter(**{f"{self.field}__lt": until})
 
 
 class MeetingForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -38,12 +69,21 @@ class MeetingForm(forms.ModelForm):  # type: ignore[type-arg]
 
 class AttendeeInline(TabularInline):  # type: ignore[misc]
     model = Attendee
-    fields = readonly_fields = ("user", "email", "response")
+    fields = readonly_fields = ("user", "email", "response_badge")
     extra = 0
     can_delete = False
+    hide_title = True
 
     def has_add_permission(self, request: Any, obj: Any = None) -> bool:
         return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Attendee]:
+        rows: QuerySet[Attendee] = super().get_queryset(request)
+        return rows.select_related("user")
+
+    @display(description="Response")
+    def response_badge(self, attendee: Attendee) -> str:
+        return badge(attendee.response, RESPONSE_COLOURS)
 
 
 @admin.register(Meeting)
@@ -53,13 +93,29 @@ class MeetingAdmin(MeshModelAdmin):
     add_fields = ("title", "description", "scheduled_time", "duration_minutes", "location", "attendee_ids")
     change_fields = add_fields
     shown_fields = ("organizer", "sequence", "created_at", "updated_at")
-    list_display = ("title", "scheduled_time", "duration_minutes", "location", "organizer")
-    list_filter = ("scheduled_time",)
+    list_display = ("when", "title", "location", "organizer", "attendee_count")
+    list_display_links = ("title",)
+    list_filter = (WhenFilter, ("organizer", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("organizer",)
     search_fields = ("title", "description", "location", "organizer__email")
     date_hierarchy = "scheduled_time"
-    ordering = ("-id",)
+    ordering = ("-scheduled_time", "-id")
     inlines = (AttendeeInline,)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Meeting]:
+        rows: QuerySet[Meeting] = super().get_queryset(request)
+        return rows.annotate(number=Count("attendees"))
+
+    @display(description=f"When ({settings.TIME_ZONE})", ordering="scheduled_time")
+    def when(self, meeting: Meeting) -> str:
+        """As in a calendar: the day, and from when to when."""
+        begins, ends = timezone.localtime(meeting.scheduled_time), timezone.localtime(meeting.ends_at)
+        return f"{date_format(begins, 'D j M Y, H:i')}–{date_format(ends, 'H:i')}"
+
+    @display(description="Attendees", ordering="number")
+    def attendee_count(self, meeting: Any) -> int:
+        number: int = meeting.number
+        return number
 
 
 @admin.register(Call)
@@ -70,7 +126,7 @@ class CallAdmin(MeshModelAdmin):
     autocomplete_fields = ("contact",)
     list_display = ("scheduled_for", "title", "contact", "status_badge", "duration_minutes", "owner")
     list_display_links = ("title",)
-    list_filter = ("status", "scheduled_for", ("contact__owner", admin.RelatedOnlyFieldListFilter))
+    list_filter = ("status", WhenFilter, ("contact__owner", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("contact__owner",)
     search_fields = ("title", "notes", "contact__name", "contact__company", "contact__email", "contact__owner__email")
     date_hierarchy = "scheduled_for"

@@ -1,10 +1,20 @@
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from unfold.admin import TabularInline
+from unfold.decorators import display
 
-from mesh.admin import MeshModelAdmin
-from notes.models import ActionItem, Note
+from mesh.admin import MeshModelAdmin, badge
+from notes.models import ActionItem, Note, NoteStatus
+
+STATUS_COLOURS = {
+    NoteStatus.QUEUED: "info",
+    NoteStatus.PROCESSING: "primary",
+    NoteStatus.DONE: "success",
+    NoteStatus.FAILED: "danger",
+}
 
 
 class ActionItemInline(TabularInline):  # type: ignore[misc]
@@ -20,12 +30,26 @@ class ActionItemInline(TabularInline):  # type: ignore[misc]
 @admin.register(Note)
 class NoteAdmin(MeshModelAdmin):
     add, change, remove = "add_note", "update_note", "delete_note"
-    add_fields = change_fields = ("raw_text", "meeting")
-    shown_fields = ("author", "status", "summary", "error", "created_at", "updated_at")
-    autocomplete_fields = ("meeting",)
-    list_display = ("__str__", "author", "meeting", "status", "created_at")
-    list_filter = ("status",)
-    list_select_related = ("author", "meeting")
-    search_fields = ("raw_text", "summary", "author__email")
+    add_fields = change_fields = ("raw_text", "meeting", "contact")
+    shown_fields = ("author", "status_badge", "summary", "error", "created_at", "updated_at")
+    autocomplete_fields = ("meeting", "contact")
+    list_display = ("title", "status_badge", "author", "meeting", "contact", "created_at")
+    list_filter = ("status", "created_at", ("author", admin.RelatedOnlyFieldListFilter))
+    list_select_related = ("author", "meeting", "contact")
+    search_fields = ("raw_text", "summary", "author__email", "meeting__title", "contact__name")
     ordering = ("-id",)
     inlines = (ActionItemInline,)
+    readonly_preprocess_fields = {"status_badge": lambda status: badge(status, STATUS_COLOURS)}
+    actions = ("summarize",)
+
+    @display(description="Note")
+    def title(self, note: Note) -> str:
+        return note.title()
+
+    @display(description="Status", ordering="status", label=STATUS_COLOURS)
+    def status_badge(self, note: Note) -> str:
+        return note.status
+
+    @admin.action(description="Summarize again", permissions=["change"])
+    def summarize(self, request: HttpRequest, queryset: QuerySet[Note]) -> None:
+        self.call_each(request, queryset, "summarize_again", "To be summarized again")

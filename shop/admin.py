@@ -17,12 +17,23 @@ from unfold.decorators import action, display
 from unfold.forms import ActionForm
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldBooleanWidget
 
-from mesh.admin import MeshModelAdmin
+from accounts.models import User
+from mesh.admin import MeshModelAdmin, badge
 from mesh.errors import FieldError, Invalid, MeshError
 from mesh.http import MAX_BODY
 from shop.imports import COLUMNS, MORE
 from shop.letters import money
-from shop.models import MAX_STOCK, MovementKind, Order, OrderLine, OrderStatus, Payment, Product, StockMovement
+from shop.models import (
+    MAX_STOCK,
+    MovementKind,
+    Order,
+    OrderLine,
+    OrderStatus,
+    Payment,
+    PaymentStatus,
+    Product,
+    StockMovement,
+)
 from shop.reconciler import StockDiscrepancy
 
 STATUS_COLOURS = {
@@ -31,6 +42,15 @@ STATUS_COLOURS = {
     OrderStatus.CONFIRMED: "warning",
     OrderStatus.PAID: "success",
     OrderStatus.FAILED: "danger",
+}
+PAYMENT_COLOURS = {
+    PaymentStatus.STARTING: "info",
+    PaymentStatus.PENDING: "info",
+    PaymentStatus.FAILED: "danger",
+    PaymentStatus.SUCCEEDED: "success",
+    PaymentStatus.REFUNDING: "warning",
+    PaymentStatus.REFUNDED: "primary",
+    PaymentStatus.REFUND_FAILED: "danger",
 }
 _SHORT = "Of product {product_id} there were {available}, and {requested} were ordered."
 KIND_COLOURS = {
@@ -127,7 +147,8 @@ class ProductAdmin(MeshModelAdmin):
 
     def ledger(self, product: Product) -> str:
         url = reverse("admin:shop_stockmovement_changelist")
-        return format_html('<a href="{}?product__id__exact={}">Every unit that moved</a>', url, product.pk)
+        link = '<a href="{}?product__id__exact={}" class="text-link">Every unit that moved</a>'
+        return format_html(link, url, product.pk)
 
     @admin.action(description="Restock")
     def restock(self, request: HttpRequest, queryset: QuerySet[Product]) -> None:
@@ -185,11 +206,6 @@ def _row_of(error: FieldError) -> list[Any]:
     return [line, column, error["msg"]]
 
 
-def _badge(text: str, colours: dict[Any, str]) -> str:
-    """A badge on a page, as Unfold makes it in lists."""
-    return render_to_string("unfold/helpers/label.html", {"text": text, "type": colours.get(text, "")})
-
-
 class _ShownInline(TabularInline):  # type: ignore[misc]
     extra = 0
     can_delete = False
@@ -212,7 +228,11 @@ class LineInline(_ShownInline):
 
 class PaymentInline(_ShownInline):
     model = Payment
-    fields = readonly_fields = ("provider", "status", "amount", "reference", "error", "created_at")
+    fields = readonly_fields = ("provider", "status_badge", "amount", "reference", "error", "created_at")
+
+    @display(description="Status")
+    def status_badge(self, payment: Payment) -> str:
+        return badge(payment.status, PAYMENT_COLOURS)
 
     def amount(self, payment: Payment) -> str:
         return money(payment.amount_cents)
@@ -230,7 +250,7 @@ class OrderAdmin(MeshModelAdmin):
     search_fields = ("=id", "buyer__email", "lines__sku", "lines__name")
     ordering = ("-id",)
     inlines = (LineInline, PaymentInline)
-    readonly_preprocess_fields = {"status_badge": lambda status: _badge(status, STATUS_COLOURS)}
+    readonly_preprocess_fields = {"status_badge": lambda status: badge(status, STATUS_COLOURS)}
     actions = ("confirm", "cancel")
     actions_list = ("export_csv",)
 
@@ -264,12 +284,44 @@ class OrderAdmin(MeshModelAdmin):
         return self.download(request, "export_orders")
 
 
+@admin.register(Payment)
+class PaymentAdmin(MeshModelAdmin):
+    """Only seen here: payments move by what their provider says."""
+
+    shown_fields = (
+        "order", "provider", "status_badge", "amount", "reference", "error", "check_at", "created_at", "updated_at",
+    )  # fmt: skip
+    readonly_preprocess_fields = {"status_badge": lambda status: badge(status, PAYMENT_COLOURS)}
+    list_display = ("__str__", "order_link", "buyer", "provider", "status_badge", "amount", "reference", "created_at")
+    list_filter = ("status", "provider", "created_at")
+    list_select_related = ("order__buyer",)
+    search_fields = ("=order__id", "reference", "order__buyer__email", "error")
+    ordering = ("-id",)
+
+    @display(description="Order", ordering="order")
+    def order_link(self, payment: Payment) -> str:
+        url = reverse("admin:shop_order_change", args=[payment.order_id])
+        return format_html('<a href="{}" class="text-link">{}</a>', url, payment.order)
+
+    @display(ordering="order__buyer__email")
+    def buyer(self, payment: Payment) -> User:
+        return payment.order.buyer
+
+    @display(description="Status", ordering="status", label=PAYMENT_COLOURS)
+    def status_badge(self, payment: Payment) -> str:
+        return payment.status
+
+    @display(description="Amount", ordering="amount_cents")
+    def amount(self, payment: Payment) -> str:
+        return money(payment.amount_cents)
+
+
 @admin.register(StockMovement)
 class StockMovementAdmin(MeshModelAdmin):
     """The ledger: rows are only ever added, by what happens to products and orders."""
 
     shown_fields = ("at", "product", "kind_badge", "quantity", "order")
-    readonly_preprocess_fields = {"kind_badge": lambda kind: _badge(kind, KIND_COLOURS)}
+    readonly_preprocess_fields = {"kind_badge": lambda kind: badge(kind, KIND_COLOURS)}
     list_display = ("at", "product", "kind_badge", "quantity", "order")
     list_filter = ("kind", "at")
     list_select_related = ("product", "line__order")
@@ -285,7 +337,7 @@ class StockMovementAdmin(MeshModelAdmin):
         if movement.line is None:
             return None
         url = reverse("admin:shop_order_change", args=[movement.line.order_id])
-        return format_html('<a href="{}">{}</a>', url, movement.line.order)
+        return format_html('<a href="{}" class="text-link">{}</a>', url, movement.line.order)
 
 
 @admin.register(StockDiscrepancy)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from argparse import ArgumentParser
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -143,11 +144,14 @@ class Command(BaseCommand):
             items = [{"product_id": self.products[sku], "quantity": quantity} for sku, quantity in lines.items()]
             order = self._call(buyer, "place_order", {"items": items})["id"]
             drain("reserve_stock")
+            while Order.objects.filter(pk=order, status=OrderStatus.PENDING).exists():  # a worker holds it
+                time.sleep(0.05)
+                drain("reserve_stock")
             for step in {"confirmed": ["confirm"], "paid": ["pay"], "cancelled": ["cancel"]}.get(end, []):
                 by = demo.ADMIN[0] if step == "confirm" else buyer
                 self._call(by, f"{step}_order", {"id": order})
-            # A company has a past, which no operation makes.
-            Order.objects.filter(pk=order).update(created_at=self.now - timedelta(days=days_ago))
+            if days_ago:  # a company has a past, which no operation makes
+                Order.objects.filter(pk=order).update(created_at=self.now - timedelta(days=days_ago))
         assert not Order.objects.filter(status=OrderStatus.PENDING, buyer__email__in=buyers).exists()
 
     def _one(self, who: str, lists: str, field: str, value: str, makes: str, fields: dict[str, Any]) -> int:
