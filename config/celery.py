@@ -8,13 +8,14 @@ from typing import Any
 import django
 from celery import Celery
 from celery.exceptions import SecurityWarning
-from celery.signals import setup_logging, worker_shutting_down
+from celery.signals import setup_logging, worker_init, worker_shutting_down
 from django.conf import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 django.setup()
 
 from config import broker  # noqa: E402
+from mesh import metrics  # noqa: E402
 from mesh.outbox import TICK  # noqa: E402
 from mesh.service import registry  # noqa: E402  (services are loaded by django.setup)
 from mesh.worker import hand_back  # noqa: E402
@@ -61,6 +62,11 @@ app.conf.update(
         if operation.declaration.job is not None and operation.declaration.job.every
     },
 )
+
+
+@worker_init.connect
+def _show_metrics(**kwargs: Any) -> None:
+    metrics.serve()
 
 
 @worker_shutting_down.connect

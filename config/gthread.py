@@ -36,6 +36,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             thread.start()
         super().run()
 
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """At the end, takes everyone who has connected by then: the kernel would cut off those that nobody took."""
+        super().set_accept_enabled(enabled)
+        if not self.alive:
+            for listener in self.sockets:
+                taken = -1
+                while taken < self.nr_conns:
+                    taken = self.nr_conns
+                    self.accept(listener)
+                listener.close()
+
     def enqueue_req(self, conn: TConn) -> None:
         """A new connection: from now on it waits for its first request."""
         conn.data_ready = True  # when it is handled, which is not before

@@ -3,6 +3,7 @@
 import re
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -106,9 +107,15 @@ TEMPLATES = [
 # Postgres: the second wall. Statements, lock waits and forgotten transactions all have an end.
 _required("DATABASE_URL", "the address of a PostgreSQL 14 or newer")
 DATABASES = {"default": env.db_url("DATABASE_URL")}
+DATABASE_POOLER = env.str("DATABASE_POOLER", default="") or "off"
+if DATABASE_POOLER not in ("off", "transaction"):
+    raise ImproperlyConfigured(f"DATABASE_POOLER is {DATABASE_POOLER!r}: give off or transaction")
+# Its sessions are anyone's from one transaction to the next: nothing that belongs to a session is used.
+_POOLED = DATABASE_POOLER == "transaction"
 DATABASES["default"].update(
     ENGINE="django.db.backends.postgresql",
     CONN_MAX_AGE=0,
+    DISABLE_SERVER_SIDE_CURSORS=_POOLED,
     OPTIONS={
         **DATABASES["default"].get("OPTIONS", {}),
         "pool": {
@@ -116,17 +123,27 @@ DATABASES["default"].update(
             "max_size": max(env.int("WEB_THREADS", default=4), env.int("WORKER_CONCURRENCY", default=8)) + 2,
             "timeout": 5,
         },
-        "options": "-c statement_timeout=15s -c lock_timeout=5s -c idle_in_transaction_session_timeout=60s"
-        # A prepared statement is planned once: planning costs more than most of them take, and they look up by index.
-        " -c timezone=UTC -c plan_cache_mode=force_generic_plan",
     },
 )
-SILENCED_SYSTEM_CHECKS = ["auth.W004"]  # unique in any case: a unique index on lower(email)
+if not _POOLED:
+    DATABASES["default"]["OPTIONS"]["options"] = (
+        "-c statement_timeout=15s -c lock_timeout=5s -c idle_in_transaction_session_timeout=60s"
+        # A prepared statement is planned once: planning costs more than most of them take, and they look up by index.
+        " -c timezone=UTC -c plan_cache_mode=force_generic_plan"
+    )
+SILENCED_SYSTEM_CHECKS = [
+    "auth.W004",  # unique in any case: a unique index on lower(email)
+    "security.W005",  # what else is under the domain,
+    "security.W021",  # and whether browsers know it beforehand, is its owner's to say
+    "security.W008",  # who ends TLS sends plain requests there; the platform's health checks stay plain
+]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Redis: the cache and the rate limits. The broker is another role, by default another database there.
 REDIS_URL = _required("REDIS_URL", "the address of a Redis or Valkey for the cache")
-BROKER_URL = env.str("BROKER_URL", default="") or f"{re.sub('/[0-9]*$', '', REDIS_URL)}/1"
+BROKER_URL = env.str("BROKER_URL", default="") or urlunsplit(urlsplit(REDIS_URL)._replace(path="/1"))
+if BROKER_URL.startswith("rediss:") and "ssl_cert_reqs=" not in BROKER_URL:  # else Celery takes any certificate
+    BROKER_URL += f"{'&' if '?' in BROKER_URL else '?'}ssl_cert_reqs=required"
 CACHES = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",
@@ -163,6 +180,7 @@ MESH = {
     "ROUTES": env.str("MESH_ROUTES", default=""),
     "CHECK_ANSWERS": env.bool("MESH_CHECK_ANSWERS", default=DEBUG),
     "CACHE": env.bool("MESH_CACHE", default=True),
+    "PREPARE": not _POOLED,
 }
 
 # Mail: over SMTP, or without an address into a folder, a file each.
@@ -228,6 +246,13 @@ USE_TZ = True
 STATIC_URL = "/static/"
 STATIC_ROOT = env.str("STATIC_ROOT", default="") or None  # where an image collected them; else from the packages
 WHITENOISE_USE_FINDERS = STATIC_ROOT is None
+_STATIC = "django.contrib.staticfiles.storage.StaticFilesStorage"
+if STATIC_ROOT:  # names with a digest, kept for ever, compressed beforehand
+    _STATIC = "whitenoise.storage.CompressedManifestStaticFilesStorage"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": _STATIC},
+}
 
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
@@ -235,6 +260,14 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES
 HTTPS = env.bool("HTTPS", default=not DEBUG)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+X_FRAME_OPTIONS = "DENY"
+# Unfold is built with Alpine, which makes functions of the expressions in its pages.
+ADMIN_CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; font-src 'self' data:; object-src 'none'; base-uri 'self'; form-action 'self'; "
+    "frame-ancestors 'none'"
+)
+METRICS_PORT = env.int("METRICS_PORT", default=0)  # of processes that answer nothing else; 0: nowhere
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
 LOGGING = logging_config(

@@ -8,9 +8,10 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 _django = get_wsgi_application()
 
+from config.headers import SecurityHeaders  # noqa: E402
 from mesh.rest import MeshLane  # noqa: E402  (its models need Django to be set up)
 
-application = MeshLane(_django)
+application = SecurityHeaders(MeshLane(_django))
 
 # What is loaded by now stays: the collector need not look at it again, nor after every 700 objects.
 gc.collect()

@@ -13,6 +13,7 @@ from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import psycopg
+from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, OperationalError, connections
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
@@ -46,6 +47,7 @@ class _Statements:
     def __init__(self, raw: "psycopg.Connection[Any]") -> None:
         self._cursor = psycopg.Cursor(raw)
         self._types = Transformer(raw)
+        self._prepares = settings.MESH["PREPARE"]
         self._names: dict[tuple[str, Any], bytes | None] = {}
         self._numbers = count()
 
@@ -56,6 +58,8 @@ class _Statements:
             raw.pgconn.exec_(b"BEGIN")  # as psycopg does before a first statement
         elif state != TransactionStatus.INTRANS and not (state == TransactionStatus.IDLE and raw.autocommit):
             return self._once(sql, params)  # which says what is wrong
+        if not self._prepares:
+            return self._once(sql, params)
         values = self._types.dump_sequence(params, [PyFormat.AUTO] * len(params)) if params else []
         key = sql, self._types.types if params else None
         name = self._names.get(key)

@@ -2,7 +2,8 @@
 
 import os
 
-from prometheus_client import REGISTRY, CollectorRegistry, multiprocess
+from django.conf import settings
+from prometheus_client import REGISTRY, CollectorRegistry, multiprocess, start_http_server
 
 
 def registry() -> CollectorRegistry:
@@ -11,3 +12,9 @@ def registry() -> CollectorRegistry:
     found = CollectorRegistry()
     multiprocess.MultiProcessCollector(found)  # type: ignore[no-untyped-call]
     return found
+
+
+def serve() -> None:
+    """Shows the metrics of a process that answers nothing else at METRICS_PORT, where one is set."""
+    if settings.METRICS_PORT:
+        start_http_server(settings.METRICS_PORT, registry=registry())

@@ -1,6 +1,7 @@
 """The web's threaded worker: connections are kept, shared among its threads, ended in time and never dropped."""
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -125,4 +126,23 @@ def test_at_its_end_what_runs_is_answered_and_what_comes_meanwhile_too(server):
         idle.sendall(REQUEST % b"/late")
         assert (answer(idle)[0], answer(busy)[0]) == (b"/late", b"/slow")
         assert (answer(idle), answer(busy)) == ([], [])
+    assert server.wait(10) == 0
+
+
+def test_at_its_end_those_who_have_connected_are_served_though_nobody_had_taken_them(server):
+    with connected(server) as connection:  # by now it knows of signals
+        connection.sendall(REQUEST % b"/a")
+        answer(connection)
+    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+    for child in children:
+        os.kill(int(child), signal.SIGSTOP)
+    with connected(server) as first, connected(server) as second:
+        first.sendall(REQUEST % b"/a")
+        server.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+        for child in children:
+            os.kill(int(child), signal.SIGCONT)
+        time.sleep(0.2)
+        second.sendall(REQUEST % b"/b")
+        assert (answer(first)[0], answer(second)[0]) == (b"/a", b"/b")
     assert server.wait(10) == 0

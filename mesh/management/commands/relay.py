@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand
 from django.db import DatabaseError, InterfaceError, close_old_connections
 from kombu.exceptions import OperationalError
 
-from mesh import outbox, worker
+from mesh import metrics, outbox, worker
 from mesh.service import registry
 
 log = structlog.get_logger(__name__)
@@ -29,6 +29,7 @@ class Command(BaseCommand):
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
+        metrics.serve()
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="relay") as threads:
             relay = Relay(threads)
             while not stop.wait(_PAUSE):
