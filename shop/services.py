@@ -140,7 +140,7 @@ class OrderService(Service):
         told = {News.RECEIVED: decided.orders, News.RESERVED: decided.reserved, News.FAILED: decided.failed}
         self._tell({news: ids for news, ids in told.items() if ids})
         letters.tell_low_stock(self, decided.low)
-        if len(decided.orders) == stock.MOST_AT_ONCE:
+        if decided.more:
             self.defer(self.reserve_stock)
         self.changed()
 

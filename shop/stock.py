@@ -25,6 +25,8 @@ class Decided:
     failed: list[int] = field(default_factory=list)
     #: Products whose stock fell to their owner's limit.
     low: list[int] = field(default_factory=list)
+    #: Whether there were more: too many, or held by somebody else just then.
+    more: bool = False
 
     @property
     def orders(self) -> list[int]:
@@ -52,12 +54,17 @@ _Line = tuple[int, int, int]  # order, product, quantity
 
 
 def reserve_pending(most: int = MOST_AT_ONCE) -> Decided:
-    """Reserves the oldest pending orders that no other run holds: all lines of each, or it fails."""
-    lines: list[_Line] = fetch(_TAKE_PENDING, [most])
-    if not lines:
+    """Reserves the oldest pending orders that nobody holds: all lines of each, or it fails.
+
+    Where somebody holds all of them (a dry run, a cancel that will be refused, another run), it waits for them.
+    """
+    found = fetch(_TAKE_FREE, [most, most + 1]) or fetch(_TAKE_HELD, [most, most + 1])
+    if not found:
         return Decided()
+    lines: list[_Line] = [row[:3] for row in found]
     products = {row[0]: _Product(*row) for row in fetch(_LOCK_PRODUCTS, [sorted({product for _, product, _ in lines})])}
     decided, failures = _decide(lines, products)
+    decided.more = found[0][3] > len(decided.orders)
     taken = [product for product in products.values() if product.taken]
     decided.low = [product.id for product in taken if product.became_low]
     fetch(
@@ -150,13 +157,18 @@ def quantities(items: Iterable[Any]) -> Counter[int]:
     return found
 
 
-_TAKE_PENDING = """
+#: The lines of the orders that it takes; and how many orders there were, one more than it takes being enough.
+_TAKE_HELD = """
 WITH batch AS MATERIALIZED (
-    SELECT id FROM shop_order WHERE status = 'PENDING' ORDER BY id LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
+    SELECT id FROM shop_order WHERE status = 'PENDING' ORDER BY id LIMIT %s FOR NO KEY UPDATE
+), seen AS (
+    SELECT count(*) AS orders FROM (SELECT FROM shop_order WHERE status = 'PENDING' LIMIT %s) AS pending
 )
-SELECT l.order_id, l.product_id, l.quantity FROM batch JOIN shop_orderline l ON l.order_id = batch.id
+SELECT l.order_id, l.product_id, l.quantity, seen.orders
+FROM seen, batch JOIN shop_orderline l ON l.order_id = batch.id
 ORDER BY l.order_id, l.product_id
 """
+_TAKE_FREE = _TAKE_HELD.replace("FOR NO KEY UPDATE", "FOR NO KEY UPDATE SKIP LOCKED")
 
 _LOCK_PRODUCTS = """
 SELECT id, stock, low_stock_at, low_stock_told FROM shop_product WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE

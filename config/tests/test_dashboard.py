@@ -134,7 +134,7 @@ def test_notes_by_status_and_overdue_tasks(site, alice):
 
 def test_queues_say_how_deep_they_are_and_how_old(site):
     Outbox.objects.all().delete()
-    job("summarize_note", "waiting", due_at=ago(minutes=3))
+    job("summarize_note", "waiting", due_at=timezone.now() - timedelta(minutes=3))
     job("summarize_note", "waiting", due_at=NOW + timedelta(hours=1))
     job("send_mail", "running", "mail")
     job("send_mail", "failed", "mail")

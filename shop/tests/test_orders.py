@@ -1,11 +1,15 @@
 """POST /orders and what becomes of an order: reserved or failed, confirmed, paid, cancelled, expired."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from django.db import connections, transaction
 from django.utils import timezone
 
 from accounts.tests.assertions import TIME, at_once, faults, ids, refused
+from mesh.models import Outbox
+from mesh.tests.conftest import sql, wait_for_a_lock
 from mesh.worker import tick
 from shop.models import Order, StockMovement
 from shop.tests.conftest import counters, order, out_of_balance, reserve, reserved
@@ -192,3 +196,27 @@ def test_five_cancels_at_once_release_once(alice, bob, product):
     answers = at_once(*[lambda: bob.api.post(f"/orders/{number}/cancel")] * 5)
     assert sorted(answer.status for answer in answers) == [200, 409, 409, 409, 409]
     assert counters(alice, shirt) == (10, 0, 0, 10)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_order_that_is_held_when_a_run_comes_by_is_not_forgotten(bob, product):
+    """Of a dry run, or a cancel that is refused, it is known that it ends, but not to whom it would tell so."""
+    shirt = product(10)
+    free, held = (order(bob, (shirt, 1)).json["id"] for _ in range(2))
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            sql("SELECT 1 FROM shop_order WHERE id = %s FOR NO KEY UPDATE", held)
+            run = pool.submit(run_in_a_thread)
+            wait_for_a_lock()
+            statuses = sql("SELECT id, status FROM shop_order ORDER BY id")
+        run.result(10)
+    assert statuses == [(free, "RESERVED"), (held, "PENDING")]
+    assert bob.api.get(f"/orders/{held}").json["status"] == "RESERVED"
+    assert not Outbox.objects.filter(operation="reserve_stock", status="waiting").exists()
+
+
+def run_in_a_thread():
+    try:
+        reserve()
+    finally:
+        connections.close_all()
