@@ -53,6 +53,20 @@ def pauses_pass():
     celery().send_task(TICK, args=["store_documents", True], queue="documents")
 
 
+def unfinished():
+    return Outbox.objects.exclude(status="done")
+
+
+def eventually_with_beat(happened):
+    """As `eventually`, and from time to time the job is begun as beat begins it: a message may be lost."""
+    for _ in range(3):
+        try:
+            return eventually(happened, 15)
+        except AssertionError:
+            celery().send_task(TICK, args=["store_documents"], queue="documents")
+    return eventually(happened, 15)
+
+
 def time_goes_by():
     """Leases pass, and pauses."""
     fetch("UPDATE mesh_waitingdocument SET lease_until = clock_timestamp() WHERE lease_until IS NOT NULL")
@@ -75,9 +89,9 @@ def titles(found):
 def test_a_document_is_there_a_moment_after_the_answer(alice, start, kept):
     start(worker)
     contact = alice.api.post("/contacts", MARIA).json
-    eventually(lambda: f"users/{contact['uuid']}.json" in kept(), 2)
+    eventually(lambda: f"users/{contact['uuid']}.json" in kept())
     alice.api.delete(f"/contacts/{contact['id']}")
-    eventually(lambda: kept() == {}, 2)
+    eventually(lambda: kept() == {})
 
 
 def test_a_thousand_changes_of_one_row_while_two_workers_run_end_with_the_last_one(alice, start, folder):
@@ -152,11 +166,11 @@ def test_while_s3_is_away_nobody_waits_and_all_arrives_when_it_is_back(alice, st
     for number in range(20):
         assert alice.api.post("/tasks", {"title": f"Task {number}"}).status == 201
     assert time.monotonic() - started < 10
-    eventually(lambda: WaitingDocument.objects.filter(error__contains="Could not connect").exists())
-    eventually(lambda: not DocumentChange.objects.exists() and not Outbox.objects.exclude(status="done").exists())
+    eventually_with_beat(lambda: WaitingDocument.objects.filter(error__contains="Could not connect").exists())
+    eventually_with_beat(lambda: not DocumentChange.objects.exists() and not unfinished().exists())
     s3.start()
     pauses_pass()
-    eventually(nothing_waits)
+    eventually_with_beat(nothing_waits)
     assert titles(s3.documents()) == bodies()
     assert len(bodies()) == 20
 
