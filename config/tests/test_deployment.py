@@ -9,6 +9,7 @@ from importlib import import_module
 from io import BytesIO, StringIO
 from pathlib import Path
 
+import psycopg
 import pytest
 import yaml
 from django.core.management import CommandError, call_command, get_commands
@@ -151,15 +152,15 @@ def test_behind_a_pooler_nothing_belongs_to_a_session():
 @pytest.mark.parametrize("prepares", [True, False])
 def test_statements_are_prepared_where_the_session_is_ones_own(settings, prepares):
     settings.MESH = {**settings.MESH, "PREPARE": prepares}
-    own = connection.copy()
-    own.ensure_connection()
-    statements = _Statements(own.connection)
+    parameters = connection.get_connection_params()  # a connection of no pool, for what is prepared stays with it
+    parameters.pop("pool", None)
+    own = psycopg.connect(**parameters)
+    statements = _Statements(own)
     for number in range(3):
         assert statements.run(f"SELECT %s::int AS prepared_{prepares}", [number]) == [(number,)]
     known = f"SELECT count(*) FROM pg_prepared_statements WHERE statement = 'SELECT $1::int AS prepared_{prepares}'"
     assert statements.run(known, []) == [(int(prepares),)]
     own.close()
-    own.close_pool()
 
 
 # Monitoring
