@@ -208,7 +208,7 @@ UPDATE mesh_waitingdocument SET
 WHERE id IN (
     SELECT id FROM mesh_waitingdocument WHERE kind = ANY(%s) AND due_at <= clock_timestamp()
         AND (lease_until IS NULL OR lease_until < clock_timestamp())
-    ORDER BY due_at LIMIT %s FOR UPDATE SKIP LOCKED
+    ORDER BY due_at, id LIMIT %s FOR UPDATE SKIP LOCKED
 )
 RETURNING id, kind, uuid, version
 """
