@@ -153,8 +153,9 @@ class Supervisor:
 
     async def _keep_running(self, process: Process) -> None:
         if process.name != "web":  # people wait for the web: its start has the processors to itself
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._answering.wait(), HEAD_START)
+            with contextlib.suppress(TimeoutError):  # not wait_for: before 3.12 it may lose a Ctrl-C that comes now
+                async with asyncio.timeout(HEAD_START):
+                    await self._answering.wait()
         failures = 0
         while failures < MOST_FAILURES:
             started = time.monotonic()
@@ -187,7 +188,8 @@ class Supervisor:
             if child.returncode is None:
                 child.terminate()
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(child.wait(), GRACE)
+                    async with asyncio.timeout(GRACE):
+                        await child.wait()
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)  # and what it left behind, which may hold its port
             await asyncio.wait([output], timeout=1)

@@ -1,5 +1,6 @@
 """`./run`: what it sets up, starts, keeps running and leaves behind, which is nothing."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from config.embedded import EmbeddedServers
+from config.supervisor import Process, Supervisor
 from config.tests.left_over import belonging_to, eventually, kill, nothing_is_left, owner, postmaster
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
@@ -110,6 +113,21 @@ def test_run_stops_cleanly_when_nobody_reads_its_output(folder: Path) -> None:
     assert eventually(run.is_healthy)
     assert run.stop() == 0
     assert not belonging_to(folder)
+
+
+def test_a_stop_that_comes_as_the_web_begins_to_answer_is_not_lost(tmp_path: Path) -> None:
+    async def cancelled_as_it_answers() -> bool:
+        supervisor = Supervisor(EmbeddedServers(tmp_path, os.environ), "127.0.0.1", 1)
+        worker = asyncio.create_task(supervisor._keep_running(Process("worker", ["sleep", "60"])))
+        await asyncio.sleep(0.1)
+        supervisor._answering.set()
+        worker.cancel()
+        await asyncio.wait([worker], timeout=2)
+        stopped = worker.cancelled()
+        worker.cancel()
+        return stopped
+
+    assert asyncio.run(cancelled_as_it_answers())
 
 
 def test_run_starts_nothing_when_its_port_is_taken(empty: Path) -> None:
