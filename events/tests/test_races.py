@@ -30,8 +30,8 @@ from events.tests.races import (
     without_constraints,
 )
 from events.tests.races import everyone_connected as everyone_connected
+from mesh import host
 from mesh.models import Mail
-from mesh.service import Service
 from mesh.testing import Api
 from mesh.tests.conftest import sql
 from mesh.tests.postbox import listening, run_jobs
@@ -313,15 +313,15 @@ def test_no_event_is_in_a_category_that_was_deleted_at_once(alice):
 
 @pytest.fixture
 def both_before_they_end(monkeypatch):
-    """No lock; both commands have done all but their last statement before one of them ends."""
-    gate, changed = Gate(2), Service.changed
+    """No lock; both commands have changed their rows and made their answers before one of them ends."""
+    gate, settle = Gate(2), host._settle
 
-    def changed_together(service, *rows):
+    def settle_together(*work):
         gate()
-        changed(service, *rows)
+        settle(*work)
 
     take_locks_off(monkeypatch)
-    monkeypatch.setattr(Service, "changed", changed_together)
+    monkeypatch.setattr(host, "_settle", settle_together)
 
 
 def test_without_locks_the_foreign_key_refuses_one(alice, request):
