@@ -189,10 +189,11 @@ def changed_anew(kind: str, uuids: Sequence[UUID]) -> None:
 
 #: In the order of the keys, as whoever gives leases back locks them: else two could wait for each other. The version
 #: is counted here, since ids of changes need not become visible in their order.
+# Arrays and not IN, here and below: a plan may run what IN holds again for each row, and so take more than the limit.
 _GATHER = """
 WITH change AS (
     DELETE FROM mesh_documentchange
-    WHERE id IN (SELECT id FROM mesh_documentchange ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED)
+    WHERE id = ANY(ARRAY(SELECT id FROM mesh_documentchange ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED))
     RETURNING kind, uuid, at
 )
 INSERT INTO mesh_waitingdocument AS w (kind, uuid, version, changed_at, due_at, attempt, error)
@@ -205,11 +206,11 @@ UPDATE mesh_waitingdocument SET
     token = %s, lease_until = clock_timestamp() + make_interval(secs => %s),
     unsure_until = CASE WHEN token IS NOT NULL THEN clock_timestamp() + make_interval(secs => %s)
         WHEN unsure_until > clock_timestamp() THEN unsure_until END
-WHERE id IN (
+WHERE id = ANY(ARRAY(
     SELECT id FROM mesh_waitingdocument WHERE kind = ANY(%s) AND due_at <= clock_timestamp()
         AND (lease_until IS NULL OR lease_until < clock_timestamp())
     ORDER BY due_at, id LIMIT %s FOR UPDATE SKIP LOCKED
-)
+))
 RETURNING id, kind, uuid, version
 """
 _CHANGED_AGAIN = """

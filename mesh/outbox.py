@@ -212,8 +212,9 @@ def take_unsent(limit: int = 500, nudged: Container[str] = ()) -> list[Sent]:
     `nudged`: the operations of which one message leads to all that waits.
     """
     rows = fetch(
-        f"UPDATE mesh_outbox SET sent_at = clock_timestamp() WHERE id IN (SELECT id FROM mesh_outbox WHERE {_OVERDUE}"  # noqa: S608
-        " ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING id, queue, operation",
+        "UPDATE mesh_outbox SET sent_at = clock_timestamp() WHERE id = ANY(ARRAY("  # noqa: S608
+        f"SELECT id FROM mesh_outbox WHERE {_OVERDUE} ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED))"
+        " RETURNING id, queue, operation",
         [RESEND_AFTER, RESEND_AFTER, limit],
     )
     return [Sent(id, queue, alone=True, nudge=name if name in nudged else "") for id, queue, name in rows]

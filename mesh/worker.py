@@ -159,7 +159,7 @@ operation = %s AND (status = 'waiting' AND due_at <= clock_timestamp()
 _CLAIM = """
 UPDATE mesh_outbox SET status = 'running', attempt = attempt + 1,
     lease_until = clock_timestamp() + make_interval(secs => lease)
-WHERE id IN (
+WHERE id = (  -- not IN, which a plan may run again for each row, and so claim several
     SELECT id FROM mesh_outbox WHERE {which} ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
 )
 RETURNING id, operation, arguments, actor_id, request_id, attempt,

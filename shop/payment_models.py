@@ -64,10 +64,10 @@ class PaymentQuerySet(ScopedQuerySet["Payment"]):
 
 _TAKE_DUE = """
 UPDATE shop_payment SET check_at = now() + greatest(%s, least(%s, now() - updated_at))
-WHERE id IN (
+WHERE id = ANY(ARRAY(
     SELECT id FROM shop_payment WHERE status = ANY(%s) AND check_at <= now() ORDER BY check_at LIMIT %s
     FOR NO KEY UPDATE SKIP LOCKED
-)
+))
 RETURNING id
 """
 

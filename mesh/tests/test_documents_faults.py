@@ -53,20 +53,6 @@ def pauses_pass():
     celery().send_task(TICK, args=["store_documents", True], queue="documents")
 
 
-def unfinished():
-    return Outbox.objects.exclude(status="done")
-
-
-def eventually_with_beat(happened):
-    """As `eventually`, and from time to time the job is begun as beat begins it: a message may be lost."""
-    for _ in range(3):
-        try:
-            return eventually(happened, 15)
-        except AssertionError:
-            celery().send_task(TICK, args=["store_documents"], queue="documents")
-    return eventually(happened, 15)
-
-
 def time_goes_by():
     """Leases pass, and pauses."""
     fetch("UPDATE mesh_waitingdocument SET lease_until = clock_timestamp() WHERE lease_until IS NOT NULL")
@@ -166,11 +152,11 @@ def test_while_s3_is_away_nobody_waits_and_all_arrives_when_it_is_back(alice, st
     for number in range(20):
         assert alice.api.post("/tasks", {"title": f"Task {number}"}).status == 201
     assert time.monotonic() - started < 10
-    eventually_with_beat(lambda: WaitingDocument.objects.filter(error__contains="Could not connect").exists())
-    eventually_with_beat(lambda: not DocumentChange.objects.exists() and not unfinished().exists())
+    eventually(lambda: WaitingDocument.objects.filter(error__contains="Could not connect").exists())
+    eventually(lambda: not DocumentChange.objects.exists() and not Outbox.objects.exclude(status="done").exists())
     s3.start()
     pauses_pass()
-    eventually_with_beat(nothing_waits)
+    eventually(nothing_waits)
     assert titles(s3.documents()) == bodies()
     assert len(bodies()) == 20
 

@@ -8,9 +8,10 @@ from django.utils import timezone
 
 from mesh import worker
 from mesh.models import Outbox
+from mesh.tests.plans import repeating_plans
 from mesh.tests.postbox import due_now, run_jobs
 from mesh.worker import tick
-from shop import stripe_payments
+from shop import payment_models, stripe_payments
 from shop.models import Payment
 from shop.tests.conftest import deliver, pay, payment_of, reserved, status_of
 from shop.tests.stripe_server import KEY
@@ -152,6 +153,15 @@ def test_the_longer_nothing_is_heard_the_rarer_stripe_is_asked(bob, product, str
         wait = payment_of(number).check_at - now
         assert abs(wait - timedelta(minutes=pause)) < timedelta(seconds=30)
     assert stripe.sent("GET") == 3
+
+
+def test_one_look_asks_after_so_many_payments_and_no_more(bob, product, stripe, monkeypatch):
+    monkeypatch.setattr(payment_models, "MOST_CHECKED", 2)
+    for _ in range(5):
+        pay(bob, reserved(bob, (product(), 1)))
+    Payment.objects.update(check_at=timezone.now() - timedelta(days=1))
+    with repeating_plans():
+        assert len(Payment.objects.take_due()) == 2
 
 
 def test_what_stripe_has_begun_is_ended_also_when_payments_are_manual_again(bob, product, stripe, settings):
