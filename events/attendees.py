@@ -104,7 +104,7 @@ class AttendeeService(Service):
         registration.delete()
         if not Registration.objects.filter(attendee=person).exists():
             person.delete()
-        moved_up = event.move_up()
+        moved_up = Registration.objects.move_up(event)
         event.save(update_fields=["attendee_count", "waiting_count"])
         tell_moved_up(self, moved_up)
         self.changed(event)

@@ -3,7 +3,7 @@
 import django.db.models.deletion
 import django.db.models.functions.datetime
 import django.db.models.functions.text
-import events.models
+import events.folding
 from django.conf import settings
 from django.db import migrations, models
 
@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=200)),
                 ('email', models.EmailField(max_length=254)),
-                ('email_key', models.GeneratedField(db_persist=True, expression=django.db.models.functions.text.Lower(events.models.Normalized('email')), output_field=models.TextField())),
+                ('email_key', models.GeneratedField(db_persist=True, expression=django.db.models.functions.text.Lower(events.folding.Normalized('email')), output_field=models.TextField())),
                 ('phone', models.CharField(blank=True, max_length=50, null=True)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
                 ('updated_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
@@ -91,7 +91,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='category',
-            constraint=models.UniqueConstraint(django.db.models.functions.text.Lower(events.models.Normalized('name')), name='events_category_name_once'),
+            constraint=models.UniqueConstraint(django.db.models.functions.text.Lower(events.folding.Normalized('name')), name='events_category_name_once'),
         ),
         migrations.AddConstraint(
             model_name='category',

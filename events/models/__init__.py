@@ -1,0 +1,17 @@
+"""Events and their categories; who attends them, and who waits for a seat.
+
+An event's row counts its attendees and is locked by whoever changes them, so that it is never over-full: a CHECK says
+so too, and that nobody waits while a seat is free.
+"""
+
+from events.models.attendees import Attendee as Attendee
+from events.models.attendees import EventAttendeeQuerySet as EventAttendeeQuerySet
+from events.models.attendees import Registration as Registration
+from events.models.attendees import RegistrationQuerySet as RegistrationQuerySet
+from events.models.attendees import RegistrationStatus as RegistrationStatus
+from events.models.attendees import place_in_line as place_in_line
+from events.models.categories import Category as Category
+from events.models.events import MAX_CAPACITY as MAX_CAPACITY
+from events.models.events import Event as Event
+from events.models.events import EventQuerySet as EventQuerySet
+from events.models.events import EventStatus as EventStatus

@@ -1,0 +1,182 @@
+"""Who attends events, and who waits for a seat: people, and their registrations."""
+
+from typing import Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import OuterRef, Q, Value
+from django.db.models.functions import Now
+
+from events.folding import folded
+from events.models.events import Event, EventStatus
+from mesh import Actor, ScopedModel, ScopedQuerySet
+from mesh.database import fetch
+from mesh.search import every_word
+
+
+class RegistrationStatus(models.TextChoices):
+    REGISTERED = "registered"
+    WAITING = "waiting"
+
+
+class EventAttendeeQuerySet(ScopedQuerySet["Attendee"]):
+    def visible_to(self, actor: Actor) -> Self:
+        current = Registration.objects.current().values("attendee")
+        if actor.is_admin:
+            return self.filter(pk__in=current)
+        own = current.filter(event__owner_id=actor.id).union(current.filter(attendee__registrar_id=actor.id))
+        return self.filter(pk__in=own)
+
+    def search(self, text: str | None) -> Self:
+        return self.filter(every_word(text, "name", "email", "phone"))
+
+
+class Attendee(ScopedModel):
+    """A person who attends events. Whoever registers the same e-mail again registers the same person.
+
+    Everyone's people are their own: who registers somebody neither sees nor changes what others know of that person.
+    """
+
+    registrar = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="registered_attendees", db_index=False
+    )
+    name = models.CharField(max_length=200)
+    email = models.EmailField(max_length=254)
+    email_key = models.GeneratedField(expression=folded("email"), output_field=models.TextField(), db_persist=True)
+    phone = models.CharField(max_length=50, null=True, blank=True)  # noqa: DJ001  (the API answers null)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = EventAttendeeQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["registrar", "email_key"], name="events_attendee_once"),
+            # What registrations refer to: see their migration.
+            models.UniqueConstraint(fields=["id", "email_key"], name="events_attendee_key"),
+            models.CheckConstraint(condition=~Q(name=""), name="events_attendee_name"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} <{self.email}>"
+
+    def audience(self) -> set[str]:
+        owners = self.registrations.current().values_list("event__owner_id", flat=True)
+        return {f"user:{user_id}" for user_id in (self.registrar_id, *owners)} if owners else set()
+
+    def may_be_changed_by(self, actor: Actor) -> bool:
+        """Its registrar may, and the owner of all the events that this person attends."""
+        if actor.is_admin or self.registrar_id == actor.id:
+            return True
+        return not self.registrations.current().exclude(event__owner_id=actor.id).exists()
+
+
+class RegistrationQuerySet(ScopedQuerySet["Registration"]):
+    def visible_to(self, actor: Actor) -> Self:
+        rows = self.current()
+        if actor.is_admin:
+            return rows
+        return rows.filter(Q(event__owner_id=actor.id) | Q(attendee__registrar_id=actor.id))
+
+    def current(self) -> Self:
+        """Those of events that are not deleted."""
+        return self.filter(event__deleted_at=None)
+
+    def with_status(self, status: RegistrationStatus | None) -> Self:
+        return self if status is None else self.filter(status=status)
+
+    def to_come(self) -> Self:
+        """Those of events that are neither over nor cancelled."""
+        return self.current().filter(event__status=EventStatus.ACTIVE, event__end_date__gt=Now()).order_by("pk")
+
+    def with_email(self, email: str) -> Self:
+        return self.filter(email_key=folded(Value(email)))
+
+    def search(self, text: str | None) -> Self:
+        return self.filter(every_word(text, "attendee__name", "attendee__email", "attendee__phone"))
+
+    def add(
+        self, event: Event, *, registrar_id: int, status: RegistrationStatus, name: str, email: str, phone: str | None
+    ) -> "Registration":
+        """Registers a person for an event that is locked; a seat, or a place on its waiting list, is counted."""
+        values = [registrar_id, name, email, phone, event.pk, status, event.pk]
+        column = "waiting_count" if status == RegistrationStatus.WAITING else "attendee_count"
+        id, attendee_id = fetch(_ADD[column], values)[0]
+        return Registration(pk=id, event=event, attendee_id=attendee_id, status=status)
+
+    def move_up(self, event: Event) -> list[int]:
+        """Gives an event's free seats to those who wait, in order. Returns their keys; the event is to be saved."""
+        if not event.waiting_count or event.status == EventStatus.CANCELLED:
+            return []
+        waiting = self.filter(event=event, status=RegistrationStatus.WAITING).order_by("pk")
+        free = event.waiting_count if event.capacity is None else event.capacity - event.attendee_count
+        moved = list(waiting.values_list("pk", flat=True)[: max(0, free)])
+        self.filter(pk__in=moved).update(status=RegistrationStatus.REGISTERED)
+        event.attendee_count += len(moved)
+        event.waiting_count -= len(moved)
+        return moved
+
+
+_ADD = {
+    column: f"""
+WITH person AS (
+    INSERT INTO events_attendee (registrar_id, name, email, phone) VALUES (%s, %s, %s, %s)
+    ON CONFLICT (registrar_id, email_key) DO UPDATE
+    SET name = excluded.name, email = excluded.email, phone = COALESCE(excluded.phone, events_attendee.phone),
+        updated_at = statement_timestamp()
+    RETURNING id, email_key
+), new AS (
+    INSERT INTO events_registration (event_id, attendee_id, email_key, status)
+    SELECT %s, id, email_key, %s FROM person RETURNING id, attendee_id
+), counted AS (
+    UPDATE events_event SET {column} = {column} + 1 WHERE id = %s
+)
+SELECT id, attendee_id FROM new
+"""  # noqa: S608  (names of ours)
+    for column in ("attendee_count", "waiting_count")
+}
+
+
+class Registration(ScopedModel):
+    """A person's seat at an event, or their place on its waiting list, which is in the order of the keys."""
+
+    event = models.ForeignKey(Event, models.PROTECT, related_name="registrations", db_index=False)
+    attendee = models.ForeignKey(Attendee, models.PROTECT, related_name="registrations", db_constraint=False)
+    #: The attendee's, held equal by the foreign key over both columns.
+    email_key = models.TextField(editable=False)
+    status = models.CharField(max_length=10, choices=RegistrationStatus.choices)
+    registration_date = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = RegistrationQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["event", "-id"], name="events_registration_event"),
+            models.Index(fields=["event", "id"], name="events_registration_waiting", condition=Q(status="waiting")),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["event", "email_key"], name="events_registration_once"),
+            models.CheckConstraint(
+                condition=Q(status__in=RegistrationStatus.values), name="events_registration_status"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.attendee.name}: {self.event.name}"
+
+    def audience(self) -> set[str]:
+        if self.event.deleted_at:
+            return set()
+        return {f"user:{self.event.owner_id}", f"user:{self.attendee.registrar_id}"}
+
+    def place(self) -> int:
+        """The place on the waiting list, from 1."""
+        return self.event.registrations.filter(status=RegistrationStatus.WAITING, pk__lte=self.pk).count()
+
+
+def place_in_line() -> models.Subquery:
+    """The same as an expression."""
+    ahead = Registration.objects.filter(
+        event_id=OuterRef("event_id"), status=RegistrationStatus.WAITING, pk__lte=OuterRef("pk")
+    )
+    return models.Subquery(ahead.order_by().values("event_id").annotate(number=models.Count("pk")).values("number"))

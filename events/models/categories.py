@@ -1,0 +1,54 @@
+"""What kinds of events there are."""
+
+from typing import ClassVar, Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from events.folding import folded
+from mesh import Actor, ScopedModel, ScopedQuerySet
+from mesh.database import fetch
+from mesh.search import every_word
+
+
+class CategoryQuerySet(ScopedQuerySet["Category"]):
+    def visible_to(self, actor: Actor) -> Self:
+        return self
+
+    def search(self, text: str | None) -> Self:
+        return self.filter(every_word(text, "name", "description"))
+
+    def hold(self, id: int) -> bool:
+        """Whether there is one with this id; it stays until the transaction ends."""
+        return bool(fetch("SELECT id FROM events_category WHERE id = %s FOR SHARE", [id]))
+
+
+class Category(ScopedModel):
+    """What kind of event: everyone reads it, its creator changes it."""
+
+    creator = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="event_categories")
+    name = models.CharField(max_length=100)
+    description = models.CharField(max_length=5000, blank=True, default="")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    versioned: ClassVar[bool] = True
+    objects = CategoryQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "categories"
+        constraints = [
+            models.UniqueConstraint(folded("name"), name="events_category_name_once"),
+            models.CheckConstraint(condition=~Q(name=""), name="events_category_name"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def audience(self) -> set[str]:
+        return {"categories"}
+
+    def may_be_changed_by(self, actor: Actor) -> bool:
+        return actor.is_admin or self.creator_id == actor.id

@@ -1,0 +1,140 @@
+"""Events, with how many attend them."""
+
+from datetime import datetime, timedelta
+from typing import ClassVar, Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from events.models.categories import Category
+from mesh import Actor, ScopedModel, ScopedQuerySet
+from mesh.search import every_word
+
+MAX_CAPACITY = 1_000_000
+
+
+class EventStatus(models.TextChoices):
+    ACTIVE = "active"
+    CANCELLED = "cancelled"
+
+
+class EventQuerySet(ScopedQuerySet["Event"]):
+    def visible_to(self, actor: Actor) -> Self:
+        return self.current()
+
+    def current(self) -> Self:
+        """Those that are not deleted."""
+        return self.filter(deleted_at=None)
+
+    def between(self, start_after: datetime | None, end_before: datetime | None) -> Self:
+        """Those that begin at `start_after` or later and end at `end_before` or earlier."""
+        rows = self if start_after is None else self.filter(start_date__gte=start_after)
+        return rows if end_before is None else rows.filter(end_date__lte=end_before)
+
+    def with_status(self, status: EventStatus | None) -> Self:
+        return self if status is None else self.filter(status=status)
+
+    def in_category(self, category_id: int | None) -> Self:
+        return self if category_id is None else self.filter(category_id=category_id)
+
+    def at(self, location: str | None) -> Self:
+        return self.filter(every_word(location, "location"))
+
+    def search(self, text: str | None) -> Self:
+        return self.filter(every_word(text, "name", "description", "location"))
+
+    def to_remind_of(self) -> Self:
+        """Those that begin within a day, at a time that nobody was reminded of, the next one first."""
+        soon = self.current().filter(
+            status=EventStatus.ACTIVE, start_date__gt=Now(), start_date__lte=Now() + timedelta(days=1)
+        )
+        return soon.exclude(reminded_for=F("start_date")).order_by("start_date", "pk")
+
+    def since(self, days: int) -> Self:
+        """Those that ended so many days ago or later, in the order of their time."""
+        return self.filter(end_date__gte=Now() - timedelta(days=days)).order_by("start_date", "pk")
+
+
+class Event(ScopedModel):
+    """Something to attend: everyone reads it, its owner edits it. Deleted ones stay here, and nobody sees them."""
+
+    # Here and below: where an index or a unique constraint begins with it, a foreign key needs none of its own.
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="events", db_index=False)
+    name = models.CharField(max_length=255)
+    description = models.CharField(max_length=5000, blank=True, default="")
+    location = models.CharField(max_length=255, blank=True, default="")
+    start_date = models.DateTimeField()
+    end_date = models.DateTimeField()
+    category = models.ForeignKey(Category, models.PROTECT, null=True, blank=True, related_name="events", db_index=False)
+    #: How many may attend; null: anyone.
+    capacity = models.IntegerField(null=True, blank=True)
+    status = models.CharField(max_length=9, choices=EventStatus.choices, default=EventStatus.ACTIVE, editable=False)
+    attendee_count = models.IntegerField(default=0, editable=False)
+    waiting_count = models.IntegerField(default=0, editable=False)
+    #: Grows with every change that attendees are told of, so that a calendar knows which form of it is newer.
+    sequence = models.PositiveIntegerField(default=0, editable=False)
+    #: The beginning that attendees were reminded of.
+    reminded_for = models.DateTimeField(null=True, editable=False)
+    deleted_at = models.DateTimeField(null=True, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    versioned: ClassVar[bool] = True
+    objects = EventQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["owner", "-id"], name="events_event_owner"),
+            models.Index(fields=["category", "-id"], name="events_event_category"),
+            models.Index(fields=["start_date"], name="events_event_start", condition=Q(deleted_at=None)),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=~Q(name=""), name="events_event_name"),
+            models.CheckConstraint(condition=Q(end_date__gte=F("start_date")), name="events_event_dates"),
+            models.CheckConstraint(condition=Q(status__in=EventStatus.values), name="events_event_status"),
+            models.CheckConstraint(
+                condition=Q(capacity=None) | Q(capacity__gte=1, capacity__lte=MAX_CAPACITY),
+                name="events_event_capacity",
+            ),
+            models.CheckConstraint(
+                condition=Q(attendee_count__gte=0, waiting_count__gte=0), name="events_event_counts"
+            ),
+            models.CheckConstraint(
+                condition=Q(capacity=None) | Q(attendee_count__lte=F("capacity")), name="events_event_not_over_full"
+            ),
+            models.CheckConstraint(
+                condition=Q(waiting_count=0)
+                | Q(status=EventStatus.CANCELLED)
+                | Q(capacity__isnull=False, attendee_count__gte=F("capacity")),
+                name="events_event_nobody_waits_in_vain",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_active(self) -> bool:
+        return self.status == EventStatus.ACTIVE and self.deleted_at is None
+
+    @property
+    def is_over(self) -> bool:
+        return self.end_date <= timezone.now()
+
+    @property
+    def is_full(self) -> bool:
+        return self.capacity is not None and self.attendee_count >= self.capacity
+
+    def audience(self) -> set[str]:
+        return set() if self.deleted_at else {"events", f"event:{self.pk}"}
+
+    def may_be_changed_by(self, actor: Actor) -> bool:
+        return actor.is_admin or self.owner_id == actor.id
+
+    def newest_registration(self) -> int:
+        """The key of its last registration; 0 where there is none."""
+        newest: int | None = self.registrations.aggregate(newest=models.Max("pk"))["newest"]
+        return newest or 0
