@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from typing import Annotated
-from uuid import UUID
 
 from django.db.models import QuerySet
 from django.db.models.functions import Now
@@ -189,9 +188,7 @@ class ContactService(Service):
     @query(tool=False)
     def known_contact(self, *, ref: Ref) -> int | None:
         """The id of this contact of yours; null where you have none."""
-        key = "uuid" if isinstance(ref, UUID) else "pk"
-        found: int | None = self.rows(Contact).filter(**{key: ref}).values_list("pk", flat=True).first()
-        return found
+        return self.known(Contact, ref)
 
     def _own(self) -> QuerySet[Contact]:
         """The actor's own contacts, of an ADMIN too: an import knows no others."""

@@ -97,6 +97,11 @@ class UserService(Service):
         return self._updated(user, data)
 
     @query(tool=False)
+    def known_user(self, *, ref: int) -> int | None:
+        """The id of this user, if you know them; else null."""
+        return self.known(User, ref)
+
+    @query(tool=False)
     def known_users(self, *, ids: Annotated[list[int], Field(max_length=200)]) -> list[int]:
         """Which of these users you know."""
         return sorted(self.visible(User, ids))

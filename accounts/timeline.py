@@ -4,8 +4,6 @@ A service joins with a query of its own, without a route, that takes a `Timeline
 is found in the registry, so that this app need not know the others.
 """
 
-import base64
-import binascii
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, NamedTuple
@@ -15,7 +13,7 @@ from pydantic import AfterValidator, Field
 
 from mesh import Id, In, Out, Service, Time, text
 from mesh.operations import Operation
-from mesh.schemas import MAX_BIGINT
+from mesh.schemas import MAX_BIGINT, sealed, unsealed
 from mesh.service import registry
 
 
@@ -27,20 +25,19 @@ class Place(NamedTuple):
     id: int
 
     def encode(self) -> str:
-        said = f"{self.at.isoformat()} {self.service} {self.id}"
-        return base64.urlsafe_b64encode(said.encode()).decode().rstrip("=")
+        return sealed(f"{self.at.isoformat()} {self.service} {self.id}")
 
     @classmethod
     def decode(cls, cursor: str) -> "Place":
-        try:
-            said = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
-            at, service, id = said.split(" ")
-            place = cls(datetime.fromisoformat(at), service, int(id))
-            if place.at.tzinfo is not None and 0 < place.id <= MAX_BIGINT and place.encode() == cursor:
-                return place
-        except (binascii.Error, ValueError):
-            pass
-        raise ValueError("Take the cursor from `next` of the page before.")
+        return unsealed(cursor, cls._read, cls.encode)
+
+    @classmethod
+    def _read(cls, said: str) -> "Place":
+        at, service, id = said.split(" ")
+        place = cls(datetime.fromisoformat(at), service, int(id))
+        if place.at.tzinfo is None or not 0 < place.id <= MAX_BIGINT:
+            raise ValueError("There is no such place.")
+        return place
 
 
 def _check_cursor(cursor: str) -> str:

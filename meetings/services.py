@@ -5,7 +5,6 @@ from typing import Annotated
 from django.conf import settings
 from django.db.models import F
 from django.db.models.functions import Now
-from pydantic import Field
 
 from accounts import timeline
 from accounts.services import UserService
@@ -131,9 +130,9 @@ class MeetingService(Service):
         )
 
     @query(tool=False)
-    def known_meetings(self, *, ids: Annotated[list[int], Field(max_length=200)]) -> list[int]:
-        """Which of these meetings you may see."""
-        return sorted(self.visible(Meeting, ids))
+    def known_meeting(self, *, ref: int) -> int | None:
+        """The id of this meeting, if you see it; else null."""
+        return self.known(Meeting, ref)
 
     @job(queue="mail", foretold=True)
     def mail_invitations(self, *, id: int) -> None:

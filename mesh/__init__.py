@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mesh.call import ANONYMOUS as ANONYMOUS
     from mesh.call import Actor as Actor
+    from mesh.declarations import Also as Also
+    from mesh.declarations import admins as admins
+    from mesh.declarations import anyone as anyone
+    from mesh.declarations import command as command
+    from mesh.declarations import in_person as in_person
+    from mesh.declarations import job as job
+    from mesh.declarations import query as query
+    from mesh.declarations import signed_in as signed_in
     from mesh.mail import Attachment as Attachment
     from mesh.mesh import Mesh as Mesh
-    from mesh.operations import Also as Also
-    from mesh.operations import admins as admins
-    from mesh.operations import anyone as anyone
-    from mesh.operations import command as command
-    from mesh.operations import in_person as in_person
-    from mesh.operations import job as job
-    from mesh.operations import query as query
-    from mesh.operations import signed_in as signed_in
     from mesh.schemas import Column as Column
     from mesh.schemas import Email as Email
     from mesh.schemas import Id as Id
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "mesh.call": ("ANONYMOUS", "Actor"),
+    "mesh.declarations": ("Also", "admins", "anyone", "command", "in_person", "job", "query", "signed_in"),
     "mesh.mail": ("Attachment",),
     "mesh.mesh": ("Mesh",),
-    "mesh.operations": ("Also", "admins", "anyone", "command", "in_person", "job", "query", "signed_in"),
     "mesh.schemas": (
         "Column", "Email", "Id", "In", "Out", "Page", "PageParams", "Ref", "Search", "Time", "text",
     ),

@@ -6,8 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from mesh.declarations import Route
 from mesh.errors import FieldError, Invalid, NotFound, field_errors
-from mesh.operations import Operation, Parameter, Route, input_names
+from mesh.operations import Operation, Parameter, input_names
 
 Values = dict[str, Any]
 

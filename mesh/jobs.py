@@ -8,9 +8,9 @@ from pydantic import Field
 
 from mesh import outbox
 from mesh.database import fetch
+from mesh.declarations import admins, command, job, query
 from mesh.errors import Conflict
 from mesh.models import JobStatus, Outbox
-from mesh.operations import admins, command, job, query
 from mesh.schemas import Id, In, Out, Page, PageParams, Time, text
 from mesh.service import Service, absent
 

@@ -7,8 +7,9 @@ from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
 
 from mesh import errors
+from mesh.declarations import Route, anyone, in_person
 from mesh.json_schema import Schema, inlined, parameter_schema, with_components
-from mesh.operations import Operation, Route, anyone, in_person
+from mesh.operations import Operation
 from mesh.service import Service, registry
 
 PROBLEM: Schema = {

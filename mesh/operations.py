@@ -1,4 +1,4 @@
-"""@query and @command: a typed method's signature becomes a frozen Operation, from which every door is made.
+"""A declared method's signature becomes a frozen Operation, from which every door is made.
 
 The convention is FastAPI's: a parameter named in the route is a path parameter; the one pydantic model of a
 command is the body; the rest are query parameters. A query's pydantic models (filters, the page) are query
@@ -6,81 +6,19 @@ parameters too. A command without a body takes its other parameters from the que
 """
 
 import inspect
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import AliasChoices, BaseModel, TypeAdapter
 
 from mesh.call import Actor
-from mesh.errors import Forbidden, Unauthenticated
+from mesh.declarations import Also, Declaration, Route
+from mesh.errors import Forbidden
 from mesh.schemas import Id
 
-Kind = Literal["query", "command", "job"]
 Where = Literal["path", "query", "body", "any"]
-Allow = Callable[[Actor], None]
-F = TypeVar("F", bound=Callable[..., Any])
-
-_ROUTE = re.compile(r"^(GET|POST|PUT|PATCH|DELETE) (/[^\s]*)$")
-
-
-def anyone(actor: Actor) -> None:
-    """Also who is not signed in."""
-
-
-def signed_in(actor: Actor) -> None:
-    """Any active user."""
-    if actor.is_anonymous:
-        raise Unauthenticated("Sign in: send `Authorization: Bearer <token>`.")
-
-
-def in_person(actor: Actor) -> None:
-    """Any active user, but not through an API key: what is about credentials."""
-    signed_in(actor)
-    if actor.key_id is not None:
-        raise Forbidden("Sign in to do this; an API key may not.")
-
-
-def admins(actor: Actor) -> None:
-    """Users with the role ADMIN."""
-    signed_in(actor)
-    if not actor.is_admin:
-        raise Forbidden("Only an ADMIN may do this.")
-
-
-def nobody(actor: Actor) -> None:
-    """Only the host itself."""
-    raise Forbidden("Jobs are begun by commands.")
-
-
-@dataclass(frozen=True)
-class Also:
-    """Another name under which a query parameter is taken: `Annotated[Status, Also("new_status")]`."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Route:
-    method: str
-    path: str
-
-    @classmethod
-    def parse(cls, text: str) -> "Route":
-        match = _ROUTE.match(text)
-        if match is None:
-            raise TypeError(f'a route reads "GET /things/{{id}}", not {text!r}')
-        return cls(match[1], match[2])
-
-    @cached_property
-    def segments(self) -> tuple[str, ...]:
-        return tuple(part for part in self.path.split("/") if part)
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        return tuple(re.findall(r"{(\w+)}", self.path))
 
 
 @cache
@@ -113,140 +51,6 @@ class Parameter:
     @property
     def argument_names(self) -> Iterable[str]:
         return (self.name,) if self.model is None else input_names(self.model)
-
-
-@dataclass(frozen=True)
-class Declaration:
-    """What a decorator wrote down; `Operation.of` reads the method's signature beside it."""
-
-    kind: Kind
-    routes: tuple[Route, ...]
-    allow: Allow
-    ttl: int
-    scopes: tuple[str, ...]
-    tool: bool
-    location: str
-    secret: bool
-    form: bool
-    account: str | None
-    media: str = ""
-    filename: str = ""
-    takes: str = ""
-    status: int = 0
-    any_key: bool = False
-    job: "JobOptions | None" = None
-
-
-@dataclass(frozen=True)
-class JobOptions:
-    """How a job is run: see `job`."""
-
-    queue: str
-    attempts: int
-    lease: int
-    every: int
-    gave_up: str
-    foretold: bool
-
-
-def query(
-    *routes: str,
-    allow: Allow = signed_in,
-    ttl: int = 0,
-    scopes: tuple[str, ...] = ("user:{actor}",),
-    tool: bool = True,
-    media: str = "",
-    filename: str = "",
-    any_key: bool = False,
-) -> Callable[[F], F]:
-    """A read. Without a route it is called only inside the mesh.
-
-    `ttl` seconds: the answer is cached, under the versions of `scopes`: by default the actor's own; shared ones, such
-    as `events`, or of one row, such as `event:{id}`, are for what is the same for everyone who may see it.
-    `media`: the answer, a text, goes out over REST as this media type in place of JSON, with an ETag. A method that
-    returns an `Iterator[str]` is streamed, from one transaction, so that its answer may have any size; `filename` is
-    what it is saved as. `any_key`: an API key needs no scope for it, since what it does with the key's rights is
-    another operation, which asks for its own.
-    """
-    return _declare(
-        "query",
-        routes,
-        allow=allow,
-        ttl=ttl,
-        scopes=scopes,
-        tool=tool and bool(routes),
-        media=media,
-        filename=filename,
-        any_key=any_key,
-    )
-
-
-def command(
-    *routes: str,
-    allow: Allow = signed_in,
-    tool: bool = True,
-    location: str = "",
-    secret: bool = False,
-    form: bool = False,
-    account: str | None = None,
-    takes: str = "",
-    status: int = 0,
-    any_key: bool = False,
-) -> Callable[[F], F]:
-    """A change, in one transaction.
-
-    `location`: where the row it creates is read, such as `/users/{id}`; a POST beside a `GET …/{id}` of the same
-    service has it already. `secret`: the answer holds a credential, so it is stored encrypted for replays.
-    `form`: the body may be form-encoded too. `account`: counted against the login limits, per address and per
-    account, which the argument of this name holds (an empty name: per address alone). `takes`: the body may be a text
-    of this media type too, which is the one argument. `status`: the HTTP status of success, where it is not what the
-    answer makes it (202: it will be done later). `any_key`: an API key needs no scope for it, since it does not
-    matter who asks.
-    """
-    return _declare(
-        "command",
-        routes,
-        allow=allow,
-        tool=tool,
-        location=location,
-        secret=secret,
-        form=form,
-        account=account,
-        takes=takes,
-        status=status,
-        any_key=any_key,
-    )
-
-
-def job(
-    *, queue: str, attempts: int = 5, lease: int = 30, every: int = 0, gave_up: str = "", foretold: bool = False
-) -> Callable[[F], F]:
-    """Work in the background, begun with `self.defer(self.the_method, …)`; its effects happen once.
-
-    It runs as who asked, in one transaction with the mark that it is done. A method that yields calls out: what it
-    yields is called with no transaction open, and the method goes on in a second one with the result.
-
-    A job without parameters serves all that waits of its kind in one run, as the system. `attempts`: how often it is
-    tried, with growing pauses. `lease`: seconds after which a run that is not finished counts as lost. `every`: it is
-    also begun by itself, so many seconds apart. `gave_up`: the method that is called, with the same arguments and
-    `error`, when it has failed for good. `foretold`: it does nothing but write mails, so that a dry run of the command
-    that begins it runs it too, and lists them.
-    """
-    options = JobOptions(queue, attempts, lease, every, gave_up, foretold)
-    return _declare("job", (), allow=nobody, tool=False, job=options)
-
-
-def _declare(kind: Kind, routes: tuple[str, ...], **options: Any) -> Callable[[F], F]:
-    defaults: dict[str, Any] = {
-        "ttl": 0, "scopes": (), "location": "", "secret": False, "form": False, "account": None,
-    }  # fmt: skip
-    declaration = Declaration(kind, tuple(map(Route.parse, routes)), **(defaults | options))
-
-    def mark(method: F) -> F:
-        method.__operation__ = declaration  # type: ignore[attr-defined]
-        return method
-
-    return mark
 
 
 @dataclass(frozen=True, eq=False)

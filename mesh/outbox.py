@@ -23,7 +23,8 @@ from django.utils.module_loading import import_string
 from kombu.exceptions import OperationalError
 
 from mesh.database import fetch
-from mesh.operations import JobOptions, Operation
+from mesh.declarations import JobOptions
+from mesh.operations import Operation
 from mesh.redis import attempt
 
 log = structlog.get_logger(__name__)

@@ -26,6 +26,7 @@ from mesh import versions
 from mesh.binding import Values, bind_rest
 from mesh.call import ANONYMOUS, Actor, identity
 from mesh.database import refusal_of
+from mesh.declarations import Route
 from mesh.errors import Malformed, MeshError, MethodNotAllowed
 from mesh.http import (
     Reply,
@@ -40,7 +41,7 @@ from mesh.http import (
 )
 from mesh.limits import Limit, Usage, count_and_get, count_login, refuse_if_exceeded
 from mesh.mesh import Mesh
-from mesh.operations import Operation, Route
+from mesh.operations import Operation
 from mesh.router import Resource, router
 from mesh.service import registry
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
-from mesh.operations import Operation, Route
+from mesh.declarations import Route
+from mesh.operations import Operation
 from mesh.service import registry
 
 

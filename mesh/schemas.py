@@ -1,9 +1,9 @@
 """The vocabulary of inputs and answers: every text has a length, every integer a maximum, every list a size."""
 
 import base64
-import binascii
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
@@ -27,6 +27,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 MAX_BIGINT = 2**63 - 1
+P = TypeVar("P")
 
 
 def _clean(text: str) -> str:
@@ -172,23 +173,37 @@ def column_of(name: str, info: FieldInfo) -> str | Combinable:
     return next((item.source for item in info.metadata if isinstance(item, Column)), name)
 
 
+def sealed(place: str) -> str:
+    """A cursor: a place in a list, which is ASCII, opaque to callers."""
+    return base64.urlsafe_b64encode(place.encode("ascii")).decode().rstrip("=")
+
+
+def unsealed(cursor: str, read: Callable[[str], P], write: Callable[[P], str]) -> P:
+    """What `read` makes of the place in a cursor. Raises ValueError, also where `write` would make another cursor."""
+    with suppress(ValueError):  # a binascii.Error and a UnicodeError are such, too
+        place = read(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii"))
+        if write(place) == cursor:
+            return place
+    raise ValueError("Take the cursor from `next` of the page before.")
+
+
 class Cursor:
-    """The place in a keyset list: the id after which the next page begins, opaque to callers."""
+    """The place in a keyset list: the id after which the next page begins."""
 
     @staticmethod
     def encode(row_id: int) -> str:
-        return base64.urlsafe_b64encode(f"id:{row_id}".encode()).decode().rstrip("=")
+        return sealed(f"id:{row_id}")
 
     @staticmethod
     def decode(cursor: str) -> int:
-        try:
-            kind, _, number = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii").partition(":")
-            row_id = int(number) if kind == "id" and number.isdigit() else 0
-            if 0 < row_id <= MAX_BIGINT and Cursor.encode(row_id) == cursor:
-                return row_id
-        except (binascii.Error, ValueError):
-            pass
-        raise ValueError("Take the cursor from `next` of the page before.")
+        return unsealed(cursor, _id_in, Cursor.encode)
+
+
+def _id_in(place: str) -> int:
+    row_id = int(place.removeprefix("id:"))
+    if not 0 < row_id <= MAX_BIGINT:
+        raise ValueError("There is no such id.")
+    return row_id
 
 
 def _check_cursor(value: str) -> str:

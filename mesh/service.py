@@ -11,10 +11,11 @@ from pydantic import BaseModel
 
 from mesh.binding import bind_flat
 from mesh.call import Actor, Call, Door
+from mesh.declarations import Declaration, in_person
 from mesh.documents import has_documents
-from mesh.errors import Invalid, NotFound
+from mesh.errors import FieldError, Invalid, NotFound
 from mesh.mail import Attachment, Letter
-from mesh.operations import Declaration, Operation, in_person
+from mesh.operations import Operation
 from mesh.outbox import Job
 from mesh.rows import read_ids, read_one, read_page, read_row, take_row
 from mesh.schemas import Page, PageParams
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=ScopedModel)
 Schema = TypeVar("Schema", bound=BaseModel)
 S = TypeVar("S", bound="Service")
+#: A query that answers with the id of a row that the actor sees, or with null; what is said where there is none.
+Known = tuple[Callable[..., int | None], str]
 
 
 class Work:
@@ -97,9 +100,32 @@ class Service:
             self.work.scopes |= row.audience()
         return row
 
+    def known(self, model: type[ScopedModel], ref: int | UUID) -> int | None:
+        """The id of the row, where the actor sees one."""
+        if not isinstance(ref, UUID):
+            return next(iter(self.visible(model, [ref])), None)
+        found: int | None = self.rows(model).filter(uuid=ref).values_list("pk", flat=True).first()
+        return found
+
     def visible(self, model: type[ScopedModel], ids: Sequence[int]) -> set[int]:
         """Which of these ids are of rows that the actor may see."""
         return read_ids(self.rows(model), ids)
+
+    def referring(self, fields: Mapping[str, Any], known: Mapping[str, Known]) -> dict[str, Any]:
+        """The fields, each reference in them as the id of a row that the actor sees.
+
+        `known`: by the name of a field, who finds the row's id, and what is said where there is none. Raises Invalid,
+        which names every reference that leads nowhere.
+        """
+        referring, errors = dict(fields), list[FieldError]()
+        for name, (find, message) in known.items():
+            if referring.get(name) is not None:
+                referring[name] = find(ref=referring[name])
+                if referring[name] is None:
+                    errors.append({"loc": ["body", name], "msg": message, "type": "not_found"})
+        if errors:
+            raise Invalid(errors)
+        return referring
 
     def changed(self, *rows: ScopedModel) -> None:
         """These rows are new, other or gone: everyone in their audience reads afresh. No rows: nothing changed."""

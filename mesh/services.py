@@ -11,10 +11,10 @@ from pydantic import Field
 from mesh import documents
 from mesh.cache import lookups
 from mesh.call import identity
+from mesh.declarations import admins, job, query
 from mesh.documents import Tried
 from mesh.mail import deliver
 from mesh.models import Mail, MailStatus
-from mesh.operations import admins, job, query
 from mesh.schemas import Out
 from mesh.service import Service, registry
 

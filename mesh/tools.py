@@ -5,9 +5,10 @@ from typing import Annotated, Any, Literal, cast, get_args
 from pydantic import Field
 
 from mesh.call import Actor
+from mesh.declarations import query
 from mesh.errors import Forbidden, Invalid, Unauthenticated
 from mesh.json_schema import Schema, arguments_schema
-from mesh.operations import Operation, query
+from mesh.operations import Operation
 from mesh.rows import Encoded
 from mesh.schemas import In, Out, text
 from mesh.service import Service, registry

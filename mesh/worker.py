@@ -24,8 +24,9 @@ from mesh import host
 from mesh.binding import bind_flat
 from mesh.call import SYSTEM, Actor, Call, identity
 from mesh.database import fetch
+from mesh.declarations import JobOptions
 from mesh.errors import MeshError
-from mesh.operations import JobOptions, Operation
+from mesh.operations import Operation
 from mesh.outbox import DRAIN, TASK, TICK, took_up
 from mesh.service import registry
 

@@ -11,7 +11,7 @@ from accounts.contacts import ContactService
 from accounts.timeline import TimelineEntry, TimelinePart, TimelineWish
 from meetings.services import MeetingService
 from mesh import Page, PageParams, Search, Service, command, job, query
-from mesh.errors import FieldError, Invalid
+from mesh.errors import Invalid
 from notes.models import ActionItem, Note, NoteStatus
 from notes.schemas import AcceptIn, NoteFilters, NoteIn, NoteOut, NotePatch
 from notes.summarizer import Summary, summarizer
@@ -154,15 +154,10 @@ class NoteService(Service):
             self.changed(item.task)
 
     def _referring(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """The fields, each id in them of a row that the actor sees. Raises Invalid, naming every one that is not."""
-        meeting, contact = fields.get("meeting_id"), fields.get("contact_id")
-        errors: list[FieldError] = []
-        if meeting is not None and not self.of(MeetingService).known_meetings(ids=[meeting]):
-            errors.append({"loc": ["body", "meeting_id"], "msg": "You see no such meeting.", "type": "not_found"})
-        if contact is not None:
-            fields["contact_id"] = self.of(ContactService).known_contact(ref=contact)
-            if fields["contact_id"] is None:
-                errors.append({"loc": ["body", "contact_id"], "msg": "You have no such contact.", "type": "not_found"})
-        if errors:
-            raise Invalid(errors)
-        return fields
+        return self.referring(
+            fields,
+            {
+                "meeting_id": (self.of(MeetingService).known_meeting, "You see no such meeting."),
+                "contact_id": (self.of(ContactService).known_contact, "You have no such contact."),
+            },
+        )

@@ -5,7 +5,6 @@ from uuid import uuid4
 
 from django.db.models import F
 from django.db.models.functions import Now
-from pydantic import Field
 
 from accounts import timeline
 from accounts.contacts import ContactService
@@ -13,7 +12,7 @@ from accounts.services import UserService
 from accounts.timeline import TimelineEntry, TimelinePart, TimelineWish
 from meetings.services import MeetingService
 from mesh import Also, Page, PageParams, Ref, Search, Service, command, job, query
-from mesh.errors import FieldError, Forbidden, Invalid, NotFound
+from mesh.errors import Forbidden, NotFound
 from tasks.models import Project, Task
 from tasks.schemas import (
     ProjectIn,
@@ -70,9 +69,9 @@ class ProjectService(Service):
         project.delete()
 
     @query(tool=False)
-    def known_projects(self, *, ids: Annotated[list[int], Field(max_length=200)]) -> list[int]:
-        """Which of these projects you may see."""
-        return sorted(self.visible(Project, ids))
+    def known_project(self, *, ref: int) -> int | None:
+        """The id of this project, if you see it; else null."""
+        return self.known(Project, ref)
 
     def _own(self, id: int) -> Project:
         project = self.take(Project, id)
@@ -137,7 +136,7 @@ class TaskService(Service):
     def assign_task(self, *, id: Ref, user_id: int) -> TaskOut:
         """Give a task that you created to someone you know."""
         task = self._own(id)
-        if not self.of(UserService).known_users(ids=[user_id]):
+        if self.of(UserService).known_user(ref=user_id) is None:
             raise NotFound("There is no such user, or you do not know them.")
         return self._updated(task, {"assignee_id": user_id})
 
@@ -205,19 +204,12 @@ class TaskService(Service):
             )
 
     def _referring(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """The fields, each id in them of a row that the actor sees. Raises Invalid, naming every one that is not."""
-        meeting, project, assignee = (fields.get(n) for n in ("due_meeting_id", "project_id", "assignee_id"))
-        errors: list[FieldError] = []
-        if meeting is not None and not self.of(MeetingService).known_meetings(ids=[meeting]):
-            errors.append({"loc": ["body", "due_meeting_id"], "msg": "You see no such meeting.", "type": "not_found"})
-        if project is not None and not self.of(ProjectService).known_projects(ids=[project]):
-            errors.append({"loc": ["body", "project_id"], "msg": "You see no such project.", "type": "not_found"})
-        if assignee is not None and not self.of(UserService).known_users(ids=[assignee]):
-            errors.append({"loc": ["body", "assignee_id"], "msg": "You know no such user.", "type": "not_found"})
-        if fields.get("contact_id") is not None:
-            fields["contact_id"] = self.of(ContactService).known_contact(ref=fields["contact_id"])
-            if fields["contact_id"] is None:
-                errors.append({"loc": ["body", "contact_id"], "msg": "You have no such contact.", "type": "not_found"})
-        if errors:
-            raise Invalid(errors)
-        return fields
+        return self.referring(
+            fields,
+            {
+                "due_meeting_id": (self.of(MeetingService).known_meeting, "You see no such meeting."),
+                "project_id": (self.of(ProjectService).known_project, "You see no such project."),
+                "assignee_id": (self.of(UserService).known_user, "You know no such user."),
+                "contact_id": (self.of(ContactService).known_contact, "You have no such contact."),
+            },
+        )

@@ -25,7 +25,7 @@ def test_an_agent_is_offered_what_an_agent_may_use(alice):
     assert found >= AGENTS_TOOLS
     assert "update_user" not in found
     assert not found & {"sign_up", "log_in", "refresh_token", "log_out", "change_password", "list_sessions"}
-    assert not found & {"known_people", "known_meetings", "known_projects", "list_tools", "call_tool"}
+    assert not found & {"known_people", "known_meeting", "known_project", "list_tools", "call_tool"}
 
 
 def test_an_admin_is_offered_more(ada):

@@ -6,7 +6,7 @@ import re
 import pytest
 from drf_spectacular.validation import validate_schema
 
-from mesh.operations import anyone, in_person
+from mesh.declarations import anyone, in_person
 from mesh.service import registry
 from mesh.testing import Api
 

@@ -17,8 +17,8 @@ from django.utils import timezone
 
 from accounts.models import ApiKey, Contact, Session
 from meetings.models import MeetingQuerySet
+from mesh.declarations import anyone, in_person
 from mesh.errors import MeshError
-from mesh.operations import anyone, in_person
 from mesh.scope import _scope
 from mesh.service import registry
 from mesh.testing import Api

@@ -5,7 +5,7 @@ import json
 import jsonschema
 import pytest
 
-from mesh.operations import admins
+from mesh.declarations import admins
 from mesh.service import registry
 from mesh.testing import Api
 from tasks.models import Project, Task
