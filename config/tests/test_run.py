@@ -32,6 +32,11 @@ def free_port() -> int:
         return port
 
 
+def _hear_ctrl_c() -> None:
+    """As at a terminal: what a shell begins with `&`, such as these tests, does not, nor what that begins."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Run:
     """`./run` with a data folder of its own, without the part that installs."""
 
@@ -42,7 +47,13 @@ class Run:
         self.said = tempfile.TemporaryFile("a+")  # noqa: SIM115  (for as long as the process)
         output = output or self.said.fileno()
         self.process = subprocess.Popen(
-            command, cwd=BASE_DIR, env=environment, stdout=output, stderr=output, start_new_session=True
+            command,
+            cwd=BASE_DIR,
+            env=environment,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            preexec_fn=_hear_ctrl_c,
         )
 
     def output(self) -> str:
