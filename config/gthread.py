@@ -2,15 +2,19 @@
 
 gunicorn's own hands each request from its main thread to a pool, and the connection back: what that takes in locks,
 queues and system calls costs as much as a cached answer. Here the main thread accepts connections and ends idle ones;
-whichever thread is free waits for the next that has something to say. Linux only, for want of epoll elsewhere.
+whichever thread is free waits for the next that has something to say. Linux only, for want of epoll elsewhere. What is
+no HTTP is refused in JSON, as all else is.
 """
 
+import json
 import select
+import socket
 import threading
 import time
 from collections.abc import Iterable
 from typing import Any
 
+import gunicorn.util  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import (  # type: ignore[import-untyped]
     STOP_KEEPALIVE_LINGER,
     TConn,
@@ -22,6 +26,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     """`--worker-class=config.gthread.Worker`; all other options are those of gthread."""
 
     def init_process(self) -> None:
+        gunicorn.util.write_error = _refuse
         self.readable = select.epoll()
         #: The connections that wait for a request; whoever takes one out of it owns it.
         self.idle: dict[int, TConn] = {}
@@ -95,3 +100,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def _cap_keepalive(self, deadline: float) -> None:
         for conn in list(self.idle.values()):
             conn.timeout = min(conn.timeout, deadline)
+
+
+def _refuse(connection: socket.socket, status: int, reason: str, detail: str) -> None:
+    """Answers what is no HTTP with a problem (RFC 9457), like all that is wrong with a request in 4xx."""
+    if status == 501:  # a transfer coding that is not known
+        status, reason = 400, "Bad Request"
+    code = "malformed" if status < 500 else "internal"
+    problem = {"type": "about:blank", "title": reason, "status": status, "detail": detail or reason, "code": code}
+    body = json.dumps(problem).encode()
+    head = f"HTTP/1.1 {status} {reason}\r\nContent-Type: application/problem+json\r\nContent-Length: {len(body)}\r\n"
+    gunicorn.util.write_nonblock(connection, head.encode() + b"Connection: close\r\n\r\n" + body)

@@ -1,6 +1,7 @@
 """The web's threaded worker: connections are kept, shared among its threads, ended in time and never dropped."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -113,6 +114,33 @@ def test_what_fails_ends_its_connection_and_no_thread(server):
     with connected(server) as connection:
         connection.sendall(REQUEST % b"/a")
         assert answer(connection)[0] == b"/a"
+
+
+def everything(connection):
+    return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+NO_HTTP = [
+    (b"\x16\x03\x01\x02\x00 TLS\r\n\r\n", 400, "Invalid Request Line"),
+    (b"GET / HTTP/9.9\r\n\r\n", 400, "Invalid HTTP Version"),
+    (b"GET / HTTP/1.1\r\nHost: x\r\nA(B: 1\r\n\r\n", 400, "Invalid HTTP header name"),
+    (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400, "Invalid HTTP Header"),
+    (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: cow\r\n\r\n", 400, "Unsupported transfer coding"),
+    (b"GET /" + b"a" * 5000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414, "Request Line is too large"),
+    (REQUEST[:-2] % b"/" + b"A: " + b"a" * 9000 + b"\r\n\r\n", 431, "Error parsing headers"),
+]
+
+
+def test_what_is_no_http_is_refused_with_a_problem(server):
+    for sent, status, detail in NO_HTTP:
+        with connected(server) as connection:
+            connection.sendall(sent)
+            head, _, body = everything(connection).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 %d " % status)
+        assert b"Content-Type: application/problem+json" in head
+        problem = json.loads(body)
+        assert (problem["status"], problem["code"]) == (status, "malformed")
+        assert problem["detail"].startswith(detail)
 
 
 def test_at_its_end_what_runs_is_answered_and_what_comes_meanwhile_too(server):
