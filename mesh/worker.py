@@ -113,21 +113,21 @@ _asked_again: dict[str, bool] = {}
 def tick(operation: str, nudged: bool = False) -> None:
     """The Celery task behind the schedule: begins a periodic job, unless it waits or runs already.
 
-    One that is nudged is begun also beside one that runs, which may have looked before there was anything to see.
+    One that is nudged is begun beside those, too: they may have looked, or end without looking, before there was
+    anything to see.
     """
     if nudged:
         took_up(operation)
     periodic = registry.operations[operation]
     options = periodic.declaration.job
     assert options is not None
-    known = ["waiting"] if nudged else ["waiting", "running"]
     begun = fetch(
         "INSERT INTO mesh_outbox (operation, arguments, queue, lease, request_id, status, attempt, sent_at, error)"
-        " SELECT %s, '{}', %s, %s, %s, 'waiting', 0, clock_timestamp(), '' WHERE NOT EXISTS"
-        " (SELECT 1 FROM mesh_outbox WHERE operation = %s AND status = ANY(%s)) RETURNING id",
-        [operation, options.queue, options.lease, uuid.uuid4().hex, operation, known],
+        " SELECT %s, '{}', %s, %s, %s, 'waiting', 0, clock_timestamp(), '' WHERE %s OR NOT EXISTS"
+        " (SELECT 1 FROM mesh_outbox WHERE operation = %s AND status IN ('waiting', 'running')) RETURNING id",
+        [operation, options.queue, options.lease, uuid.uuid4().hex, nudged, operation],
     )
-    if periodic.serves_all and (begun or nudged):
+    if periodic.serves_all and begun:
         drain(operation)
     else:
         run([row[0] for row in begun])

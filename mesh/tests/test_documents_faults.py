@@ -13,7 +13,7 @@ from django.db import connection
 from mesh import documents
 from mesh.database import fetch
 from mesh.models import DocumentChange, Outbox, WaitingDocument
-from mesh.outbox import TICK, celery
+from mesh.outbox import TICK, celery, took_up
 from mesh.storage import storage
 from mesh.tests.background import empty_broker, eventually, relay, worker
 from mesh.tests.conftest import store_documents
@@ -31,6 +31,7 @@ MARIA = {"name": "Maria", "email": "maria@example.com", "company": "Azollon"}
 def start(settings):
     """Starts a process of `mesh.tests.background` with the settings of this test's documents."""
     empty_broker()
+    took_up("store_documents")  # no message of an earlier test is on its way
     with ExitStack() as stack:
 
         def started(process):

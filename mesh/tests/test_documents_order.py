@@ -8,7 +8,7 @@ import pytest
 from django.db import connection, transaction
 from django.db.models import Max
 
-from mesh import documents, storage
+from mesh import documents, storage, worker
 from mesh.database import fetch
 from mesh.models import DocumentChange, WaitingDocument
 from mesh.storage import Folder
@@ -226,3 +226,29 @@ def test_changes_that_become_visible_in_another_order_are_all_answered(alice, ti
         assert documents.settle(batch, documents.store(batch))
     assert write() == 1
     assert write() == 0
+
+
+def test_what_changes_during_a_run_that_serves_others_too_is_seen_after_it(hanging, title, monkeypatch):
+    def away(name, body):
+        hanging.hangs.set()
+        hanging.may_go_on.wait(30)
+        raise OSError("away")
+
+    monkeypatch.setattr(hanging, "put", away)
+    fetch(
+        "INSERT INTO mesh_outbox (operation, arguments, queue, lease, request_id, status, attempt, error)"
+        " SELECT 'store_documents', '{}', 'documents', 60, '', 'waiting', 0, '' FROM generate_series(1, 2)"
+    )
+
+    def run():
+        worker.drain("store_documents")
+        connection.close()
+
+    running = threading.Thread(target=run)
+    running.start()
+    assert hanging.hangs.wait(5)
+    Task.objects.create(creator=Task.objects.get().creator, title="new")
+    worker.tick("store_documents", nudged=True)
+    hanging.may_go_on.set()
+    running.join(10)
+    assert not DocumentChange.objects.exists()
