@@ -6,6 +6,7 @@ whichever thread is free waits for the next that has something to say. Linux onl
 no HTTP is refused in JSON, as all else is.
 """
 
+import errno
 import json
 import select
 import socket
@@ -24,6 +25,9 @@ from gunicorn.workers.gthread import (  # type: ignore[import-untyped]
 
 class Worker(ThreadWorker):  # type: ignore[misc]
     """`--worker-class=config.gthread.Worker`; all other options are those of gthread."""
+
+    #: Seconds that a client has for sending a request, for which a thread waits.
+    request_within = 20.0
 
     def init_process(self) -> None:
         gunicorn.util.write_error = _refuse
@@ -68,8 +72,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def _answer(self, conn: TConn) -> None:
         try:
+            conn.init()
+            if not isinstance(conn.parser.unreader.sock, _InTime):
+                conn.parser.unreader.sock = _InTime(conn.sock, self.request_within)
+            unreader = conn.parser.unreader
+            unreader.sock.begin(readable=True)
             kept = self.handle(conn)
-            while kept and conn.parser.unreader.buf.getvalue():  # the next request came with this one
+            while kept and unreader.buf.getvalue():  # the next request came with this one
+                unreader.sock.begin(readable=False)
                 kept = self.handle(conn)
             if kept:
                 self._wait_again(conn)
@@ -87,9 +97,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.readable.modify(conn.sock, select.EPOLLIN | select.EPOLLONESHOT)
 
     def murder_keepalived(self, force: bool = False) -> None:
-        """Closes the connections that have waited too long."""
+        """Closes the connections that have waited too long; not those that wait for a thread."""
         now = time.monotonic()
-        late = [number for number, conn in list(self.idle.items()) if force or conn.timeout <= now]
+        late = {number for number, conn in list(self.idle.items()) if force or conn.timeout <= now}
+        if late and not force:
+            late -= _readable(late)
         self._close([conn for number in late if (conn := self.idle.pop(number, None)) is not None])
 
     def _close(self, conns: Iterable[TConn], graceful: bool = False) -> None:
@@ -100,6 +112,45 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def _cap_keepalive(self, deadline: float) -> None:
         for conn in list(self.idle.values()):
             conn.timeout = min(conn.timeout, deadline)
+
+
+class _TooSlow(TimeoutError):
+    """A request was not there in time: to gunicorn, as if the client had gone."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.ECONNRESET, "The request did not arrive in time.")
+
+
+class _InTime:
+    """A socket to read requests from, each within its time."""
+
+    def __init__(self, sock: socket.socket, seconds: float) -> None:
+        self._sock, self._seconds = sock, seconds
+
+    def begin(self, *, readable: bool) -> None:
+        """A request begins; `readable`: something of it is there."""
+        self._deadline, self._readable = time.monotonic() + self._seconds, readable
+
+    def recv(self, size: int) -> bytes:
+        """Raises _TooSlow."""
+        if not self._readable and not _readable([self._sock.fileno()], self._deadline - time.monotonic()):
+            raise _TooSlow
+        self._readable = False
+        return self._sock.recv(size)
+
+    def gettimeout(self) -> float:
+        return self._deadline - time.monotonic()
+
+    def settimeout(self, seconds: float) -> None:
+        """For what is left of a body that nobody read."""
+        self._deadline = min(self._deadline, time.monotonic() + seconds)
+
+
+def _readable(sockets: Iterable[int], seconds: float = 0) -> set[int]:
+    poll = select.poll()
+    for number in sockets:
+        poll.register(number, select.POLLIN)
+    return {number for number, _ in poll.poll(max(0, 1000 * seconds))}
 
 
 def _refuse(connection: socket.socket, status: int, reason: str, detail: str) -> None:

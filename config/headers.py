@@ -1,13 +1,16 @@
-"""What every answer tells a browser. Here and not in Django's middleware, which most answers never meet."""
+"""What every answer tells a browser, and what a request may say of itself. Here and not in Django's middleware, which
+most answers never meet."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.conf import settings
 
+from mesh.http import is_trusted
+
 
 class SecurityHeaders:
-    """A WSGI application around another, which adds the headers that its answers lack."""
+    """A WSGI application around another: adds the headers that its answers lack, and drops what a client may not say."""
 
     def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
         self.application = application
@@ -21,6 +24,8 @@ class SecurityHeaders:
         self.admin = [*self.headers, ("Content-Security-Policy", settings.ADMIN_CONTENT_SECURITY_POLICY)]
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if "HTTP_X_FORWARDED_PROTO" in environ and not is_trusted(environ.get("REMOTE_ADDR", "")):
+            del environ["HTTP_X_FORWARDED_PROTO"]
         wanted = self.admin if environ["PATH_INFO"].startswith("/admin/") else self.headers
 
         def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:

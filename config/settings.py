@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -35,13 +36,29 @@ def _duration(name: str, default: str) -> timedelta:
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
+def _listed(name: str, default: list[str]) -> list[str]:
+    """What stands between commas, which may have spaces around it."""
+    return [item for part in env.list(name, default=default) if (item := part.strip())]
+
+
+def _networks(name: str) -> list[IPv4Network | IPv6Network]:
+    found = []
+    for item in _listed(name, default=[]):
+        try:
+            found.append(ip_network(item, strict=False))
+        except ValueError:
+            like = "10.0.0.0/8,192.168.1.5"
+            raise ImproperlyConfigured(f"{name} has {item!r}: give addresses and networks, such as {like}") from None
+    return found
+
+
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 SECRET_KEY = _required("SECRET_KEY", "outside ./run every deployment needs a secret key of its own")
 if not DEBUG and len(SECRET_KEY) < 32:
     raise ImproperlyConfigured("SECRET_KEY is too short: outside DEBUG it needs 32 characters or more")
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["*"] if DEBUG else ["localhost", "127.0.0.1", "[::1]"])
-TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])
+ALLOWED_HOSTS = _listed("ALLOWED_HOSTS", default=["*"] if DEBUG else ["localhost", "127.0.0.1", "[::1]"])
+TRUSTED_PROXIES = _networks("TRUSTED_PROXIES")
 #: The Task API's documented key, which everyone knows.
 _DEMO_KEY = "demo-secret-key-change-in-production"
 TASK_API_KEY = env.str("TASK_API_KEY", default=_DEMO_KEY if DEBUG else "")
@@ -226,7 +243,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": ["mesh.openapi.add_components", "config.health.document"],
 }
 
-CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", default=[])
+CORS_ALLOWED_ORIGINS = _listed("CORS_ALLOWED_ORIGINS", default=[])
 CORS_ALLOWED_ORIGIN_REGEXES = [r"^https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$"] if DEBUG else []
 CORS_ALLOW_HEADERS = [
     "accept",
@@ -256,6 +273,7 @@ STORAGES = {
 
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
+#: From anyone else config/headers.py takes it away.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 HTTPS = env.bool("HTTPS", default=not DEBUG)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS

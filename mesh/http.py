@@ -72,18 +72,20 @@ def client_of(request: HttpRequest) -> Client:
     address = meta.get("REMOTE_ADDR") or "local"
     if settings.TRUSTED_PROXIES and "HTTP_X_FORWARDED_FOR" in meta:
         for hop in reversed(meta["HTTP_X_FORWARDED_FOR"].split(",")):
-            if not _trusted(address):
+            if not is_trusted(address):
                 break
             address = hop.strip()
     return Client(address[:64], meta.get("HTTP_USER_AGENT", "")[:255])
 
 
-def _trusted(address: str) -> bool:
+def is_trusted(address: str) -> bool:
+    """Whether what an address says of others is believed."""
     try:
         parsed = ipaddress.ip_address(address)
-        return any(parsed in ipaddress.ip_network(proxy, strict=False) for proxy in settings.TRUSTED_PROXIES)
     except ValueError:
         return False
+    parsed = getattr(parsed, "ipv4_mapped", None) or parsed  # as IPv4 comes to a socket of IPv6
+    return any(parsed in network for network in settings.TRUSTED_PROXIES)
 
 
 def query_of(request: HttpRequest) -> dict[str, str]:
@@ -133,21 +135,23 @@ def body_of(request: HttpRequest, operation: Operation) -> Any:
 
 
 def raw_body_of(request: HttpRequest, hint: str = "") -> bytes:
-    """The body as it was sent. Raises TooLarge, with the `hint`."""
+    """The body as it was sent, all of it. Raises TooLarge, with the `hint`, and Malformed."""
     too_large = TooLarge(f"A body may have {MAX_BODY} bytes at most.{hint}")
-    stream = request.META["wsgi.input"]
-    if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
-        raw: bytes = stream.read(MAX_BODY + 1)
-    else:
-        try:
-            length = int(request.META.get("CONTENT_LENGTH") or 0)
-        except ValueError:
-            raise Malformed("Content-Length is not a number.") from None
-        if length > MAX_BODY:
-            raise too_large
-        raw = stream.read(length) if length > 0 else b""
+    try:
+        length = max(0, int(request.META.get("CONTENT_LENGTH") or 0))
+    except ValueError:
+        raise Malformed("Content-Length is not a number.") from None
+    chunked = "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower()
+    if length > MAX_BODY:
+        raise too_large
+    try:
+        raw: bytes = request.META["wsgi.input"].read(MAX_BODY + 1 if chunked else length) if chunked or length else b""
+    except OSError:
+        raise Malformed("The body did not arrive, or not in time.") from None
     if len(raw) > MAX_BODY:
         raise too_large
+    if len(raw) < length and not chunked:
+        raise Malformed("The body ended before its Content-Length.")
     return raw
 
 

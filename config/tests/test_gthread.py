@@ -13,16 +13,24 @@ from pathlib import Path
 
 import pytest
 
+from config.gthread import Worker
+
 ROOT = Path(__file__).resolve().parents[2]
 REQUEST = b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
+class Hasty(Worker):
+    request_within = 1.5
+
+
 def app(environ, start_response):
-    """Answers with its thread and what was asked; `/slow` takes its time, `/bug` fails."""
+    """Answers with its thread and what was asked; `/slow` takes its time, `/bug` fails, `/read` reads the body."""
     if environ["PATH_INFO"] == "/bug":
         raise ZeroDivisionError
     if environ["PATH_INFO"] == "/slow":
         time.sleep(1)
+    if environ["PATH_INFO"] == "/read":
+        environ["wsgi.input"].read(10)
     body = f"{environ['PATH_INFO']} {threading.get_ident()}\n".encode()
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
@@ -34,7 +42,7 @@ def server():
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
     command = [sys.executable, "-m", "gunicorn", f"{__name__}:app", f"--bind=127.0.0.1:{port}", "--threads=3"]
-    command += ["--worker-class=config.gthread.Worker", "--no-control-socket", "--keep-alive=2"]
+    command += [f"--worker-class={__name__}.Hasty", "--no-control-socket", "--keep-alive=2"]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     while "Booting worker" not in process.stderr.readline():
@@ -104,6 +112,44 @@ def test_a_silent_connection_is_ended_in_time(server):
         started = time.monotonic()
         assert (answer(new), answer(kept)) == ([], [])
         assert 1 < time.monotonic() - started < 8
+
+
+def test_a_request_that_waits_for_a_thread_longer_than_a_silent_connection_may_last_is_answered(server):
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(connected(server)) for _ in range(12)]  # for 3 threads
+        for connection in connections:
+            connection.sendall(REQUEST % b"/slow")
+        assert [answer(connection)[0] for connection in connections] == [b"/slow"] * 12
+
+
+@pytest.mark.parametrize(
+    "half",
+    [
+        REQUEST[:-2] % b"/a",
+        b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345",
+        b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345",
+    ],
+    ids=["head", "body", "body that nobody reads"],
+)
+def test_half_a_request_holds_its_thread_for_a_while_only(server, half):
+    with contextlib.ExitStack() as stack:
+        halves = [stack.enter_context(connected(server)) for _ in range(6)]  # for 3 threads
+        for connection in halves:
+            connection.sendall(half)
+        time.sleep(0.2)
+        whole = stack.enter_context(connected(server))
+        whole.sendall(REQUEST % b"/a")
+        assert answer(whole)[0] == b"/a"
+
+
+def test_a_request_in_two_halves_is_answered(server):
+    with connected(server) as connection:
+        for part in (b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n", b"\r\n12345", b"67890"):
+            connection.sendall(part)
+            time.sleep(0.3)
+        assert answer(connection)[0] == b"/read"
+        connection.sendall(REQUEST % b"/a")
+        assert answer(connection)[0] == b"/a"
 
 
 def test_what_fails_ends_its_connection_and_no_thread(server):

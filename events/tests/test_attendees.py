@@ -234,6 +234,77 @@ def test_a_new_address_stays_once_per_event(alice, bob, event):
     assert register(alice, made, "eve").status == 201
 
 
+def test_an_e_mail_is_changed_by_who_registered_it_alone_so_that_nobody_learns_whom_they_know(
+    ada, alice, bob, charlie, event
+):
+    """Neither from a refusal nor from a dry run."""
+    made = event()
+    eve = register(bob, made, "eve").json["id"]
+    theirs = charlie.api.post("/events", {"name": "B", "start_date": "2099-01-01", "end_date": "2099-01-01"}).json["id"]
+    register(bob, theirs, "gil")
+
+    def tried(email, **headers):
+        with nothing_changes():
+            return refused(alice.api.patch(f"/attendees/{eve}", {"name": "Eva", "email": email}, **headers), 403)
+
+    told = tried("new@example.com")
+    assert told["detail"] == "Only who registered this person may change their e-mail."
+    assert tried("gil@example.com") == tried("gil@example.com", Prefer="dry-run") == told
+    assert alice.api.patch(f"/attendees/{eve}", {"name": "Eva", "email": "eve@example.com"}).status == 200
+    register(bob, theirs, "eve", name="Eva")
+    assert tried("new@example.com") == tried("gil@example.com") == told
+    with nothing_changes():
+        problem = refused(alice.api.patch(f"/attendees/{eve}", {"name": "Eve"}), 403)
+    assert problem["detail"] == "Only who registered this person may change them."
+    assert bob.api.patch(f"/attendees/{eve}", {"email": "eva@example.com"}).json["email"] == "eva@example.com"
+    assert ada.api.patch(f"/attendees/{eve}", {"email": "eve@example.com"}).json["email"] == "eve@example.com"
+
+
+def test_who_attends_only_what_is_deleted_keeps_no_address(alice, bob, event):
+    gone, made = event(), event()
+    gil = register(bob, gone, "gil").json["id"]
+    eve = register(bob, made, "eve").json["id"]
+    register(bob, gone, "eve")
+    alice.api.delete(f"/events/{gone}")
+    assert bob.api.patch(f"/attendees/{eve}", {"email": "GIL@example.com"}).json["email"] == "GIL@example.com"
+    assert not Attendee.objects.filter(pk=gil).exists()
+    assert at(gone) == [(eve, "gil@example.com")]
+    assert at(made) == [(eve, "gil@example.com")]
+    again = register(bob, event(), "gil").json
+    assert again["id"] == eve
+    refused(register(alice, made, "gil"), 409, "events.already_registered")
+
+
+def test_an_address_at_a_deleted_event_is_free_for_others_there(alice, bob, event):
+    gone, made = event(), event()
+    finn = register(alice, gone, "finn").json["id"]
+    eve = register(bob, gone, "eve").json["id"]
+    register(bob, made, "eve")
+    with nothing_changes():
+        refused(bob.api.patch(f"/attendees/{eve}", {"email": "finn@example.com"}), 409, "events.already_registered")
+    alice.api.delete(f"/events/{gone}")
+    assert bob.api.patch(f"/attendees/{eve}", {"email": "finn@example.com"}).status == 200
+    assert at(gone) == [(finn, "finn@example.com")]
+    assert at(made) == [(eve, "finn@example.com")]
+    refused(register(alice, made, "finn"), 409, "events.already_registered")
+
+
+def test_a_person_elsewhere_keeps_their_address_whatever_is_deleted(alice, bob, event):
+    gone, made = event(), event()
+    gil = register(bob, gone, "gil").json["id"]
+    register(bob, made, "gil")
+    eve = register(bob, made, "eve").json["id"]
+    alice.api.delete(f"/events/{gone}")
+    with nothing_changes():
+        refused(bob.api.patch(f"/attendees/{eve}", {"email": "gil@example.com"}), 409, "attendees.email_taken")
+    assert at(gone) == [(gil, "gil@example.com")]
+
+
+def at(event):
+    """Who is registered for an event, be it deleted: `(person, email_key)`."""
+    return list(Registration.objects.filter(event=event).order_by("pk").values_list("attendee_id", "email_key"))
+
+
 def test_a_key_is_replayed_and_registers_once(bob, event):
     made = event(capacity=1)
     register(bob, made, "eve")

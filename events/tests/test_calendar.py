@@ -78,6 +78,27 @@ def test_the_feed_has_all_events_to_come_or_those_of_a_category(alice, anonymous
     assert titles(anonymous, f"?category_id={workshops}")[0] == "Courses"
 
 
+@pytest.mark.parametrize(
+    ("most", "found"),
+    [
+        (2, ["Soon", "Later"]),
+        (4, ["Now", "Soon", "Later", "Last"]),
+        (6, ["Past 2", "Past 1", "Now", "Soon", "Later", "Last"]),
+        (9, ["Past 3", "Past 2", "Past 1", "Now", "Soon", "Later", "Last"]),
+    ],
+)
+def test_where_there_are_too_many_the_feed_has_the_next_and_then_the_latest(event, anonymous, monkeypatch, most, found):
+    monkeypatch.setattr("events.services.MOST_IN_FEED", most)
+    now = timezone.now()
+    for name, begins, ends in [
+        ("Last", 30, 31), ("Past 3", -30, -29), ("Past 1", -10, -9), ("Soon", 1, 2), ("Past 2", -20, -19),
+        ("Later", 2, 3), ("Now", -40, 40),
+    ]:  # fmt: skip
+        start, end = now + timedelta(days=begins), now + timedelta(days=ends)
+        event(name=name, start_date=start.isoformat(), end_date=end.isoformat())
+    assert sorted(titles(anonymous)[1]) == sorted(found)
+
+
 def test_the_feed_tells_of_cancelled_events_and_forgets_deleted_ones(alice, anonymous, event):
     first, second = event(name="A"), event(name="B")
     alice.api.post(f"/events/{first}/cancel")

@@ -9,7 +9,7 @@ from events.models import Event
 from events.tests.conftest import BEGINS, MONDAY, TUESDAY, is_over, register
 from meetings.tests.calendars import events as entries
 from meetings.tests.calendars import parsed
-from mesh.models import Mail
+from mesh.models import Mail, Outbox
 
 ALICE = "alice@example.com"
 
@@ -156,6 +156,36 @@ def test_a_new_address_is_told_of_its_seats_and_places(bob, event, house, mails)
     ]
 
 
+def test_a_new_address_is_told_of_all_its_seats_some_at_a_time(bob, event, mails, monkeypatch):
+    monkeypatch.setattr(mail_jobs, "MOST_AT_ONCE", 2)
+    for number in range(5):
+        eve = register(bob, event(name=f"Event {number}"), "eve").json["id"]
+    mails()
+    bob.api.patch(f"/attendees/{eve}", {"email": "eva@example.com"})
+    assert mails() == [("eva@example.com", f"Your seat: Event {number}, {MONDAY}") for number in range(5)]
+    parts = Outbox.objects.filter(operation="mail_seats").order_by("-pk").values_list("arguments__ids", flat=True)
+    assert [len(ids) for ids in parts[:3]] == [1, 2, 2]
+
+
+def test_of_a_deletion_the_newest_address_is_told_also_where_it_was_another_persons(alice, bob, event, mails):
+    made = event()
+    gone = event(name="Gone")
+    for guest in ("eve", "gil"):
+        eve = register(bob, gone, guest).json["id"]
+    eve = register(bob, made, "eve").json["id"]
+    register(bob, gone, "finn")
+    mails()
+    alice.api.delete(f"/events/{gone}")
+    bob.api.patch(f"/attendees/{eve}", {"email": "gil@example.com"})
+    off = f"Cancelled: Gone, {MONDAY}"
+    assert mails() == [
+        ("gil@example.com", off),
+        ("finn@example.com", off),
+        (ALICE, off),
+        ("gil@example.com", f"Your seat: Open day, {MONDAY}"),
+    ]
+
+
 def test_an_owner_who_attends_gets_one_mail_a_change(alice, event, mails):
     made = event()
     register(alice, made, "ALICE")
@@ -235,6 +265,20 @@ def test_a_dry_run_lists_the_mails_and_writes_none(alice, house, mails):
     assert mails() == []
     made = alice.api.post("/events", {"name": "B", "start_date": BEGINS, "end_date": BEGINS}, Prefer="dry-run").json
     assert made["mails"] == [{"to": ALICE, "subject": f"Your event: B, {MONDAY}"}]
+
+
+def test_a_dry_run_lists_the_mails_of_all_parts_and_one_job(alice, bob, event, mails, monkeypatch):
+    monkeypatch.setattr(mail_jobs, "MOST_AT_ONCE", 2)
+    made = event()
+    guests = [f"guest{number}" for number in range(5)]
+    for guest in guests:
+        register(bob, made, guest)
+    mails()
+    tried = alice.api.post(f"/events/{made}/cancel", Prefer="dry-run").json
+    assert [mail["to"] for mail in tried["mails"]] == [*(f"{guest}@example.com" for guest in guests), ALICE]
+    assert [job["operation"] for job in tried["jobs"]] == ["mail_event", *["send_mail"] * 6]
+    alice.api.post(f"/events/{made}/cancel")
+    assert mails() == [(mail["to"], mail["subject"]) for mail in tried["mails"]]
 
 
 def test_each_kind_can_be_turned_off(alice, house, mails):
