@@ -32,12 +32,17 @@ def end_with_parent(number: signal.Signals = signal.SIGTERM) -> Callable[[], Non
 
 
 def emit(stream: TextIO, data: bytes) -> None:
-    """Write to an output of ours. It may have lost its reader: at Ctrl-C `| tee` ends before we do."""
+    """Write to an output of ours. It may have lost its reader: at Ctrl-C `| tee` ends before we do.
+
+    What a full disk does not take is lost: whoever writes to us goes on.
+    """
     try:
-        stream.buffer.write(data)
-        stream.flush()
+        while data:
+            data = data[os.write(stream.fileno(), data) :]
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except OSError:
+        pass
 
 
 def say(text: str) -> None:

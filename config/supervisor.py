@@ -49,6 +49,7 @@ def processes(host: str, port: int) -> list[Process]:
     threads = os.environ.get("WEB_THREADS") or "4"
     web = [sys.executable, "-m", "gunicorn", "config.wsgi:application", f"--bind={_address(host, port)}"]
     web += [f"--worker-class={WEB_WORKER}", f"--workers={workers}", f"--threads={threads}", "--graceful-timeout=8"]
+    web += ["--keep-alive=75"]  # longer than a proxy keeps a connection to us, as in the image
     web += ["--log-level=warning", "--no-control-socket", "--preload"]  # imports once: faster to start, and smaller
     if os.access("/dev/shm", os.W_OK):  # noqa: S108  (a heartbeat on a disk can block its worker)
         web.append("--worker-tmp-dir=/dev/shm")

@@ -126,6 +126,16 @@ def test_run_stops_cleanly_when_nobody_reads_its_output(folder: Path) -> None:
     assert not belonging_to(folder)
 
 
+def test_run_goes_on_when_its_output_is_on_a_full_disk(folder: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        run = Run(folder, output=full.fileno())
+    assert eventually(run.is_healthy, 30)
+    for _ in range(300):  # more than a pipe holds of lines about them
+        assert run.is_healthy()
+    assert run.stop() == 0
+    assert not belonging_to(folder)
+
+
 def test_a_stop_that_comes_as_the_web_begins_to_answer_is_not_lost(tmp_path: Path) -> None:
     async def cancelled_as_it_answers() -> bool:
         supervisor = Supervisor(EmbeddedServers(tmp_path, os.environ), "127.0.0.1", 1)
