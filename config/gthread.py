@@ -10,6 +10,7 @@ import errno
 import json
 import select
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterable
@@ -26,8 +27,8 @@ from gunicorn.workers.gthread import (  # type: ignore[import-untyped]
 class Worker(ThreadWorker):  # type: ignore[misc]
     """`--worker-class=config.gthread.Worker`; all other options are those of gthread."""
 
-    #: Seconds that a client has for sending a request, for which a thread waits.
-    request_within = 20.0
+    #: Seconds that a client has for sending a request, and for taking some more of an answer: a thread waits for it.
+    patience = 20.0
 
     def init_process(self) -> None:
         gunicorn.util.write_error = _refuse
@@ -59,6 +60,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def enqueue_req(self, conn: TConn) -> None:
         """A new connection: from now on it waits for its first request."""
         conn.data_ready = True  # when it is handled, which is not before
+        conn.sock = _InTime(conn.sock, self.patience)
         conn.set_timeout()
         self.idle[conn.sock.fileno()] = conn
         self.readable.register(conn.sock, select.EPOLLIN | select.EPOLLONESHOT)
@@ -72,22 +74,19 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def _answer(self, conn: TConn) -> None:
         try:
-            conn.init()
-            if not isinstance(conn.parser.unreader.sock, _InTime):
-                conn.parser.unreader.sock = _InTime(conn.sock, self.request_within)
-            unreader = conn.parser.unreader
-            unreader.sock.begin(readable=True)
+            conn.sock.begin(readable=True)
             kept = self.handle(conn)
-            while kept and unreader.buf.getvalue():  # the next request came with this one
-                unreader.sock.begin(readable=False)
+            while kept and conn.parser.unreader.buf.getvalue():  # the next request came with this one
+                conn.sock.begin(readable=False)
                 kept = self.handle(conn)
             if kept:
                 self._wait_again(conn)
         except Exception:
             self.log.exception("Error on a connection")
             kept = False
-        if not kept:
-            self.method_queue.defer(self._close, [conn], True)
+        if not kept:  # by this thread, since it may take a moment
+            conn.close(graceful=not conn.sock.too_slow)
+            self.method_queue.defer(self._closed)
 
     def _wait_again(self, conn: TConn) -> None:
         conn.set_timeout()
@@ -102,12 +101,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         late = {number for number, conn in list(self.idle.items()) if force or conn.timeout <= now}
         if late and not force:
             late -= _readable(late)
-        self._close([conn for number in late if (conn := self.idle.pop(number, None)) is not None])
+        for conn in [self.idle.pop(number, None) for number in late]:
+            if conn is not None:
+                conn.close()
+                self._closed()
 
-    def _close(self, conns: Iterable[TConn], graceful: bool = False) -> None:
-        for conn in conns:
-            self.nr_conns -= 1
-            conn.close(graceful=graceful)
+    def _closed(self) -> None:
+        self.nr_conns -= 1
 
     def _cap_keepalive(self, deadline: float) -> None:
         for conn in list(self.idle.values()):
@@ -115,17 +115,21 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
 
 class _TooSlow(TimeoutError):
-    """A request was not there in time: to gunicorn, as if the client had gone."""
+    """A client keeps a thread waiting: to gunicorn, as if it had gone."""
 
     def __init__(self) -> None:
-        super().__init__(errno.ECONNRESET, "The request did not arrive in time.")
+        super().__init__(errno.ECONNRESET, "The client was too slow.")
 
 
 class _InTime:
-    """A socket to read requests from, each within its time."""
+    """A socket whose other side has to keep pace. In all else, the socket itself."""
 
     def __init__(self, sock: socket.socket, seconds: float) -> None:
-        self._sock, self._seconds = sock, seconds
+        self._sock, self._seconds, self.too_slow = sock, seconds, False
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(seconds), 0))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
 
     def begin(self, *, readable: bool) -> None:
         """A request begins; `readable`: something of it is there."""
@@ -134,15 +138,24 @@ class _InTime:
     def recv(self, size: int) -> bytes:
         """Raises _TooSlow."""
         if not self._readable and not _readable([self._sock.fileno()], self._deadline - time.monotonic()):
+            self.too_slow = True
             raise _TooSlow
         self._readable = False
         return self._sock.recv(size)
+
+    def sendall(self, data: bytes) -> None:
+        """Raises _TooSlow."""
+        try:
+            self._sock.sendall(data)
+        except BlockingIOError:
+            self.too_slow = True
+            raise _TooSlow from None
 
     def gettimeout(self) -> float:
         return self._deadline - time.monotonic()
 
     def settimeout(self, seconds: float) -> None:
-        """For what is left of a body that nobody read."""
+        """For what is left of a body that nobody read, and for a farewell."""
         self._deadline = min(self._deadline, time.monotonic() + seconds)
 
 

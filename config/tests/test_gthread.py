@@ -20,17 +20,23 @@ REQUEST = b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 class Hasty(Worker):
-    request_within = 1.5
+    patience = 1.0
 
 
 def app(environ, start_response):
-    """Answers with its thread and what was asked; `/slow` takes its time, `/bug` fails, `/read` reads the body."""
+    """Answers with its thread and what was asked; `/slow` takes its time, `/bug` fails.
+
+    `/read` reads the body, `/much` is answered with more than a socket holds.
+    """
     if environ["PATH_INFO"] == "/bug":
         raise ZeroDivisionError
     if environ["PATH_INFO"] == "/slow":
         time.sleep(1)
     if environ["PATH_INFO"] == "/read":
         environ["wsgi.input"].read(10)
+    if environ["PATH_INFO"] == "/much":
+        start_response("200 OK", [("Content-Length", str(100_000_000))])
+        return [b"a" * 100_000_000]
     body = f"{environ['PATH_INFO']} {threading.get_ident()}\n".encode()
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
@@ -122,20 +128,37 @@ def test_a_request_that_waits_for_a_thread_longer_than_a_silent_connection_may_l
         assert [answer(connection)[0] for connection in connections] == [b"/slow"] * 12
 
 
-@pytest.mark.parametrize(
-    "half",
-    [
-        REQUEST[:-2] % b"/a",
-        b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345",
-        b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345",
-    ],
-    ids=["head", "body", "body that nobody reads"],
-)
-def test_half_a_request_holds_its_thread_for_a_while_only(server, half):
+HALVES = [
+    REQUEST[:-2] % b"/a",
+    b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345",
+    b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345",  # which nobody reads
+]
+
+
+def test_half_a_request_holds_its_thread_for_a_while_only(server):
     with contextlib.ExitStack() as stack:
-        halves = [stack.enter_context(connected(server)) for _ in range(6)]  # for 3 threads
-        for connection in halves:
-            connection.sendall(half)
+        for half in 3 * HALVES:  # for 3 threads
+            stack.enter_context(connected(server)).sendall(half)
+        time.sleep(0.2)
+        whole = stack.enter_context(connected(server))
+        whole.sendall(REQUEST % b"/a")
+        assert answer(whole)[0] == b"/a"
+
+
+def test_who_takes_nothing_of_an_answer_holds_its_thread_for_a_while_only(server):
+    with contextlib.ExitStack() as stack:
+        for _ in range(6):  # for 3 threads
+            stack.enter_context(connected(server)).sendall(REQUEST % b"/much")
+        time.sleep(0.2)
+        whole = stack.enter_context(connected(server))
+        whole.sendall(REQUEST % b"/a")
+        assert answer(whole)[0] == b"/a"
+
+
+def test_those_who_do_not_leave_after_a_refusal_hold_up_nobody_for_long(server):
+    with contextlib.ExitStack() as stack:
+        for _ in range(9):  # a farewell takes 2 seconds of one of 3 threads, and a connection lasts 10
+            stack.enter_context(connected(server)).sendall(b"no HTTP\r\n\r\n")
         time.sleep(0.2)
         whole = stack.enter_context(connected(server))
         whole.sendall(REQUEST % b"/a")
