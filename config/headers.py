@@ -10,7 +10,7 @@ from mesh.http import is_trusted
 
 
 class SecurityHeaders:
-    """A WSGI application around another: adds the headers that its answers lack, and drops what a client may not say."""
+    """A WSGI application around another: adds headers that its answers lack, drops what a client may not say."""
 
     def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
         self.application = application
@@ -26,6 +26,7 @@ class SecurityHeaders:
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if "HTTP_X_FORWARDED_PROTO" in environ and not is_trusted(environ.get("REMOTE_ADDR", "")):
             del environ["HTTP_X_FORWARDED_PROTO"]
+            environ["wsgi.url_scheme"] = "http"  # gunicorn believes it of anyone on this machine
         wanted = self.admin if environ["PATH_INFO"].startswith("/admin/") else self.headers
 
         def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:

@@ -2,6 +2,8 @@
 
 import os
 import re
+import traceback
+from collections.abc import Iterator
 from typing import Any
 
 import structlog
@@ -12,6 +14,12 @@ _SHARED: list[Any] = [
     structlog.stdlib.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
+
+#: Celery's, which have lines for each message: that a job ran is told by its own.
+_TELL_OF_MESSAGES = ("celery.app.trace", "celery.beat", "celery.worker.strategy")
+
+#: From here on a database's error shows rows, people's texts among them, line breaks and all; also as repr() has it.
+_ROWS = re.compile(r"(\n|\\n)[ |]*(?:DETAIL|QUERY|CONTEXT|LINE \d+):.*", re.DOTALL)
 
 
 def logging_config(log_format: str, level: str) -> dict[str, Any]:
@@ -32,7 +40,7 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
     renderer: Any = console if log_format == "console" else structlog.processors.JSONRenderer()
     final = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if log_format != "console":
-        final += [structlog.processors.format_exc_info, _without_rows]  # type: ignore[list-item]
+        final += [structlog.processors.ExceptionRenderer(_traceback), _without_rows]  # type: ignore[list-item]
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -47,13 +55,32 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
         "root": {"handlers": ["console"], "level": level},
         "loggers": {
             "django.request": {"level": "ERROR"},
+            **({name: {"level": "WARNING"} for name in _TELL_OF_MESSAGES} if level == "INFO" else {}),
             "django.server": {"handlers": ["console"], "level": "WARNING", "propagate": False},
         },
     }
 
 
+def _traceback(exc_info: Any) -> str:
+    """As Python prints it, but of each exception only what it says before it shows rows."""
+    shown = "".join(traceback.format_exception(*exc_info)).rstrip()
+    for said in sorted({str(error) for error in _chain(exc_info[1], set())}, key=len, reverse=True):
+        shown = shown.replace(said, _without(said))
+    return shown
+
+
+def _chain(error: BaseException | None, seen: set[int]) -> Iterator[BaseException]:
+    if error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        yield from _chain(error.__cause__, seen)
+        yield from _chain(error.__context__, seen)
+
+
 def _without_rows(logger: Any, name: str, event: Any) -> Any:
-    """A database's errors show whole rows in their DETAIL, people's texts among them: that stays out of the logs."""
-    if "exception" in event:
-        event["exception"] = re.sub(r"(?m)^DETAIL:.*$", "DETAIL: (left out)", event["exception"])
-    return event
+    """Rows stay out of the logs, also where an error is told in words."""
+    return {key: _without(value) if isinstance(value, str) else value for key, value in event.items()}
+
+
+def _without(said: str) -> str:
+    return _ROWS.sub(r"\1(left out: it may show rows)", said)

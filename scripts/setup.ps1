@@ -12,13 +12,13 @@ Set-StrictMode -Version Latest
 $ErrorActionPreference = 'Stop'
 Set-Location -LiteralPath (Split-Path -Parent $PSScriptRoot)
 
-function Stop-Setup([string]$Message) {
+function Exit-Setup([string]$Message) {
     [Console]::Error.WriteLine("setup: $Message")
     exit 1
 }
 
 # Letters and digits, which need no quoting anywhere.
-function New-Secret([int]$Length) {
+function Get-RandomText([int]$Length) {
     $letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
     $generator = [System.Security.Cryptography.RandomNumberGenerator]::Create()
     $secret = New-Object System.Text.StringBuilder
@@ -45,26 +45,21 @@ function Test-Program([scriptblock]$Program) {
 }
 
 if (-not (Get-Command docker -ErrorAction SilentlyContinue)) {
-    Stop-Setup 'needs Docker: install Docker Desktop, start it, and open a new window'
+    Exit-Setup 'needs Docker: install Docker Desktop, start it, and open a new window'
 }
-if (-not (Test-Program { docker compose version })) { Stop-Setup 'needs Docker Compose v2 (the command: docker compose)' }
-if (-not (Test-Program { docker info })) { Stop-Setup 'Docker does not answer: start Docker Desktop' }
+if (-not (Test-Program { docker compose version })) { Exit-Setup 'needs Docker Compose v2 (the command: docker compose)' }
+if (-not (Test-Program { docker info })) { Exit-Setup 'Docker does not answer: start Docker Desktop' }
 
 if (-not (Test-Path -LiteralPath .env)) {
     $lines = Get-Content -LiteralPath .env.example -Encoding UTF8 | ForEach-Object {
-        $_ -creplace '^#?SECRET_KEY=.*', "SECRET_KEY=$(New-Secret 64)" `
-            -creplace '^#?POSTGRES_PASSWORD=.*', "POSTGRES_PASSWORD=$(New-Secret 32)" `
-            -creplace '^#?TOOLS_PASSWORD=.*', "TOOLS_PASSWORD=$(New-Secret 24)" `
+        $_ -creplace '^#?SECRET_KEY=.*', "SECRET_KEY=$(Get-RandomText 64)" `
+            -creplace '^#?POSTGRES_PASSWORD=.*', "POSTGRES_PASSWORD=$(Get-RandomText 32)" `
+            -creplace '^#?TOOLS_PASSWORD=.*', "TOOLS_PASSWORD=$(Get-RandomText 24)" `
             -creplace '^#?COMPOSE_PROFILES=.*', 'COMPOSE_PROFILES=app'
     }
     # Line ends and encoding as on Linux: a container reads it.
     [System.IO.File]::WriteAllText((Join-Path (Get-Location).Path '.env'), ($lines -join "`n") + "`n")
     Write-Output 'setup: made .env, with secrets of its own'
-}
-foreach ($name in 'SECRET_KEY', 'POSTGRES_PASSWORD') {
-    if (-not (Get-Setting $name)) {
-        Stop-Setup ".env is yours and stays as it is, but has no ${name}: add a line $name=$(New-Secret 32)"
-    }
 }
 
 if ($Profiles.Count) { $chosen = $Profiles -join ',' } else { $chosen = Get-Setting 'COMPOSE_PROFILES' }
@@ -72,12 +67,20 @@ if (-not $chosen) { $chosen = 'app' }
 $env:COMPOSE_PROFILES = $chosen
 $runs = $chosen -split ','
 
+$needed = @('SECRET_KEY', 'POSTGRES_PASSWORD')
+if ($runs -ccontains 'pgadmin' -or $runs -ccontains 'monitoring') { $needed += 'TOOLS_PASSWORD' }
+if ($runs -ccontains 's3') { $needed += 'AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY' }
+$missing = @($needed | Where-Object { -not (Get-Setting $_) } | ForEach-Object { "$_=$(Get-RandomText 32)" })
+if ($missing.Count) {
+    Exit-Setup ".env stays as it is, but $chosen needs more: add these lines, or your own`n$($missing -join "`n")"
+}
+
 if ($runs -ccontains 'app') {
     docker compose build
-    if ($LASTEXITCODE -ne 0) { Stop-Setup 'the image could not be built: see above' }
+    if ($LASTEXITCODE -ne 0) { Exit-Setup 'the image could not be built: see above' }
 }
 docker compose up --detach --wait
-if ($LASTEXITCODE -ne 0) { Stop-Setup 'not everything has started: docker compose ps; docker compose logs' }
+if ($LASTEXITCODE -ne 0) { Exit-Setup 'not everything has started: docker compose ps; docker compose logs' }
 
 $port = Get-Setting 'PORT'
 if (-not $port) { $port = '8000' }

@@ -1,5 +1,6 @@
 """What deploys Meshwork, held against Meshwork: the image, docker-compose.yml, monitoring, scripts/setup, headers."""
 
+import ast
 import json
 import re
 import shutil
@@ -7,17 +8,20 @@ import subprocess
 import sys
 from importlib import import_module
 from io import BytesIO, StringIO
+from ipaddress import ip_network
 from pathlib import Path
 
 import psycopg
 import pytest
 import yaml
+from django.core.handlers.wsgi import WSGIRequest
 from django.core.management import CommandError, call_command, get_commands
 from django.db import connection
-from django.test import Client
+from django.test import Client, RequestFactory
 
 from config import supervisor
 from config.headers import SecurityHeaders
+from mesh import metrics
 from mesh.database import _Statements
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +29,7 @@ COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
 DASHBOARD = ROOT / "deploy/grafana/dashboards/meshwork.json"
+PROMETHEUS = ROOT / "deploy/prometheus"
 
 
 # docker-compose.yml and the image
@@ -106,7 +111,7 @@ def test_every_variable_is_listed_and_every_listed_one_is_read():
     read = set(re.findall(r"\$\{([A-Z_0-9]+)", (ROOT / "docker-compose.yml").read_text())) | {"COMPOSE_PROFILES"}
     for path in [*ROOT.glob("config/*.py"), *ROOT.glob("deploy/*.py")]:
         if path.name != "pytest_environment.py":
-            calls = r"(?:env\.\w+|_required|_duration|environ\.get)\(\s*\"([A-Z_0-9]+)\""
+            calls = r"(?:env\.\w+|_required|_duration|_listed|_networks|os\.environ\.get)\(\s*\"([A-Z_0-9]+)\""
             read |= set(re.findall(calls, path.read_text()))
     assert listed == read - {"NO_COLOR"}
 
@@ -141,6 +146,28 @@ def setting(expression, **environment):
     return subprocess.check_output(command, cwd=ROOT, env=required | environment, text=True).strip()
 
 
+def test_lists_may_have_spaces_after_their_commas():
+    assert setting("ALLOWED_HOSTS", ALLOWED_HOSTS="a.example, .b.example ,") == "['a.example', '.b.example']"
+    origins = "https://a.example, https://b.example"
+    assert setting("CORS_ALLOWED_ORIGINS", CORS_ALLOWED_ORIGINS=origins) == str(origins.split(", "))
+    given = "10.0.0.0/8, 172.16.0.1/12,192.168.1.5 , fd00::/8"
+    networks = "['10.0.0.0/8', '172.16.0.0/12', '192.168.1.5/32', 'fd00::/8']"
+    assert (
+        setting("TRUSTED_PROXIES and [str(found) for found in settings.TRUSTED_PROXIES]", TRUSTED_PROXIES=given)
+        == networks
+    )
+
+
+@pytest.mark.parametrize("proxies", ["10.0.0.0/99", "10.0.0.0/8,proxy", "10.0.0.0/8 172.16.0.0/12"])
+def test_a_proxy_that_is_no_address_is_refused_at_the_start(proxies, capfd):
+    with pytest.raises(subprocess.CalledProcessError):
+        setting("TRUSTED_PROXIES", TRUSTED_PROXIES=proxies)
+    said = (
+        f"TRUSTED_PROXIES has {proxies.split(',')[-1]!r}: give addresses and networks, such as 10.0.0.0/8,192.168.1.5"
+    )
+    assert said in capfd.readouterr().err
+
+
 def test_behind_a_pooler_nothing_belongs_to_a_session():
     pooled = setting("DATABASES['default']", DATABASE_POOLER="transaction")
     assert "'DISABLE_SERVER_SIDE_CURSORS': True" in pooled
@@ -173,7 +200,7 @@ def test_what_is_watched_is_exported():
     for line in Client().get("/metrics").content.decode().splitlines():
         if match := re.match(r"# TYPE (\S+) (\w+)", line):
             exported |= {match[1] + end for end in ("", *["_bucket", "_count", "_sum"] * (match[2] == "histogram"))}
-    for path in (DASHBOARD, ROOT / "deploy/prometheus/alerts.yml"):
+    for path in (DASHBOARD, PROMETHEUS / "alerts.yml"):
         watched = set(re.findall(r"meshwork_\w+", path.read_text()))
         assert watched
         assert watched <= exported
@@ -187,11 +214,50 @@ def test_the_dashboard_finds_its_data_source():
     assert len({panel["id"] for panel in panels}) == len(panels)
 
 
+SCRAPED = {
+    job.pop("job_name"): job for job in yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())["scrape_configs"]
+}
+ALERTS = {
+    rule["alert"]: rule["expr"]
+    for group in yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())["groups"]
+    for rule in group["rules"]
+}
+
+
 def test_prometheus_asks_the_ports_that_are_served():
-    jobs = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())["scrape_configs"]
-    assert jobs[0]["static_configs"] == [{"targets": ["web:8000"]}]
-    (found,) = jobs[1]["dns_sd_configs"]
-    assert [SERVICES[name]["environment"]["METRICS_PORT"] for name in found["names"]] == [str(found["port"])] * 2
+    assert SCRAPED["web"] == {"static_configs": [{"targets": ["web:8000"]}]}
+    for name in SCRAPED.keys() - {"web"}:
+        port = int(SERVICES[name]["environment"]["METRICS_PORT"])
+        assert SCRAPED[name] == {"dns_sd_configs": [{"names": [name], "type": "A", "port": port}]}
+
+
+def test_a_service_of_which_nothing_is_left_is_missed():
+    assert set(re.findall(r'absent\(up\{job="(\w+)"\}\)', ALERTS["Down"])) == set(SCRAPED)
+
+
+def test_every_alert_is_explained():
+    (table,) = re.findall(r"\| Metric \|.*?\n\n", (ROOT / "docs/operations.md").read_text(), re.DOTALL)
+    rows = [row.split(" | ")[2] for row in table.splitlines()[2:] if row]
+    assert sorted(name for row in rows for name in re.findall(r"`([A-Z][a-z]\w+)`", row)) == sorted(ALERTS)
+
+
+def test_what_every_web_tells_of_the_database_is_not_added_up():
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    shown = [*ALERTS.values(), *(target["expr"] for panel in panels for target in panel["targets"])]
+    state = r"meshwork_(?:jobs|job_oldest|periodic|document|stock)\w*"
+    together = re.findall(rf"(\w+)(?: by \([\w, ]+\) )?\({state}", "\n".join(shown))
+    assert set(together) == {"max", "min"}
+    assert len(together) == len(re.findall(state, "\n".join(shown)))
+
+
+def test_the_schedule_is_judged_by_what_it_alone_begins():
+    (others,) = re.findall(r'operation!~"([\w|]+)"', ALERTS["ScheduleStands"])
+    begun = {"store_documents"}  # by a message, after each change
+    for path in ROOT.glob("*/*.py"):
+        for method in ast.walk(ast.parse(path.read_text())):
+            if isinstance(method, ast.FunctionDef):  # one that goes on with what is left was begun by beat
+                begun |= set(re.findall(r"defer\(\w+\.(\w+)", ast.unparse(method))) - {method.name}
+    assert set(others.split("|")) == begun & set(metrics._periodic())
 
 
 # scripts/setup
@@ -213,6 +279,10 @@ class House:
         docker = self.folder / "bin" / "docker"
         docker.write_text(f'#!/bin/sh\necho "$@, $COMPOSE_PROFILES" >>{self.folder}/asked\n{answer}\n')
         docker.chmod(0o755)
+        return self
+
+    def with_file(self, text):
+        (self.folder / ".env").write_text(text)
         return self
 
     def setup(self, *profiles):
@@ -243,13 +313,28 @@ def test_setup_makes_secrets_once_and_starts_everything(tmp_path):
     assert house.settings() == made
 
 
-def test_setup_leaves_a_file_of_ones_own_alone_and_says_what_it_lacks(tmp_path):
+@pytest.mark.parametrize(
+    ("profiles", "lacks"),
+    [
+        ("app", ["POSTGRES_PASSWORD"]),
+        ("app,pgadmin", ["POSTGRES_PASSWORD", "TOOLS_PASSWORD"]),
+        ("database-only,monitoring", ["POSTGRES_PASSWORD", "TOOLS_PASSWORD"]),
+        ("app,s3", ["POSTGRES_PASSWORD", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]),
+    ],
+)
+def test_setup_leaves_a_file_of_ones_own_alone_and_says_what_it_lacks(tmp_path, profiles, lacks):
     house = House(tmp_path).with_docker()
-    (tmp_path / ".env").write_text("SECRET_KEY=mine\n")
-    result = house.setup()
-    assert result.returncode == 1
-    assert "has no POSTGRES_PASSWORD: add a line POSTGRES_PASSWORD=" in result.stderr
-    assert (tmp_path / ".env").read_text() == "SECRET_KEY=mine\n"
+    mine = f"SECRET_KEY=mine\nTOOLS_PASSWORD=\nCOMPOSE_PROFILES={profiles}\n"
+    for result in (house.with_file(mine).setup(), house.with_file("SECRET_KEY=mine\n").setup(*profiles.split(","))):
+        assert result.returncode == 1
+        first, *lines = result.stderr.splitlines()
+        assert first == f"setup: .env stays as it is, but {profiles} needs more: add these lines, or your own"
+        assert [line.partition("=")[0] for line in lines] == lacks
+        assert {len(line.partition("=")[2]) for line in lines} == {32}
+        assert not any(" up " in line for line in house.asked())
+    assert house.settings() == {"SECRET_KEY": "mine"}
+    added = "\n".join(lines)
+    assert house.with_file(f"SECRET_KEY=mine\n{added}\n").setup(*profiles.split(",")).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -310,6 +395,12 @@ def test_a_migration_that_the_running_version_would_feel_is_refused(tmp_path, mo
     else:
         with pytest.raises(CommandError, match=f"tasks.9999_late.sql.*{why}"):
             call_command("lintmigrations", accepted=ROOT / ".ci/accepted_migrations", stdout=said)
+
+
+def test_without_squawk_it_is_said_where_it_comes_from(db, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(CommandError, match=r"squawk is not installed: `./run test --version` installs it"):
+        call_command("lintmigrations", accepted=ROOT / ".ci/accepted_migrations")
 
 
 # Headers
@@ -385,3 +476,27 @@ def test_pages_load_nothing_from_elsewhere(headers):
         assert policy.startswith("default-src 'self';")
         assert "http" not in policy
         assert "*" not in policy
+
+
+@pytest.mark.parametrize(
+    ("address", "scheme"),
+    [
+        ("10.1.2.3", "https"),
+        ("::ffff:10.1.2.3", "https"),  # the same, where web listens on IPv6
+        ("192.0.2.1", "http"),
+        ("127.0.0.1", "http"),
+        ("", "http"),  # a socket of Unix
+    ],
+)
+def test_only_a_trusted_proxy_says_that_a_request_came_over_tls(settings, address, scheme):
+    settings.TRUSTED_PROXIES = [ip_network("10.0.0.0/8")]
+    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    seen = []
+
+    def application(environ, start_response):
+        seen.append(WSGIRequest(environ).scheme)
+        return []
+
+    environ = RequestFactory().get("/", REMOTE_ADDR=address, HTTP_X_FORWARDED_PROTO="https").environ
+    SecurityHeaders(application)({**environ, "wsgi.url_scheme": "https"}, lambda *_: None)  # as gunicorn may have it
+    assert seen == [scheme]

@@ -1,5 +1,6 @@
 """Health, metrics and the pages of the documentation."""
 
+import math
 import os
 import re
 import signal
@@ -14,12 +15,15 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 import requests
 from django.conf import settings as django_settings
+from django.db.models.functions import Now
 from prometheus_client.parser import text_string_to_metric_families
 from rest_framework_simplejwt.tokens import AccessToken
 
 from accounts.tests.assertions import TIME, refused
+from mesh.models import Outbox
 from mesh.testing import Api
 from mesh.tests.background import worker
+from mesh.worker import tick
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -117,6 +121,20 @@ def test_metrics_count_requests_and_cache_lookups(alice, root):
         assert alice.api.get("/meetings").status == 200
     refused(alice.api.get("/meetings/999999"), 404)
     assert [after - start for start, after in zip(before, counted(), strict=True)] == [3, 1, 1, 2]
+
+
+def test_metrics_say_how_long_ago_periodic_jobs_were_done(db, root):
+    def seconds(operation):
+        return metric(root.get("/metrics").text, "meshwork_periodic_job_seconds", operation=operation)
+
+    assert seconds("check_payments") == math.inf
+    tick("check_payments")
+    assert 0 < seconds("check_payments") < 10
+    assert seconds("expire_reservations") == math.inf
+    for ago, told in ((90, pytest.approx(90, abs=10)), (7200, math.inf)):
+        Outbox.objects.update(finished_at=Now() - timedelta(seconds=ago))
+        assert seconds("check_payments") == told
+    assert "prune_sessions" not in root.get("/metrics").text  # once an hour
 
 
 def test_metrics_name_no_person_and_no_path(alice, root):

@@ -70,5 +70,16 @@ def test_the_python_of_the_tours_page_runs_as_printed(live_server, settings, wor
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     assert "Maria will send the offer" in done.stdout
-    assert Task.objects.get(title="Book a room").creator.email == "alice@example.com"
+    assert Task.objects.get(title="Book a room").creator.email == "lena@example.com"
     assert Order.objects.count() == 1
+
+
+def test_the_readmes_walk_and_the_tours_page_are_not_in_each_others_way(settings):
+    """Whoever does both on one database signs up twice, and sells two things."""
+    root = Path(settings.BASE_DIR)
+    readme, page = (
+        set(re.findall(r'"(?:email|sku)": "([^"]+)"', (root / name).read_text(encoding="utf-8")))
+        for name in ("README.md", "docs/tour.md")
+    )
+    assert len(page) == 2
+    assert not readme & page

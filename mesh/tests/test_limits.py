@@ -1,6 +1,7 @@
 """Rate limits: exactly as many as allowed, also all at once; no way around them; nothing limited without Redis."""
 
 import time
+from ipaddress import ip_network
 
 import pytest
 from redis import Redis
@@ -90,7 +91,7 @@ def test_bad_credentials_are_counted_by_address_too(db, limit):
 
 def test_behind_a_trusted_proxy_the_address_that_it_wrote_counts(db, limit, settings):
     limit(read="1/min")
-    settings.TRUSTED_PROXIES = ["127.0.0.1", "10.0.0.0/8"]
+    settings.TRUSTED_PROXIES = [ip_network("127.0.0.1"), ip_network("10.0.0.0/8")]
     statuses = [
         Api(X_Forwarded_For=hops).get("/users/me").status
         for hops in (
@@ -107,7 +108,7 @@ def test_behind_a_trusted_proxy_the_address_that_it_wrote_counts(db, limit, sett
 
 def test_signing_in_is_limited_by_account_whatever_the_address_and_the_case(alice, limit, settings):
     limit(login="2/min")
-    settings.TRUSTED_PROXIES = ["127.0.0.1"]
+    settings.TRUSTED_PROXIES = [ip_network("127.0.0.1")]
     tries = [
         login(email=email, password="wrong guess", X_Forwarded_For=f"192.0.2.{number}")
         for number, email in enumerate(("alice@example.com", "ALICE@example.com", " Alice@Example.com "))
@@ -126,7 +127,7 @@ def test_signing_in_is_limited_by_address_whatever_the_account(alice, limit):
 
 def test_an_unknown_account_is_limited_like_a_known_one(alice, limit, settings):
     limit(login="1/min")
-    settings.TRUSTED_PROXIES = ["127.0.0.1"]
+    settings.TRUSTED_PROXIES = [ip_network("127.0.0.1")]
     for email in ("alice@example.com", "nobody@example.com"):
         tries = [login(email=email, password="no", X_Forwarded_For=f"192.0.2.{n}{len(email)}") for n in range(2)]
         assert [answer.status for answer in tries] == [401, 429]

@@ -35,7 +35,10 @@ class Command(BaseCommand):
                     files.append(path.name)
             command = [str(Path(sys.executable).with_name("squawk")), f"--config={settings.BASE_DIR / '.squawk.toml'}"]
             command += ["--reporter=gcc", *files]
-            found = subprocess.run(command, cwd=folder, capture_output=True, text=True)  # noqa: S603
+            try:
+                found = subprocess.run(command, cwd=folder, capture_output=True, text=True)  # noqa: S603
+            except FileNotFoundError:
+                raise CommandError("squawk is not installed: `./run test --version` installs it.") from None
         if found.returncode:
             raise CommandError(f"{found.stdout}{found.stderr}docs/deploy.md tells how to write them (Migrations).")
         self.stdout.write(f"{len(files)} migrations can be applied while the version before them runs.")
