@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated
 
+from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from pydantic import Field
@@ -17,9 +18,10 @@ from accounts.contact_schemas import (
     ContactSheet,
     MergeIn,
 )
-from accounts.models import Contact, MergedContact
-from accounts.timeline import TimelineEntry, TimelineOut, TimelineParams, TimelinePart, TimelineWish
+from accounts.models import Contact, MergedContact, folded
+from accounts.timeline import MOST_EMAILS, TimelineEntry, TimelineOut, TimelineParams, TimelinePart, TimelineWish
 from mesh import Id, Page, PageParams, Ref, Search, Service, Time, command, query, sheets, text
+from mesh.database import constraint_of
 from mesh.errors import Conflict, Invalid
 from mesh.service import absent
 from mesh.sheets import Imported, ImportedOut
@@ -31,6 +33,11 @@ Limit = Annotated[int, Field(ge=1, le=200)]
 class DuplicateContact(Conflict):
     code, constraint = "contacts.duplicate", "accounts_contact_email_once"
     message = "You have a contact with this e-mail already. Send `allow_duplicate: true` to have another one."
+
+
+class TooManyEmails(Conflict):
+    code = "contacts.too_many_emails"
+    message = f"Together the two have and had more than {MOST_EMAILS:,} e-mails, the most that a contact may have."
 
 
 class ContactService(Service):
@@ -52,8 +59,7 @@ class ContactService(Service):
     def create_contact(self, *, data: ContactIn) -> ContactOut:
         """Write down somebody outside whom you talk to."""
         contact = Contact(owner_id=self.actor.id, **data.model_dump(exclude={"allow_duplicate"}))
-        contact.is_duplicate = self._is_duplicate(contact, data.allow_duplicate)
-        contact.save(force_insert=True)
+        self._save(contact, data.allow_duplicate)
         self.changed(contact)
         return self.show(contact, ContactOut)
 
@@ -62,20 +68,21 @@ class ContactService(Service):
         """Change a contact of yours; fields that are not sent stay as they are."""
         contact, sent = self.take(Contact, id), data.sent()
         allowed = bool(sent.pop("allow_duplicate", False))
-        moved = sent.get("email", contact.email).lower() != contact.email.lower()
+        moved = "email" in sent and len(set(folded([contact.email, sent["email"]]))) > 1
         for field, value in sent.items():
             setattr(contact, field, value)
-        if moved:
-            contact.is_duplicate = self._is_duplicate(contact, allowed)
         contact.updated_at = Now()
-        contact.save()
+        if moved:
+            self._save(contact, allowed)
+        else:
+            contact.save()
         self.changed(contact)
         return self.show(contact, ContactOut)
 
     @command("DELETE /contacts/{id}")
     def delete_contact(self, *, id: Ref) -> None:
         """Delete a contact of yours and its calls. Notes and tasks stay, without it."""
-        contact = self.take(Contact, id)
+        contact = self._take_out(id)
         self.changed(contact)
         contact.delete()
 
@@ -93,12 +100,13 @@ class ContactService(Service):
             )
         said = {name: getattr(other, name) for name in _SAID}
         MergedContact.objects.create(contact=kept, uuid=other.uuid, fields=said, created_at=other.created_at)
+        if len(_emails_of(kept)) > MOST_EMAILS:
+            raise TooManyEmails
         for name in ("phone", "notes"):
             setattr(kept, name, getattr(kept, name) or getattr(other, name))
         other.delete()
-        kept.is_duplicate = self._is_duplicate(kept, allowed=True)
         kept.updated_at = Now()
-        kept.save()
+        self._save(kept, allowed=True)
         self.changed(kept)
         return self.show(kept, ContactOut)
 
@@ -200,12 +208,10 @@ class ContactService(Service):
 
     def _known_as(self, ref: Ref) -> tuple[int, list[str]]:
         """A contact's id, and the e-mails that it has and had, in lower case. Raises NotFound."""
-        id = self.known_contact(ref=ref)
-        if id is None:
+        contact = Contact.objects.filter(pk=self.known_contact(ref=ref) or 0).first()
+        if contact is None:
             raise absent(Contact)
-        contact = Contact.objects.prefetch_related("merged").get(pk=id)
-        emails = {contact.email.lower(), *(merged.fields["email"].lower() for merged in contact.merged.all())}
-        return id, sorted(emails)
+        return contact.pk, _emails_of(contact)[:MOST_EMAILS]
 
     def _both(self, ref: Ref, other: Ref) -> tuple[Contact, Contact]:
         """Both contacts, locked in the order of their keys."""
@@ -216,10 +222,29 @@ class ContactService(Service):
         if other_id is None or other_id == kept_id:
             said = "You have no such contact." if other_id is None else "A contact cannot become part of itself."
             raise Invalid.field(["body", "contact_id"], said, "not_found" if other_id is None else "value_error")
-        rows = {pk: self.take(Contact, pk) for pk in sorted((kept_id, other_id))}
+        rows = {
+            pk: self._take_out(pk) if pk == other_id else self.take(Contact, pk) for pk in sorted((kept_id, other_id))
+        }
         if rows[kept_id].owner_id != rows[other_id].owner_id:
             raise Invalid.field(["body", "contact_id"], "It has another owner.")
         return rows[kept_id], rows[other_id]
+
+    def _take_out(self, ref: Ref) -> Contact:
+        """A contact that is to go, locked against those who make a row refer to it: they wait, and are refused."""
+        contact = self.take(Contact, ref)
+        return Contact.objects.select_for_update().get(pk=contact.pk)
+
+    def _save(self, contact: Contact, allowed: bool) -> None:
+        """Writes a contact whose e-mail is new. Raises DuplicateContact where there is one, and that is not allowed."""
+        contact.is_duplicate = self._is_duplicate(contact, allowed)
+        try:
+            with transaction.atomic(savepoint=allowed):
+                contact.save()
+        except IntegrityError as error:  # another one with this e-mail came at the same time
+            if not allowed or constraint_of(error) != DuplicateContact.constraint:
+                raise
+            contact.is_duplicate = True
+            contact.save()
 
     def _is_duplicate(self, contact: Contact, allowed: bool) -> bool:
         """Whether its owner has another contact with this e-mail. Raises DuplicateContact where that is not allowed."""
@@ -228,6 +253,12 @@ class ContactService(Service):
         if there_is_one and not allowed:
             raise DuplicateContact
         return there_is_one
+
+
+def _emails_of(contact: Contact) -> list[str]:
+    """The e-mails that a contact has and had, in lower case: its own, then what came last."""
+    merged = contact.merged.order_by("-pk").values_list("fields__email", flat=True)
+    return list(dict.fromkeys(folded([contact.email, *merged])))
 
 
 #: What a contact says of itself.

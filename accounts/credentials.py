@@ -52,8 +52,8 @@ UPDATE accounts_apikey SET last_used_at = now() WHERE id IN (
 )
 """
 _WANTS_MAIL = """
-SELECT NOT EXISTS (SELECT FROM accounts_unwantedmail u WHERE u.email = mail.email AND u.kind = mail.kind)
-    AND NOT EXISTS (SELECT FROM accounts_user u WHERE lower(u.email) = mail.email AND NOT u.is_active)
+SELECT NOT EXISTS (SELECT FROM accounts_unwantedmail u WHERE u.email = lower(mail.email) AND u.kind = mail.kind)
+    AND NOT EXISTS (SELECT FROM accounts_user u WHERE lower(u.email) = lower(mail.email) AND NOT u.is_active)
 FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS mail (email, kind, place) ORDER BY place
 """
 _SIGN_IN_AGAIN = "This token is not valid, or its session has ended. Sign in again."
@@ -77,8 +77,7 @@ class AccountsIdentity:
         return _one(fetch(_USER + "lower(u.email) = lower(%s)", [email]))
 
     def wants_mail(self, mails: Sequence[tuple[str, str]]) -> list[bool]:
-        emails, kinds = [email.lower() for email, _ in mails], [kind for _, kind in mails]
-        return [row[0] for row in fetch(_WANTS_MAIL, [emails, kinds])]
+        return [row[0] for row in fetch(_WANTS_MAIL, [[email for email, _ in mails], [kind for _, kind in mails]])]
 
     def unsubscribe_path(self, email: str, kind: str) -> str:
         return unsubscribe_path(email, kind)

@@ -52,7 +52,7 @@ def unsubscribe_path(email: str, kind: str) -> str:
     """The page that turns a kind of mail off for an address; none for the mails that open an account, or guard it."""
     if kind in _LIFETIMES or kind == API_KEY:
         return ""
-    token = signing.dumps([email.lower(), MailKind(kind).value], salt=_UNSUBSCRIBE)
+    token = signing.dumps([email, MailKind(kind).value], salt=_UNSUBSCRIBE)
     return f"/unsubscribe?{urlencode({'token': token})}"
 
 

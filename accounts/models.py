@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Self
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
@@ -13,6 +13,7 @@ from django.db.models.functions import Lower, Now
 from uuid_utils.compat import uuid7
 
 from mesh import Actor, ScopedModel, ScopedQuerySet
+from mesh.database import fetch
 from mesh.search import every_word
 
 #: Each returns the ids of the users who share something with a user; apps that let people share things add theirs.
@@ -27,6 +28,12 @@ def acquaintance(ids_of: Callable[[int], QuerySet[Any]]) -> Callable[[int], Quer
     """
     _acquaintances.append(ids_of)
     return ids_of
+
+
+def folded(emails: Iterable[str]) -> list[str]:
+    """These e-mails in lower case, as the database compares them: Python has other rules for some letters."""
+    sql = "SELECT lower(email) FROM unnest(%s::text[]) WITH ORDINALITY AS said (email, place) ORDER BY place"
+    return [row[0] for row in fetch(sql, [list(emails)])]
 
 
 class Role(models.TextChoices):
@@ -54,8 +61,8 @@ class UserQuerySet(ScopedQuerySet["User"]):
 
     def named(self, emails: Sequence[str]) -> list["User"]:
         """The users with one of these e-mails, in any case."""
-        lower = [email.lower() for email in emails]
-        return list(self.alias(lower_email=Lower("email")).filter(lower_email__in=lower).only("name", "email"))
+        known = self.alias(lower_email=Lower("email")).filter(lower_email__in=folded(emails))
+        return list(known.only("name", "email"))
 
 
 class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type: ignore[misc]

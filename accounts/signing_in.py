@@ -115,7 +115,7 @@ class AuthService(Service):
     @job(queue="mail")
     def mail_password_reset(self, *, email: Annotated[str, text(1, 254)]) -> None:
         """Mail the link to the user with this e-mail; not in the request, which must not show that there is one."""
-        user = User.objects.filter(email__iexact=email, is_active=True).first()
+        user = User.objects.with_email(email).filter(is_active=True).first()
         if user is not None:
             self.mail(
                 to=user.email,

@@ -5,7 +5,7 @@ is found in the registry, so that this app need not know the others.
 """
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, NamedTuple
 
 from django.db.models import Q, QuerySet
@@ -15,6 +15,8 @@ from mesh import Id, In, Out, Service, Time, text
 from mesh.operations import Operation
 from mesh.schemas import MAX_BIGINT, sealed, unsealed
 from mesh.service import registry
+
+MOST_EMAILS = 1000  # that a contact has and had
 
 
 class Place(NamedTuple):
@@ -35,7 +37,7 @@ class Place(NamedTuple):
     def _read(cls, said: str) -> "Place":
         at, service, id = said.split(" ")
         place = cls(datetime.fromisoformat(at), service, int(id))
-        if place.at.tzinfo is None or not 0 < place.id <= MAX_BIGINT:
+        if place.at.utcoffset() != timedelta(0) or not 0 < place.id <= MAX_BIGINT:
             raise ValueError("There is no such place.")
         return place
 
@@ -77,7 +79,7 @@ class TimelineWish(In):
     """What a service is asked for: its newest entries of a contact, or those before a time and an id."""
 
     contact_id: Id
-    emails: list[Annotated[str, text(1, 254)]] = Field(max_length=1000, description="In lower case.")
+    emails: list[Annotated[str, text(1, 254)]] = Field(max_length=MOST_EMAILS, description="In lower case.")
     before: Time | None = None
     before_id: int = Field(MAX_BIGINT, ge=0, le=MAX_BIGINT)
     limit: int = Field(ge=1, le=201)

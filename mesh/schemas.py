@@ -40,6 +40,16 @@ def _clean(text: str) -> str:
     return text
 
 
+#: What gets lost where a text is written into a file, such as a vCard: of nothing else, it would come back empty.
+_NOTHING = re.compile(r"[\s\x00-\x1f\x7f]*")
+
+
+def _says_something(text: str) -> str:
+    if _NOTHING.fullmatch(text):
+        raise ValueError("Text must not consist of blanks and control characters alone.")
+    return text
+
+
 def text(low: int, high: int, *, strip: bool = True) -> Any:
     """A text of `low` to `high` characters, by default without blanks around it: `Annotated[str, text(1, 200)]`."""
     return TextLimits(low, high, strip)
@@ -53,7 +63,10 @@ class TextLimits:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], CoreSchema]) -> CoreSchema:
         limits = StringConstraints(min_length=self.low, max_length=self.high, strip_whitespace=self.strip)
-        return handler(Annotated[source, limits, AfterValidator(_clean)])
+        checks = [AfterValidator(_clean)]
+        if self.low and self.strip:
+            checks.append(AfterValidator(_says_something))
+        return handler(Annotated[source, limits, *checks])
 
 
 def _no_number(value: Any) -> Any:

@@ -23,6 +23,7 @@ PART = 1000  # rows that are read, or go out, at once
 MAX_ROWS = 10_000  # that come in at once
 MAX_SHEET = 2**21  # characters
 _MOST_IN_CHUNK = 500_000  # characters
+_MOST_NAMES = 10  # in a header, for each column that there is: beyond that it is none
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")  # a `'` that was there before gets one more, so that it comes back
 
 
@@ -117,13 +118,18 @@ def rows(csv: str, columns: Sequence[str], key: str, errors: list[FieldError], *
 
 def _names(header: Record, columns: Sequence[str], key: str) -> list[str]:
     """The names in the header. Raises Invalid, as without them no cell can be understood."""
+    if len(header.cells) > _MOST_NAMES * len(columns):
+        said = f"The first line must name the columns, of {', '.join(columns)}; it has {len(header.cells):,} cells."
+        raise Invalid([fault(said, 1)])
     names = [cell.strip() for cell in header.cells]
     errors = [fault(header.fault, 1)] if header.fault else []
-    for place, name in enumerate(names):
+    seen: set[str] = set()
+    for name in names:
         if name not in columns:
             errors.append(fault(f"Unknown column; the columns are {', '.join(columns)}.", 1, name[:100]))
-        elif name in names[:place]:
+        elif name in seen:
             errors.append(fault("The column is there twice.", 1, name))
+        seen.add(name)
     if key not in names and not errors:
         errors.append(fault(f"The first line must name the columns, of {', '.join(columns)}; {key} must be one.", 1))
     if errors:

@@ -37,7 +37,7 @@ from mesh.errors import (
     Unauthenticated,
     field_errors,
 )
-from mesh.http import client_of, parse_json, raw_body_of, request_id_of
+from mesh.http import client_of, parse_json, query_of, raw_body_of, request_id_of
 from mesh.limits import Limit, count, refuse_if_exceeded
 from mesh.rows import read_page, read_row
 from mesh.scope import scoped
@@ -176,6 +176,14 @@ class _Asked:
         _count(kind, f"user:{actor.id}")
         return cls(request, resource, id, Mesh(actor, door="rest", request_id=request_id_of(request), client=client))
 
+    @property
+    def query(self) -> dict[str, str]:
+        """The query string. Raises Invalid."""
+        try:
+            return query_of(self.request)
+        except Malformed as refusal:
+            raise Invalid.field(["query"], refusal.detail) from None
+
     def call(self, operation: str, arguments: dict[str, Any]) -> Answer:
         key = self.request.META.get("HTTP_IDEMPOTENCY_KEY", "")
         return self.mesh.call_tool(operation, arguments, idempotency_key=key)
@@ -185,7 +193,7 @@ class _Asked:
 
 
 def _list(asked: _Asked) -> HttpResponse:
-    resource, wanted, actor = asked.resource, asked.request.GET, asked.mesh.actor
+    resource, wanted, actor = asked.resource, asked.query, asked.mesh.actor
     registry.operations[resource.lists].permit(actor)
     rows = scoped(resource.model, actor)
     if resource.status is not None and "status_filter" in wanted:
@@ -222,7 +230,7 @@ def _create(asked: _Asked) -> HttpResponse:
 def _set_status(asked: _Asked) -> HttpResponse:
     resource = asked.resource
     assert resource.status is not None
-    status = _checked(resource.status, asked.request.GET.get("new_status"), "query", "new_status")
+    status = _checked(resource.status, asked.query.get("new_status"), "query", "new_status")
     row = _found(asked).row_id
     asked.call(resource.sets_status, {"id": row, "status": status})
     return _document(resource, row)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import time
 
 import pytest
 from django.db import connection
@@ -109,6 +110,13 @@ def test_what_is_exported_can_be_imported_again(alice, charlie):
     assert charlie.api.get("/contacts/export").text == sheet
 
 
+def test_a_cell_of_control_characters_is_no_name(alice):
+    sheet = "email,name,company\na@example.com,\x07,A\x1c\n"
+    said = "Text must not consist of blanks and control characters alone."
+    with nothing_changes():
+        assert faults(sent(alice, sheet)) == {("body", "csv", 2, "name"): said}
+
+
 def test_no_cell_of_an_export_is_a_formula(alice):
     for fields in NASTY:
         create(alice, **fields)
@@ -185,6 +193,25 @@ def test_one_e_mail_in_two_spellings_is_one_line_too_many(alice):
         assert faults(sent(alice, sheet)) == {("body", "csv", 3, "email"): "Line 2 has this e-mail too."}
 
 
+LOOKALIKES = ["İx@example.com", "ΑΣ@example.com", "ασς@example.com", "ẞ@example.com"]
+
+
+def test_e_mails_are_known_again_as_the_database_compares_them(alice):
+    """Python and Postgres have other small letters for some."""
+    sheet = "email,name,company\n" + "".join(f"{email},A,A\n" for email in LOOKALIKES)
+    assert imported(alice, sheet) == (4, 0, 0)
+    cards = alice.api.get("/contacts/cards").text
+    with nothing_changes():
+        assert imported(alice, sheet) == (0, 0, 4)
+        again = alice.api.request("POST", "/contacts/cards", cards.encode(), Content_Type="text/vcard")
+        assert again.json == {"created": 0, "updated": 0, "unchanged": 4}
+        told = faults(sent(alice, sheet + "ασ@example.com,A,A\nix@example.com,A,A\n"))
+    assert told == {
+        ("body", "csv", 6, "email"): "Line 3 has this e-mail too.",
+        ("body", "csv", 7, "email"): "Line 2 has this e-mail too.",
+    }
+
+
 @pytest.mark.parametrize(
     ("sheet", "found"),
     [
@@ -206,6 +233,21 @@ def test_what_is_no_sheet_of_contacts_is_refused(alice, sheet, found):
     assert {place[2:] for place in told} >= found
     assert {place[:2] for place in told} == {("body", "csv")}
     assert "the columns are name, email, company" in str(told) or "colour" not in sheet
+
+
+@pytest.mark.parametrize("header", ["," * 1_000_000, "email," + "name," * 190_000, "email" + ",x" * 60])
+def test_a_header_of_far_too_many_names_is_one_error(alice, header):
+    began = time.monotonic()
+    told = faults(sent(alice, header + "\na@example.com"))
+    assert time.monotonic() - began < 2
+    names = header.count(",") + 1
+    said = "The first line must name the columns, of name, email, company, user_type, phone, notes"
+    assert told == {("body", "csv", 1): f"{said}; it has {names:,} cells."}
+
+
+def test_a_row_of_far_too_many_cells_is_one_error(alice):
+    told = faults(sent(alice, "email\n" + "x," * 500_000))
+    assert told == {("body", "csv", 2): "A row has 1 cells, as the header has; here are 500001."}
 
 
 def test_bytes_that_are_no_text_or_too_many_or_of_another_kind_are_refused(alice):

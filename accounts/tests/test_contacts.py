@@ -1,13 +1,22 @@
 """/contacts: people outside, each of one user's; their e-mails; merging two of them."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
+from django.db import connection, connections
 
 from accounts.models import Contact, MergedContact
 from accounts.tests.assertions import TIME, UUID7, at_once, faults, ids, nothing_changes, refused
+from accounts.timeline import MOST_EMAILS
+from mesh.database import fetch
+from mesh.documents import mirrored
+from mesh.tests.background import eventually
 
 MARIA = {"name": "María García", "email": "maria@example.com", "company": "Azollon"}
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 def create(person, **fields):
@@ -46,6 +55,7 @@ def test_what_is_left_out_has_its_default(alice):
     ("field", "value"),
     [
         ("name", ""), ("name", "x" * 101), ("name", None), ("email", "maria"), ("company", ""), ("company", "x" * 101),
+        ("name", "\x1c"), ("company", " \x07\x7f "), ("phone", "\x01\n\x1f"),
         ("user_type", "friend"), ("phone", "x" * 51), ("notes", "x" * 501), ("notes", "a\x00b"), ("colour", "red"),
     ],
 )  # fmt: skip
@@ -83,6 +93,23 @@ def test_of_many_at_once_with_one_e_mail_one_is_made(alice):
     assert Contact.objects.count() == 1
 
 
+@pytest.mark.django_db(transaction=True)
+def test_of_many_at_once_that_are_wanted_all_are_made_and_one_has_the_e_mail_for_its_own(alice):
+    answers = at_once(*[lambda: create(alice, allow_duplicate=True)] * 8)
+    assert [answer.status for answer in answers] == [201] * 8
+    assert list(Contact.objects.order_by("is_duplicate").values_list("is_duplicate", flat=True)) == [False] + [True] * 7
+    refused(create(alice), 409, "contacts.duplicate")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_at_once_may_change_to_one_e_mail_where_that_is_wanted(alice):
+    paths = [f"/contacts/{create(alice, email=f'{n}@example.com').json['id']}" for n in range(8)]
+    change = {"email": "maria@example.com", "allow_duplicate": True}
+    answers = at_once(*[lambda path=path: alice.api.patch(path, change) for path in paths])
+    assert [answer.status for answer in answers] == [200] * 8
+    assert Contact.objects.filter(email="maria@example.com", is_duplicate=False).count() == 1
+
+
 def test_an_e_mail_that_is_changed_is_looked_at_too(alice, maria):
     other = create(alice, email="other@example.com").json
     path = f"/contacts/{other['id']}"
@@ -92,6 +119,26 @@ def test_an_e_mail_that_is_changed_is_looked_at_too(alice, maria):
     assert alice.api.patch(path, {"name": "M."}).status == 200
     assert alice.api.patch(path, {"email": "MARIA@example.com"}).status == 200
     assert alice.api.patch(f"/contacts/{maria['id']}", {"email": "MARIA@example.com"}).status == 200
+
+
+def test_e_mails_are_the_same_where_the_database_says_so(alice):
+    """Python makes another small letter of the last one of a word, and two of one with a dot."""
+    create(alice, email="ασ@example.com")
+    other = f"/contacts/{create(alice, email='ας@example.com').json['id']}"
+    refused(alice.api.patch(other, {"email": "ΑΣ@example.com"}), 409, "contacts.duplicate")
+    assert alice.api.patch(other, {"email": "ΑΣ@example.com", "allow_duplicate": True}).status == 200
+    with_a_dot = f"/contacts/{create(alice, email='İ@example.com').json['id']}"
+    refused(alice.api.patch(other, {"email": "i@example.com"}), 409, "contacts.duplicate")
+    assert alice.api.patch(with_a_dot, {"email": "i@example.com"}).status == 200
+
+
+def test_of_restored_ones_with_one_e_mail_the_first_has_it_for_its_own(alice):
+    create(alice, email="ασ@example.com")
+    emails = ["İq@example.com", "iq@example.com", "ΑΣ@example.com", "ας@example.com"]
+    rows = [Contact(owner=alice.user, name="R", company="A", email=email) for email in emails]
+    mirrored["users"].complete(rows)
+    Contact.objects.bulk_create(rows)
+    assert [row.is_duplicate for row in rows] == [False, True, True, False]
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
@@ -196,3 +243,76 @@ def test_only_two_of_ones_own_are_merged(alice, bob, maria):
             answer = alice.api.post(f"/contacts/{maria['id']}/merge", {"contact_id": ref})
             assert faults(answer).keys() == {("body", "contact_id")}
         refused(alice.api.post(f"/contacts/{theirs['id']}/merge", {"contact_id": maria["id"]}), 404)
+
+
+@contextmanager
+def just_before(statement, *writes):
+    """Begins the writes when a statement of this thread is to be run; their answers, when all is done."""
+    answers = []
+    with ThreadPoolExecutor(len(writes)) as pool:
+
+        def run(write):
+            try:
+                return write()
+            finally:
+                connections.close_all()
+
+        def attach_first(execute, sql, params, many, context):
+            if sql.startswith(statement):
+                running = [pool.submit(run, write) for write in writes]
+                waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+                eventually(lambda: sum(one.done() for one in running) + fetch(waiting)[0][0] >= len(writes))
+                answers.extend(running)
+            return execute(sql, params, many, context)
+
+        with connection.execute_wrapper(attach_first):
+            yield answers
+    answers[:] = [running.result() for running in answers]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("how", "statement"),
+    [("merge", 'INSERT INTO "accounts_mergedcontact"'), ("delete", 'DELETE FROM "accounts_contact"')],
+)
+def test_what_would_refer_to_a_contact_that_goes_is_refused_and_never_lost(alice, maria, how, statement):
+    other = create(alice, email="mg@example.com").json
+    of, when = {"contact_id": other["id"]}, "2030-01-01T10:00:00Z"
+    task = alice.api.post("/tasks", {"title": "Do", "contact_id": maria["id"]}).json["id"]
+    with just_before(
+        statement,
+        lambda: alice.api.post("/calls", {"title": "Talk", "scheduled_for": when, **of}),
+        lambda: alice.api.patch(f"/tasks/{task}", of),
+        lambda: alice.api.post("/notes", {"raw_text": "Said", **of}),
+    ) as answers:
+        if how == "merge":
+            assert alice.api.post(f"/contacts/{maria['id']}/merge", of).status == 200
+        else:
+            assert alice.api.delete(f"/contacts/{other['id']}").status == 204
+    assert len(answers) == 3
+    for answer in answers:
+        assert "was removed meanwhile" in refused(answer, 409)["detail"]
+    assert alice.api.get(f"/tasks/{task}").json["contact_id"] == maria["id"]
+    assert ids(alice.api.get("/calls")) == ids(alice.api.get("/notes")) == []
+
+
+def had(contact_id, emails):
+    """As many contacts became part of this one."""
+    rows = [
+        MergedContact(contact_id=contact_id, uuid=uuid4(), fields=MARIA | {"email": email}, created_at=NOW)
+        for email in emails
+    ]
+    MergedContact.objects.bulk_create(rows)
+
+
+def test_a_contact_becomes_no_part_of_one_with_too_many_e_mails(alice, maria):
+    last = create(alice, email="last@example.com").json
+    one_more = create(alice, email="more@example.com").json
+    had(maria["id"], [f"{n}@example.com" for n in range(MOST_EMAILS - 2)] + ["MARIA@example.com"] * 3)
+    merge = f"/contacts/{maria['id']}/merge"
+    assert alice.api.post(merge, {"contact_id": last["id"]}).status == 200
+    with nothing_changes():
+        refused(alice.api.post(merge, {"contact_id": one_more["id"]}), 409, "contacts.too_many_emails")
+    again = create(alice, email="0@example.com").json
+    assert alice.api.post(merge, {"contact_id": again["id"]}).status == 200
+    assert alice.api.get(f"/contacts/{maria['id']}/timeline").status == 200

@@ -10,6 +10,7 @@ from django.test import Client
 from accounts.links import unsubscribe_path
 from accounts.models import MailKind, UnwantedMail
 from accounts.tests.assertions import faults, nothing_changes, refused
+from mesh.call import identity
 from mesh.models import Mail
 from mesh.testing import scope_mismatches
 from mesh.tests.postbox import mails_in, run_jobs
@@ -111,6 +112,17 @@ def test_mail_programs_turn_it_off_in_one_click(bob):
     for _ in range(2):
         assert Client(enforce_csrf_checks=True).post(path, {"List-Unsubscribe": "One-Click"}).status_code == 200
     assert bob.api.get("/users/me/notifications").json == {**ALL, "task_due": False}
+
+
+def test_it_is_turned_off_as_the_database_compares_e_mails(person):
+    greek = person("ΑΣ")
+    assert greek.api.patch("/users/me/notifications", {"task_due": False}).json == {**ALL, "task_due": False}
+    Client().post(unsubscribe_path("ΑΣ@example.com", "meeting_changes"))
+    off = {**ALL, "task_due": False, "meeting_changes": False}
+    assert greek.api.get("/users/me/notifications").json == off
+    kinds = ("task_due", "meeting_changes", "task_assigned")
+    assert identity().wants_mail([("ΑΣ@example.com", kind) for kind in kinds]) == [False, False, True]
+    assert greek.api.patch("/users/me/notifications", {"task_due": True, "meeting_changes": True}).json == ALL
 
 
 def test_guests_turn_it_off_too(db):

@@ -55,6 +55,15 @@ def test_the_mail_holds_a_link_that_sets_a_new_password_and_ends_every_session(a
     assert not signs_in("alice@example.com", alice.password)
 
 
+def test_the_mail_goes_to_the_account_with_this_e_mail_and_not_to_a_look_alike(person, anonymous, folder):
+    """The capital of a dotless ı is that of an i, too."""
+    for name in ("mıke", "mike"):
+        person(name)
+        ask(anonymous, f"{name.title()}@example.com")
+    run_jobs()
+    assert sorted(message["To"] for message in mails_in(folder)) == ["mike@example.com", "mıke@example.com"]
+
+
 def test_nobody_can_tell_whether_an_email_is_known(alice, ada, anonymous, folder):
     User.objects.filter(pk=ada.id).update(is_active=False)
     known, unknown, inactive = (ask(anonymous, e) for e in ("alice@example.com", "eve@example.com", "ada@example.com"))

@@ -1,20 +1,22 @@
 """A contact's timeline, and what there is to know before a call: from every service, and no more than one may see."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from uuid import uuid4
 
 import pytest
-from django.utils import timezone
+from django.utils.timezone import now
 
+from accounts.models import MergedContact
 from accounts.tests.assertions import faults, refused
-from accounts.timeline import Place
+from accounts.timeline import MOST_EMAILS, Place
 from meetings.models import Call
 from notes.models import Note
 from shop.models import Order
 from tasks.models import Task
 
-NOW = timezone.now().replace(microsecond=0)
+NOW = now().replace(microsecond=0)
 THEN = datetime(2030, 1, 1, tzinfo=UTC)
+FAR_FROM_UTC = [timezone(timedelta(hours=hours, minutes=minutes)) for hours, minutes in ((23, 59), (-23, -59), (1, 0))]
 
 
 def at(hours):
@@ -118,7 +120,13 @@ def test_its_pages_hold_every_entry_once_also_at_one_time(alice, maria, limit):
 
 @pytest.mark.parametrize(
     "cursor",
-    ["x", "", "aWQ6MQ", Place(THEN, "calls", 0).encode(), Place(THEN.replace(tzinfo=None), "calls", 1).encode()],
+    [
+        "x",
+        "",
+        "aWQ6MQ",
+        Place(THEN, "calls", 0).encode(),
+        *(Place(THEN.replace(tzinfo=zone), "calls", 1).encode() for zone in (None, *FAR_FROM_UTC)),
+    ],
 )
 def test_a_cursor_is_taken_from_the_page_before(alice, maria, cursor):
     answer = alice.api.get(f"/contacts/{maria['id']}/timeline?cursor={cursor}")
@@ -133,6 +141,31 @@ def test_of_a_merged_contact_its_e_mails_count_and_what_it_said_is_there(alice, 
     merged = page["results"][0]
     assert merged["title"] == "Maria, Azollon, became part of this contact"
     assert merged["details"].items() >= {"email": "maria@example.com", "phone": "+34 600"}.items()
+
+
+def test_of_more_e_mails_than_it_may_have_had_the_newest_count(alice, maria, call):
+    """As a contact may have that was merged before there was a limit."""
+    said = {"name": "M", "company": "A", "user_type": "client", "phone": None, "notes": ""}
+    emails = ["oldest@example.com", *(f"{n}@example.com" for n in range(MOST_EMAILS - 2)), "newest@example.com"]
+    rows = [
+        MergedContact(contact_id=maria["id"], uuid=uuid4(), fields=said | {"email": email}, created_at=NOW)
+        for email in emails
+    ]
+    MergedContact.objects.bulk_create(rows)
+    for email in (emails[0], emails[-1], "maria@example.com"):
+        alice.api.post("/meetings", {"title": email, "scheduled_time": at(2), "attendee_emails": [email]})
+    met = [entry["title"] for entry in shown(alice, maria, limit=5)["results"] if entry["service"] == "meetings"]
+    assert met == ["maria@example.com", "newest@example.com"]
+    assert alice.api.get(f"/calls/{call['id']}/brief").status == 200
+
+
+def test_e_mails_are_found_as_the_database_compares_them(alice):
+    greek = contact(alice, email="ΑΣ@example.com")
+    for email in ("ασ@example.com", "İx@example.com"):
+        alice.api.post("/meetings", {"title": email, "scheduled_time": at(1), "attendee_emails": [email]})
+    turkish = contact(alice, email="İx@example.com")
+    assert [entry["title"] for entry in shown(alice, greek)["results"]] == ["ασ@example.com"]
+    assert [entry["title"] for entry in shown(alice, turkish)["results"]] == ["İx@example.com"]
 
 
 @pytest.fixture

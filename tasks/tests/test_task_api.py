@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from accounts.models import Contact, User
-from accounts.tests.assertions import TIME, UUID7, Like, nothing_changes
+from accounts.tests.assertions import TIME, UUID7, Like, at_once, nothing_changes
 from meetings.models import Call
 from mesh.testing import Api
 from tasks.models import Task
@@ -184,9 +184,24 @@ def test_unknown_fields_and_parameters_are_ignored(client):
     assert len(client.get("/users?colour=red").json) == 1
 
 
+@pytest.mark.parametrize("query", ["&".join(f"a{n}=1" for n in range(1001)), "colour=%FF"])
+def test_a_query_that_cannot_be_read_is_a_422(client, maria, query):
+    assert wrong(client.get(f"/users?{query}")) == [("query",)]
+    task = client.post("/tasks", {"title": "A"}).json["id"]
+    assert wrong(client.patch(f"/tasks/{task}/status?new_status=done&{query}")) == [("query",)]
+    assert wrong(client.get("/tasks?user_id=x&user_id=y")) == [("query", "user_id")]
+
+
 def test_the_same_e_mail_may_come_twice(client, maria):
     again = client.post("/users", {**MARIA, "email": "MARIA@test-azollon.com"})
     assert (again.status, Contact.objects.count()) == (201, 2)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_same_e_mail_may_come_many_times_at_once(client):
+    answers = at_once(*[lambda: client.post("/users", MARIA)] * 8)
+    assert [answer.status for answer in answers] == [201] * 8
+    assert Contact.objects.filter(is_duplicate=False).count() == 1
 
 
 def test_other_refusals_have_the_same_shape(client, settings):
