@@ -8,8 +8,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib import admin, messages
-from django.db.models import Case, Q, QuerySet, When
-from django.db.models.functions import Now
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
@@ -23,7 +22,7 @@ from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminTextInputWidg
 
 from events.attendee_admin import RegistrationInline, how_many
 from events.attendees import AlreadyRegistered, EventFull
-from events.models import Category, Event, EventStatus
+from events.models import SOONEST_FIRST, Category, Event, EventStatus
 from mesh.admin import MeshModelAdmin, badge
 from mesh.call import Answer
 from mesh.errors import Invalid, MeshError
@@ -97,8 +96,7 @@ class EventAdmin(MeshModelAdmin):
     list_select_related = ("category", "owner")
     search_fields = ("name", "description", "location", "owner__email")
     date_hierarchy = "start_date"
-    # What is to come, the soonest first; then what is over, the latest first.
-    ordering = (Case(When(end_date__gt=Now(), then="start_date")).asc(nulls_last=True), "-start_date", "-pk")
+    ordering = SOONEST_FIRST
     inlines = (RegistrationInline,)
     readonly_preprocess_fields = {"status_badge": lambda status: badge(status, EVENT_COLOURS)}
     actions = ("cancel_selected",)

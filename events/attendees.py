@@ -10,7 +10,7 @@ from django.template.loader import render_to_string
 
 from events import letters
 from events.letters import Seating
-from events.mails import MOST_AT_ONCE, EventMailService, tell_moved_up
+from events.mails import tell_moved_up, tell_seats
 from events.models import Attendee, Event, Registration, RegistrationStatus
 from events.schemas import (
     EventAttendeeOut,
@@ -142,14 +142,18 @@ class AttendeeService(Service):
     def update_attendee(self, *, id: int, data: EventAttendeePatch) -> EventAttendeeOut:
         """Change a person's name, e-mail or phone, at all the events that they attend.
 
-        At a new e-mail they are told of their seats. Of a person who also attends others' events, only who registered
-        them changes it.
+        Who registered them may; name and phone also the owner of all these events. At a new e-mail they are told of
+        their seats.
         """
-        person = self.take(Attendee, id)
-        if not person.may_be_changed_by(self.actor):
-            raise Forbidden("This person also attends events that are not yours; who registered them changes it.")
-        sent = data.sent()
+        person, sent = self.take(Attendee, id), data.sent()
         is_new_address = sent.get("email", person.email) != person.email
+        # First, and in words that are the same wherever they attend: what is refused tells nothing of other events.
+        if is_new_address and not person.belongs_to(self.actor):
+            raise Forbidden("Only who registered this person may change their e-mail.")
+        if not person.may_be_changed_by(self.actor):
+            raise Forbidden("Only who registered this person may change them.")
+        if is_new_address:
+            person.claim_address(sent["email"])
         for field, value in sent.items():
             setattr(person, field, value)
         person.updated_at = Now()
@@ -180,8 +184,7 @@ class AttendeeService(Service):
             waits = registration.status == RegistrationStatus.WAITING
             ids[Seating.WAITING if waits else Seating.CONFIRMED].append(registration.pk)
         for seating, chosen in ids.items():
-            if chosen:
-                self.defer(EventMailService.mail_seats, ids=chosen[:MOST_AT_ONCE], seating=seating)
+            tell_seats(self, chosen, seating)
 
 
 #: Orders those who wait among themselves; all others come first, and alike.

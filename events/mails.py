@@ -36,8 +36,14 @@ def tell(
 
 def tell_moved_up(service: Service, registrations: Sequence[int]) -> None:
     """Those who have moved up from a waiting list are told so."""
-    for first in range(0, len(registrations), MOST_AT_ONCE):
-        service.defer(EventMailService.mail_moved_up, ids=list(registrations[first : first + MOST_AT_ONCE]))
+    for part in _parts(registrations):
+        service.defer(EventMailService.mail_moved_up, ids=part)
+
+
+def tell_seats(service: Service, registrations: Sequence[int], seating: Seating) -> None:
+    """These are told that they have a seat, or wait for one."""
+    for part in _parts(registrations):
+        service.defer(EventMailService.mail_seats, ids=part, seating=seating)
 
 
 class EventMailService(Service):
@@ -93,7 +99,14 @@ class EventMailService(Service):
         for event in soon:
             tell(self, event, News.REMINDER, number=int(event.start_date.timestamp()))
         Event.objects.filter(pk__in=[event.pk for event in soon]).update(reminded_for=F("start_date"))
+        if len(soon) == MOST_REMINDED:
+            self.defer(self.remind_of_events)
         self.changed()
+
+
+def _parts(ids: Sequence[int]) -> list[list[int]]:
+    """As many at a time as one run of a job takes."""
+    return [list(ids[first : first + MOST_AT_ONCE]) for first in range(0, len(ids), MOST_AT_ONCE)]
 
 
 def _registrations(ids: Sequence[int]) -> RegistrationQuerySet:

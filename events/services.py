@@ -45,7 +45,8 @@ class EventService(Service):
         category = None if category_id is None else self.rows(Category).filter(pk=category_id).first()
         if category_id is not None and category is None:
             raise absent(Category)
-        events = self.rows(Event).in_category(category_id).since(days=90).select_related("category")[:MOST_IN_FEED]
+        chosen = self.rows(Event).in_category(category_id).since(days=90).soonest_first().select_related("category")
+        events = sorted(chosen[:MOST_IN_FEED], key=lambda event: (event.start_date, event.pk))
         return calendar.feed(events, category.name if category else "Events")
 
     @query("GET /events/{id}", allow=anyone, ttl=600, scopes=_ROW)

@@ -4,7 +4,8 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib import admin
-from django.db.models import Count, QuerySet
+from django.contrib.admin.widgets import AutocompleteSelectMultiple
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -52,7 +53,10 @@ class WhenFilter(admin.SimpleListFilter):
 
 class MeetingForm(forms.ModelForm):  # type: ignore[type-arg]
     attendee_ids = forms.ModelMultipleChoiceField(
-        User.objects.filter(is_active=True).order_by("email"), required=False, label="Attendees"
+        User.objects.order_by("email"),
+        required=False,
+        label="Attendees",
+        widget=AutocompleteSelectMultiple(Attendee._meta.get_field("user"), admin.site),
     )
 
     class Meta:
@@ -61,10 +65,13 @@ class MeetingForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        attending: list[int] = []
         if self.instance.pk:
-            self.initial["attendee_ids"] = list(
-                self.instance.attendees.exclude(user=None).values_list("user", flat=True)
-            )
+            attending += self.instance.attendees.exclude(user=None).values_list("user", flat=True)
+        self.initial["attendee_ids"] = attending
+        # Who attends may stay, also after they were deactivated.
+        field: Any = self.fields["attendee_ids"]
+        field.queryset = field.queryset.filter(Q(is_active=True) | Q(pk__in=attending))
 
 
 class AttendeeInline(TabularInline):  # type: ignore[misc]

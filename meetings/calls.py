@@ -119,6 +119,8 @@ class CallService(Service):
                 key=f"call:{call.pk}:{call.scheduled_for:%Y%m%dT%H%M%S.%fZ}:reminder",
             )
         Call.objects.filter(pk__in=[call.pk for call in soon]).update(reminded_for=F("scheduled_for"))
+        if len(soon) == MOST_REMINDED:
+            self.defer(self.remind_of_calls)
         self.changed()
 
     def _updated(self, call: Call, fields: dict[str, object]) -> CallOut:

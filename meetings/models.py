@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import models
-from django.db.models import F, Prefetch, Q, QuerySet
+from django.db.models import Case, F, Prefetch, Q, QuerySet, When
 from django.db.models.functions import Lower, Now
 from django.utils import timezone
 from uuid_utils.compat import uuid7
@@ -35,8 +35,13 @@ class MeetingQuerySet(ScopedQuerySet["Meeting"]):
         return soon.exclude(reminded_for=F("scheduled_time")).order_by("scheduled_time", "pk")
 
     def since(self, days: int) -> Self:
-        """Those that began so many days ago or later, in the order of their time."""
-        return self.filter(scheduled_time__gte=Now() - timedelta(days=days)).order_by("scheduled_time", "pk")
+        """Those that began so many days ago or later."""
+        return self.filter(scheduled_time__gte=Now() - timedelta(days=days))
+
+    def soonest_first(self) -> Self:
+        """What is to come, the next one first; then what has begun, the latest first."""
+        to_come = Case(When(scheduled_time__gt=Now(), then="scheduled_time"))
+        return self.order_by(to_come.asc(nulls_last=True), "-scheduled_time", "-pk")
 
     def search(self, text: str | None) -> Self:
         return self.filter(every_word(text, "title", "description", "location"))

@@ -150,6 +150,8 @@ class MeetingService(Service):
         for meeting in soon:
             letters.remind(self, meeting)
         Meeting.objects.filter(pk__in=[meeting.pk for meeting in soon]).update(reminded_for=F("scheduled_time"))
+        if len(soon) == MOST_REMINDED:
+            self.defer(self.remind_of_meetings)
         self.changed()
 
     def _with_people(self, id: int) -> Meeting:
@@ -206,5 +208,6 @@ class CalendarService(Service):
         owner = CalendarKey.objects.owner_of(key)
         if owner is None:
             raise NotFound("There is no such calendar. Its key may have been replaced by a new one.")
-        meetings = Meeting.objects.of_user(owner).since(days=90).select_related("organizer")[:MOST_IN_FEED]
+        chosen = Meeting.objects.of_user(owner).since(days=90).soonest_first().select_related("organizer")
+        meetings = sorted(chosen[:MOST_IN_FEED], key=lambda meeting: (meeting.scheduled_time, meeting.pk))
         return calendar.feed(meetings, Attendee.objects.declined_by(owner))

@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 Step = tuple[str, list[Any]]  # a statement and its parameters
 
 _ATTEMPTS = 4
+MOST_FORETOLD = 5  # runs of jobs in a dry run, each of which may write hundreds of mails
 _running: contextvars.ContextVar[Call | None] = contextvars.ContextVar("running command", default=None)
 
 
@@ -114,12 +115,20 @@ def _in_transaction(operation: Operation, call: Call) -> Answer:
 
 
 def _foretell(call: Call, work: Work) -> None:
-    """Writes the mails of a dry run: its own, and those of the jobs that do nothing else."""
-    for job in [job for job in work.jobs if job.options.foretold]:
+    """Writes the mails of a dry run: its own, and those of the jobs that do nothing else.
+
+    A job that begins its next part is told with it, as one. Of very many the next part is left, as a job.
+    """
+    asked, parts = len(work.jobs), list[int]()
+    for place, job in enumerate(work.jobs):  # which grows
+        if not job.options.foretold or len(parts) == MOST_FORETOLD:
+            continue
+        parts.append(place)
         values, _ = bind_flat(job.operation, job.arguments)
         user = replace(call.actor, key_id=None, scopes=None)  # as whom it will run
         told = replace(call, operation=job.operation.name, actor=user, door="job")
         _method(job.operation, told, work)(**values)
+    work.jobs = [job for place, job in enumerate(work.jobs) if place < asked or place not in parts]
     _write_mails(work)
 
 

@@ -88,11 +88,11 @@ class TaskService(Service):
     @query("GET /tasks")
     def list_tasks(self, *, filters: TaskFilters, search: Search = None, page: PageParams) -> Page[TaskOut]:
         """List the tasks that you created or that are assigned to you, newest first."""
-        equal = {"meeting_id": "due_meeting_id"}
-        wanted = {
-            equal.get(name, name): value
-            for name, value in filters.model_dump(exclude={"overdue", "contact_id"}, exclude_none=True).items()
-        }
+        wanted = filters.model_dump(exclude={"overdue", "meeting_id", "project_id", "contact_id"}, exclude_none=True)
+        if filters.meeting_id is not None:
+            wanted["due_meeting_id"] = self.of(MeetingService).known_meeting(ref=filters.meeting_id) or 0
+        if filters.project_id is not None:
+            wanted["project_id"] = self.of(ProjectService).known_project(ref=filters.project_id) or 0
         if filters.contact_id is not None:
             wanted["contact_id"] = self.of(ContactService).known_contact(ref=filters.contact_id) or 0
         rows = self.rows(Task).filter(**wanted).overdue(filters.overdue).search(search)

@@ -107,6 +107,20 @@ def test_every_list_and_every_page_opens(site, rows):
         assert site.get(f"{base}999999/change/").status_code == 302
 
 
+@pytest.mark.parametrize(
+    "lookup", ["year=9999", "year=9999&{}month=12", "year=9999&{}month=12&{}day=31", "year=99999999999", "year=x"]
+)
+@pytest.mark.parametrize(("path", "field"), [("events/event", "start_date"), ("meetings/meeting", "scheduled_time")])
+def test_the_last_year_of_all_is_no_fault(site, alice, path, field, lookup):
+    """A list links to the years of its rows."""
+    last = "9999-12-31T10:00:00Z"
+    alice.api.post("/events", {"name": "End", "start_date": last, "end_date": last})
+    alice.api.post("/meetings", {"title": "End", "scheduled_time": last})
+    response = site.get(f"/admin/{path}/?{field}__{lookup.replace('{}', f'{field}__')}")
+    assert (response.status_code, response["Location"]) == (302, f"/admin/{path}/?e=1")
+    assert "End" in text_of(site.get(f"/admin/{path}/?e=1"))
+
+
 def test_pages_need_nothing_from_another_host(site, rows):
     for path in ("/admin/", "/admin/meetings/meeting/", "/admin/meetings/meeting/add/"):
         page = site.get(path).content.decode()

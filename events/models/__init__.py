@@ -12,6 +12,7 @@ from events.models.attendees import RegistrationStatus as RegistrationStatus
 from events.models.attendees import place_in_line as place_in_line
 from events.models.categories import Category as Category
 from events.models.events import MAX_CAPACITY as MAX_CAPACITY
+from events.models.events import SOONEST_FIRST as SOONEST_FIRST
 from events.models.events import Event as Event
 from events.models.events import EventQuerySet as EventQuerySet
 from events.models.events import EventStatus as EventStatus

@@ -4,7 +4,7 @@ from typing import Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import OuterRef, Q, Value
+from django.db.models import Exists, OuterRef, Q, Value
 from django.db.models.functions import Now
 
 from events.folding import folded
@@ -64,11 +64,30 @@ class Attendee(ScopedModel):
         owners = self.registrations.current().values_list("event__owner_id", flat=True)
         return {f"user:{user_id}" for user_id in (self.registrar_id, *owners)} if owners else set()
 
+    def belongs_to(self, actor: Actor) -> bool:
+        """Its registrar's; an ADMIN has everyone."""
+        return actor.is_admin or self.registrar_id == actor.id
+
     def may_be_changed_by(self, actor: Actor) -> bool:
         """Its registrar may, and the owner of all the events that this person attends."""
-        if actor.is_admin or self.registrar_id == actor.id:
+        if self.belongs_to(actor):
             return True
         return not self.registrations.current().exclude(event__owner_id=actor.id).exists()
+
+    def claim_address(self, email: str) -> None:
+        """Before this becomes its e-mail: whoever has it at deleted events alone, where nobody sees them, gives it up.
+
+        Mails about these events may be still to come, so the e-mail stays there, once; and their counts stay.
+        """
+        others = Registration.objects.with_email(email).exclude(attendee=self)
+        at_deleted = self.registrations.exclude(event__deleted_at=None)
+        at_deleted.filter(event__in=others.values("event")).delete()
+        same = Attendee.objects.filter(registrar=self.registrar_id, email_key=folded(Value(email))).exclude(pk=self.pk)
+        seen = Exists(Registration.objects.current().filter(attendee=OuterRef("pk")))
+        unseen = same.filter(~seen).select_for_update().first()
+        # Who waited for the lock looks again: they may have been registered somewhere meanwhile.
+        if unseen is not None and not unseen.registrations.current().exists():
+            fetch(_TAKE_OVER, [self.pk, unseen.pk, unseen.pk, email, self.pk])
 
 
 class RegistrationQuerySet(ScopedQuerySet["Registration"]):
@@ -135,6 +154,17 @@ SELECT id, attendee_id FROM new
 """  # noqa: S608  (names of ours)
     for column in ("attendee_count", "waiting_count")
 }
+
+
+#: In one statement, for only at its end do a registration's person and e-mail have to agree.
+_TAKE_OVER = """
+WITH moved AS (
+    UPDATE events_registration SET attendee_id = %s WHERE attendee_id = %s
+), gone AS (
+    DELETE FROM events_attendee WHERE id = %s RETURNING id
+)
+UPDATE events_attendee SET email = %s WHERE id = %s AND EXISTS (SELECT FROM gone)
+"""
 
 
 class Registration(ScopedModel):

@@ -5,7 +5,7 @@ from typing import ClassVar, Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Case, F, Q, When
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -14,6 +14,8 @@ from mesh import Actor, ScopedModel, ScopedQuerySet
 from mesh.search import every_word
 
 MAX_CAPACITY = 1_000_000
+#: What is to come, the next one first; then what is over, the latest first.
+SOONEST_FIRST = (Case(When(end_date__gt=Now(), then="start_date")).asc(nulls_last=True), "-start_date", "-pk")
 
 
 class EventStatus(models.TextChoices):
@@ -54,8 +56,11 @@ class EventQuerySet(ScopedQuerySet["Event"]):
         return soon.exclude(reminded_for=F("start_date")).order_by("start_date", "pk")
 
     def since(self, days: int) -> Self:
-        """Those that ended so many days ago or later, in the order of their time."""
-        return self.filter(end_date__gte=Now() - timedelta(days=days)).order_by("start_date", "pk")
+        """Those that ended so many days ago or later."""
+        return self.filter(end_date__gte=Now() - timedelta(days=days))
+
+    def soonest_first(self) -> Self:
+        return self.order_by(*SOONEST_FIRST)
 
 
 class Event(ScopedModel):

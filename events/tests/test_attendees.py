@@ -266,6 +266,10 @@ def test_who_attends_only_what_is_deleted_keeps_no_address(alice, bob, event):
     eve = register(bob, made, "eve").json["id"]
     register(bob, gone, "eve")
     alice.api.delete(f"/events/{gone}")
+    others = register(alice, made, "gil").json["id"]
+    with nothing_changes():
+        refused(bob.api.patch(f"/attendees/{eve}", {"email": "gil@example.com"}), 409, "events.already_registered")
+    alice.api.delete(f"/events/{made}/attendees/{others}")
     assert bob.api.patch(f"/attendees/{eve}", {"email": "GIL@example.com"}).json["email"] == "GIL@example.com"
     assert not Attendee.objects.filter(pk=gil).exists()
     assert at(gone) == [(eve, "gil@example.com")]

@@ -81,10 +81,10 @@ def test_the_feed_has_all_events_to_come_or_those_of_a_category(alice, anonymous
 @pytest.mark.parametrize(
     ("most", "found"),
     [
-        (2, ["Soon", "Later"]),
-        (4, ["Now", "Soon", "Later", "Last"]),
-        (6, ["Past 2", "Past 1", "Now", "Soon", "Later", "Last"]),
-        (9, ["Past 3", "Past 2", "Past 1", "Now", "Soon", "Later", "Last"]),
+        (2, ["Now", "Soon"]),
+        (5, ["Now", "Past 1", "Soon", "Later", "Last"]),
+        (6, ["Now", "Past 2", "Past 1", "Soon", "Later", "Last"]),
+        (9, ["Now", "Past 3", "Past 2", "Past 1", "Soon", "Later", "Last"]),
     ],
 )
 def test_where_there_are_too_many_the_feed_has_the_next_and_then_the_latest(event, anonymous, monkeypatch, most, found):
@@ -96,7 +96,7 @@ def test_where_there_are_too_many_the_feed_has_the_next_and_then_the_latest(even
     ]:  # fmt: skip
         start, end = now + timedelta(days=begins), now + timedelta(days=ends)
         event(name=name, start_date=start.isoformat(), end_date=end.isoformat())
-    assert sorted(titles(anonymous)[1]) == sorted(found)
+    assert titles(anonymous)[1] == found
 
 
 def test_the_feed_tells_of_cancelled_events_and_forgets_deleted_ones(alice, anonymous, event):

@@ -182,7 +182,8 @@ def test_counters_are_right_in_every_read_while_twenty_register_change_and_remov
     storm.rage(4)
     assert storm.wrong_reads == []
     assert storm.reads > 100
-    assert {status for _, status, _ in storm.outcomes} == {200, 201, 204, 404, 409}, storm.outcomes
+    assert {status for _, status, _ in storm.outcomes} == {200, 201, 204, 403, 404, 409}, storm.outcomes
+    assert {name for name, status, _ in storm.outcomes if status == 403} == {"change"}  # alice's, of bob's guests
     for done in (("register", 201), ("change", 200), ("remove", 204)):
         assert sum(n for (name, status, _), n in storm.outcomes.items() if (name, status) == done) > 10
     for party in events:
@@ -248,6 +249,48 @@ def test_who_waits_for_an_event_that_is_deleted_meanwhile_changes_nothing(alice,
     assert [outcome(answer.result()[0]) for answer in answers] == [(204, ""), (404, "not_found")]
     found = Event.objects.get(pk=party)
     assert (found.name, found.capacity, found.attendee_count, found.waiting_count) == ("Open day", 2, 2, 1)
+
+
+# An e-mail that somebody has at a deleted event alone.
+
+
+@pytest.fixture
+def unseen(alice, bob, event):
+    """Registers eve, and gil for an event that is then deleted: their keys, and an event for gil to come to."""
+
+    def make(number=0):
+        gone, made = event(), event()
+        gil = taking(gone, f"gil{number}")(bob.api).json["id"]
+        eve = taking(made, f"eve{number}")(bob.api).json["id"]
+        alice.api.delete(f"/events/{gone}")
+        return eve, gil, made
+
+    return make
+
+
+def test_who_is_registered_again_meanwhile_keeps_their_e_mail(bob, unseen):
+    eve, gil, party = unseen()
+    change = partial(Api(bob.api.token).patch, f"/attendees/{eve}", {"email": "gil0@example.com"})
+    with ThreadPoolExecutor(1) as pool, transaction.atomic():
+        person = {"registrar_id": bob.id, "name": "Gil", "email": "gil0@example.com", "phone": None}
+        Registration.objects.add(Event.objects.get(pk=party), status="registered", **person)
+        answers = pool.submit(at_once, change)
+        wait_until_waiting(1)
+    assert outcomes(answers.result()) == {(409, "attendees.email_taken"): 1}
+    assert set(Registration.objects.filter(event=party).values_list("attendee", flat=True)) == {eve, gil}
+
+
+def claimed_and_registered(bob, eve, guest, party):
+    claim = {"email": f"{guest}@example.com"}
+    changed, registered = all_at_once(lambda api: api.patch(f"/attendees/{eve}", claim), taking(party, guest), by=bob)
+    return *outcome(changed), registered.status, registered.json["id"]
+
+
+def test_an_e_mail_that_is_claimed_and_registered_at_once_is_one_persons(bob, event, unseen):
+    for number in range(20):
+        eve, gil, _ = unseen(number)
+        ends = {(200, "", 201, eve), (409, "attendees.email_taken", 201, gil)}
+        assert claimed_and_registered(bob, eve, f"gil{number}", event()) in ends
 
 
 # Fewer seats.

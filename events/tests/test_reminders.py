@@ -8,9 +8,11 @@ from django.utils import timezone
 from accounts.tests.assertions import at_once
 from events.models import Event
 from events.tests.conftest import register
+from events.tests.races import attend
 from mesh import worker
 from mesh.models import Mail, Outbox
 from mesh.service import registry
+from mesh.tests.postbox import run_jobs
 
 pytestmark = pytest.mark.django_db(transaction=True)
 BOTH = ["eve@example.com", "finn@example.com"]
@@ -61,6 +63,19 @@ def test_who_has_a_seat_is_reminded_a_day_before_once_for_each_time(house, mails
     assert Mail.objects.filter(kind="event_reminders").count() == 4
     text = Mail.objects.filter(kind="event_reminders").latest("pk").text
     assert text.startswith("An event that you attend begins soon.\n\nOpen day\n")
+
+
+def test_of_more_events_than_one_run_takes_all_are_reminded(alice, bob):
+    start = timezone.now() + timedelta(hours=5)
+    dates = {"start_date": start, "end_date": start + timedelta(hours=1)}
+    made = Event.objects.bulk_create(Event(owner=alice.user, name="Open day", **dates) for _ in range(120))
+    for event in made:
+        attend(event.pk, bob, 1)
+    worker.tick("remind_of_events")
+    run_jobs("remind_of_events", "mail_event")
+    assert Mail.objects.filter(kind="event_reminders").count() == 120
+    runs = Outbox.objects.filter(operation="remind_of_events")
+    assert list(runs.values_list("status", flat=True)) == ["done"] * 3
 
 
 def test_two_runs_at_once_remind_once(house, mails):

@@ -11,6 +11,7 @@ from meetings.models import Call
 from mesh import worker
 from mesh.models import Mail, Outbox
 from mesh.service import registry
+from mesh.tests.postbox import run_jobs
 
 WHEN = "2030-01-01T10:00:00Z"
 
@@ -153,6 +154,17 @@ def test_its_owner_is_reminded_a_quarter_of_an_hour_before_once_for_each_time(sc
     text = Mail.objects.latest("pk").text
     assert text.startswith("You have a call with Maria soon.\n\nTalk\n")
     assert "Maria, Azollon\nmaria@example.com\n\nOverview" in text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_more_than_one_run_takes_all_are_reminded(maria):
+    soon = timezone.now() + timedelta(minutes=5)
+    Call.objects.bulk_create(Call(contact_id=maria["id"], title="Talk", scheduled_for=soon) for _ in range(120))
+    worker.tick("remind_of_calls")
+    run_jobs("remind_of_calls")
+    assert Mail.objects.filter(kind="call_reminders").count() == 120
+    runs = Outbox.objects.filter(operation="remind_of_calls")
+    assert list(runs.values_list("status", flat=True)) == ["done"] * 3
 
 
 @pytest.mark.django_db(transaction=True)

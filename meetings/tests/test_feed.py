@@ -100,6 +100,23 @@ def test_each_sees_their_own_meetings_and_nobody_elses(alice, bob, charlie, ada)
     assert titles(keys["alice"]) == []
 
 
+@pytest.mark.parametrize(
+    ("most", "found"),
+    [
+        (2, ["Soon", "Later"]),
+        (4, ["Past 1", "Soon", "Later", "Last"]),
+        (5, ["Past 2", "Past 1", "Soon", "Later", "Last"]),
+        (9, ["Past 3", "Past 2", "Past 1", "Soon", "Later", "Last"]),
+    ],
+)
+def test_where_there_are_too_many_it_has_the_next_and_then_the_latest(alice, monkeypatch, most, found):
+    monkeypatch.setattr("meetings.services.MOST_IN_FEED", most)
+    plan = [("Last", 30), ("Past 3", -30), ("Past 1", -10), ("Soon", 1), ("Past 2", -20), ("Later", 2)]
+    for title, days in plan:
+        schedule(alice, title, (timezone.now() + timedelta(days=days)).isoformat())
+    assert titles(new_key(alice)) == found
+
+
 def test_a_new_key_ends_the_old_one_at_once_and_no_other(alice, bob):
     old, other = new_key(alice), new_key(bob)
     new = new_key(alice)

@@ -10,6 +10,7 @@ from meetings.models import Meeting
 from mesh import worker
 from mesh.models import AuditEntry, Mail, Outbox
 from mesh.service import registry
+from mesh.tests.postbox import run_jobs
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -101,6 +102,16 @@ def test_nobody_else_is_reminded(schedule, bob, charlie, ada):
     schedule(30)
     run()
     assert reminded() == ["alice@example.com"]
+
+
+def test_of_more_than_one_run_takes_all_are_reminded(alice):
+    soon = timezone.now() + timedelta(minutes=5)
+    Meeting.objects.bulk_create(Meeting(organizer=alice.user, title="Plan", scheduled_time=soon) for _ in range(120))
+    run()
+    run_jobs("remind_of_meetings")
+    assert reminded() == ["alice@example.com"] * 120
+    runs = Outbox.objects.filter(operation="remind_of_meetings")
+    assert list(runs.values_list("status", flat=True)) == ["done"] * 3
 
 
 def test_two_runs_at_once_remind_once(schedule, bob):

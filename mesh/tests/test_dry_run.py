@@ -1,8 +1,14 @@
 """`Prefer: dry-run`: says what would happen, and nothing does."""
 
+from typing import Annotated
+
 import pytest
+from django.utils import timezone
+from pydantic import Field
 
 from accounts.models import User
+from mesh import Id, Service, command, job
+from mesh.host import MOST_FORETOLD
 from mesh.models import AuditEntry, IdempotencyKey
 from mesh.service import registry
 from mesh.testing import Api
@@ -99,6 +105,57 @@ def test_a_tool_refuses_a_dry_run_that_is_neither_true_nor_false(alice, nonsense
 def test_a_tool_told_false_is_run(alice):
     assert alice.api.post("/tools/create_project", {"arguments": {"title": "A", "dry_run": False}}).status == 200
     assert Project.objects.count() == 1
+
+
+@pytest.fixture
+def announcing(throwaway):
+    """A command whose mails a job writes, one in each run."""
+
+    class Announcer(Service):
+        """Tells of things."""
+
+        name = "announcer"
+
+        @command("POST /announcements")
+        def announce(self, *, parts: Annotated[int, Field(ge=1, le=100)]) -> None:
+            """Tell so many."""
+            self.defer(self.tell, number=1, parts=parts)
+            self.defer(self.count_them)
+            self.changed()
+
+        @job(queue="mail", foretold=True)
+        def tell(self, *, number: Id, parts: Id) -> None:
+            """Tell one, and then the next."""
+            context = {"task": {"title": "x", "due_date": timezone.now()}}
+            to = f"guest{number}@example.com"
+            self.mail(to=to, kind="task_due", template="task_due", context=context, key="k")
+            if number < parts:
+                self.defer(self.tell, number=number + 1, parts=parts)
+            self.changed()
+
+        @job(queue="mail")
+        def count_them(self) -> None:
+            """Not foretold."""
+            raise AssertionError
+
+    throwaway()
+
+
+def test_the_mails_of_all_parts_of_a_job_are_listed_and_the_parts_are_not(alice, announcing):
+    tried = alice.api.post("/announcements?parts=4", Prefer="dry-run").json
+    assert [mail["to"] for mail in tried["mails"]] == [f"guest{number}@example.com" for number in range(1, 5)]
+    assert [job["operation"] for job in tried["jobs"]] == ["tell", "count_them", *["send_mail"] * 4]
+
+
+def test_of_too_many_parts_the_next_one_is_listed_as_a_job(alice, announcing):
+    tried = alice.api.post("/announcements?parts=100", Prefer="dry-run").json
+    told = [f"guest{number}@example.com" for number in range(1, MOST_FORETOLD + 1)]
+    assert [mail["to"] for mail in tried["mails"]] == told
+    assert [job for job in tried["jobs"] if job["operation"] != "send_mail"] == [
+        {"operation": "tell", "arguments": {"number": 1, "parts": 100}},
+        {"operation": "count_them", "arguments": {}},
+        {"operation": "tell", "arguments": {"number": MOST_FORETOLD + 1, "parts": 100}},
+    ]
 
 
 def test_a_query_is_answered_as_ever(alice):

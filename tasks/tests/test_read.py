@@ -99,6 +99,18 @@ def test_a_filter_by_what_one_may_not_see_finds_nothing(create, alice, charlie):
     assert ids(charlie.api.get(f"/tasks?assignee_id={alice.id}")) == []
 
 
+def test_a_filter_by_a_meeting_or_project_that_one_no_longer_sees_finds_nothing(alice, bob):
+    meeting = alice.api.post("/meetings", {"title": "M", "scheduled_time": "2026-01-05"}).json["id"]
+    project = alice.api.post("/projects", {"title": "P"}).json["id"]
+    task = Task.objects.create(creator=bob.user, title="Do", due_meeting_id=meeting, project_id=project).pk
+    assert ids(bob.api.get("/tasks")) == [task]
+    for query in (f"meeting_id={meeting}", f"project_id={project}"):
+        assert bob.api.get(f"/tasks?{query}").json == bob.api.get("/tasks?meeting_id=999999").json
+    alice.api.patch(f"/meetings/{meeting}", {"attendee_ids": [bob.id]})
+    assert ids(bob.api.get(f"/tasks?meeting_id={meeting}")) == [task]
+    assert ids(bob.api.get(f"/tasks?meeting_id={meeting}&project_id={project}")) == []
+
+
 def test_overdue_is_what_is_open_past_its_due_date(create, alice):
     past, future = timezone.now() - timedelta(minutes=1), timezone.now() + timedelta(hours=1)
     late = [create(due_date=past.isoformat(), status=status) for status in ("todo", "in_progress")]
