@@ -27,6 +27,8 @@ class NoteService(Service):
     def list_notes(self, *, filters: NoteFilters, search: Search = None, page: PageParams) -> Page[NoteOut]:
         """List your notes, newest first."""
         wanted = filters.model_dump(exclude_none=True)
+        if filters.meeting_id is not None:
+            wanted["meeting_id"] = self.of(MeetingService).known_meeting(ref=filters.meeting_id) or 0
         if filters.contact_id is not None:
             wanted["contact_id"] = self.of(ContactService).known_contact(ref=filters.contact_id) or 0
         rows = self.rows(Note).filter(**wanted).search(search)

@@ -8,7 +8,6 @@ import hmac
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from email.utils import parseaddr
 from typing import Annotated, Any, Self
 from uuid import UUID
 
@@ -37,8 +36,8 @@ from mesh.errors import (
     Unauthenticated,
     field_errors,
 )
-from mesh.http import client_of, parse_json, query_of, raw_body_of, request_id_of
-from mesh.limits import Limit, count, refuse_if_exceeded
+from mesh.http import client_of, parse_json, prefers_dry_run, query_of, raw_body_of, request_id_of
+from mesh.limits import Limit, Usage, count, refuse_if_exceeded
 from mesh.rows import read_page, read_row
 from mesh.scope import scoped
 from mesh.service import registry
@@ -48,6 +47,8 @@ from tasks.models import Task, TaskStatus
 log = structlog.get_logger(__name__)
 
 MOST_LISTED = 1000
+#: Whose key the environment gives. Nobody else can have this e-mail: its domain is no one's.
+AGENT = "task-api@localhost"
 
 _Notes = Annotated[str, text(0, 500)] | None
 #: Looked up before it is said to be none: to this dialect an id of no valid form is one that does not exist.
@@ -152,7 +153,11 @@ def _answered(request: HttpRequest, resource: Resource, id: str, status: bool) -
         refused = _refused(MethodNotAllowed("Method Not Allowed"))
         refused["Allow"] = ", ".join(acts)
         return refused
-    return acts[method](_Asked.by(request, resource, id, "READ" if method == "GET" else "WRITE"))
+    asked = _Asked.by(request, resource, id, "read" if method == "GET" else "write")
+    response = acts[method](asked)
+    for name, value in asked.limits.items():
+        response[name] = value
+    return response
 
 
 @dataclass(frozen=True)
@@ -163,6 +168,8 @@ class _Asked:
     resource: Resource
     id: str
     mesh: Mesh
+    #: The headers that say how many requests are left.
+    limits: dict[str, str]
 
     @classmethod
     def by(cls, request: HttpRequest, resource: Resource, id: str, kind: str) -> Self:
@@ -173,8 +180,9 @@ class _Asked:
         except InvalidKey:
             _count(kind, f"address:{client.address}")
             raise
-        _count(kind, f"user:{actor.id}")
-        return cls(request, resource, id, Mesh(actor, door="rest", request_id=request_id_of(request), client=client))
+        usage = _count(kind, f"user:{actor.id}")
+        mesh = Mesh(actor, door="rest", request_id=request_id_of(request), client=client)
+        return cls(request, resource, id, mesh, usage.headers(kind) if usage else {})
 
     @property
     def query(self) -> dict[str, str]:
@@ -185,8 +193,8 @@ class _Asked:
             raise Invalid.field(["query"], refusal.detail) from None
 
     def call(self, operation: str, arguments: dict[str, Any]) -> Answer:
-        key = self.request.META.get("HTTP_IDEMPOTENCY_KEY", "")
-        return self.mesh.call_tool(operation, arguments, idempotency_key=key)
+        key, dry_run = self.request.META.get("HTTP_IDEMPOTENCY_KEY", ""), prefers_dry_run(self.request)
+        return self.mesh.call_tool(operation, arguments, idempotency_key=key, dry_run=dry_run)
 
     def missing(self, noun: str, id: str) -> NotFound:
         return NotFound(f"{noun} {id} not found")
@@ -205,7 +213,7 @@ def _list(asked: _Asked) -> HttpResponse:
 
 
 def _show(asked: _Asked) -> HttpResponse:
-    return _document(asked.resource, _found(asked).row_id)
+    return _document(asked.resource, _found(asked, asked.resource.shows).row_id)
 
 
 def _create(asked: _Asked) -> HttpResponse:
@@ -224,24 +232,33 @@ def _create(asked: _Asked) -> HttpResponse:
         if contact is not None and any("contact_id" in error["loc"] for error in refusal.errors):
             raise asked.missing("User", contact) from None
         raise
-    return _document(resource, made.row_id, 201)
+    return _changed(resource, made, 201)
 
 
 def _set_status(asked: _Asked) -> HttpResponse:
     resource = asked.resource
     assert resource.status is not None
     status = _checked(resource.status, asked.query.get("new_status"), "query", "new_status")
-    row = _found(asked).row_id
-    asked.call(resource.sets_status, {"id": row, "status": status})
-    return _document(resource, row)
+    return _changed(resource, _found(asked, resource.sets_status, status=status))
 
 
-def _found(asked: _Asked) -> Answer:
-    """The row that the path names. Raises NotFound, in the words of the dialect."""
+def _found(asked: _Asked, operation: str, **arguments: Any) -> Answer:
+    """What an operation on the row that the path names answers. Raises NotFound, in the words of the dialect."""
     try:
-        return asked.call(asked.resource.shows, {"id": str(_uuid(asked.id))})
+        return asked.call(operation, {"id": str(_uuid(asked.id)), **arguments})
     except NotFound:
         raise asked.missing(asked.resource.noun, asked.id) from None
+
+
+def _changed(resource: Resource, answer: Answer, status: int = 200) -> HttpResponse:
+    """The document as it is by now, of a replay too; of a dry run what would happen, in the words of the operation."""
+    if answer.dry_run:
+        headers = {**_HEADERS, "Preference-Applied": "dry-run"}
+        return HttpResponse(answer.body, content_type="application/json", headers=headers)
+    response = _document(resource, answer.row_id, status)
+    if answer.replayed:
+        response["Idempotent-Replay"] = "true"
+    return response
 
 
 def _document(resource: Resource, row: Any, status: int = 200) -> HttpResponse:
@@ -280,25 +297,27 @@ def _actor(key: str) -> Actor:
 
 def _agent() -> Actor:
     """The AGENT of the environment's key, made when it comes first; they get no mail. Raises InvalidKey."""
-    email = f"task-api@{parseaddr(settings.EMAIL_FROM)[1].rpartition('@')[2]}"
-    user = User.objects.with_email(email).first()
+    user = User.objects.with_email(AGENT).first()
     if user is None:
         try:
             with transaction.atomic():
-                user = User.objects.enrol(email=email, name="Task API")
-                kinds = [UnwantedMail(email=email.lower(), kind=kind) for kind in MailKind.values]
+                user = User.objects.enrol(email=AGENT, name="Task API")
+                kinds = [UnwantedMail(email=AGENT, kind=kind) for kind in MailKind.values]
                 UnwantedMail.objects.bulk_create(kinds, ignore_conflicts=True)
         except IntegrityError:  # made at the same time
-            user = User.objects.with_email(email).get()
+            user = User.objects.with_email(AGENT).get()
     if not user.is_active:
         raise InvalidKey("Invalid API key")
-    return Actor(user.pk, user.role, user.email, user.name)
+    return Actor(user.pk, "AGENT", user.email, user.name)
 
 
-def _count(kind: str, whose: str) -> None:
-    limit = Limit.parse(settings.MESH[f"RATE_LIMIT_{kind}"])
-    if limit is not None:
-        refuse_if_exceeded(count(limit, f"{kind}:{whose}"))
+def _count(kind: str, whose: str) -> Usage | None:
+    limit = Limit.parse(settings.MESH[f"RATE_LIMIT_{kind.upper()}"])
+    if limit is None:
+        return None
+    usage = count(limit, f"{kind.upper()}:{whose}")
+    refuse_if_exceeded(usage)
+    return usage
 
 
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}

@@ -100,6 +100,9 @@ def test_a_shared_meeting_filters_only_ones_own_notes(write, alice, bob, charlie
     assert ids(alice.api.get(f"/notes?meeting_id={meeting}")) == [mine]
     assert ids(bob.api.get(f"/notes?meeting_id={meeting}")) == [theirs]
     assert ids(charlie.api.get(f"/notes?meeting_id={meeting}")) == []
+    alice.api.patch(f"/meetings/{meeting}", {"attendee_ids": []})
+    assert ids(bob.api.get(f"/notes?meeting_id={meeting}")) == []
+    assert ids(bob.api.get("/notes")) == [theirs]
 
 
 def test_search_finds_every_word_anywhere_in_text_and_summary_in_any_case(write, alice, charlie):

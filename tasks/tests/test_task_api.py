@@ -11,6 +11,7 @@ from accounts.tests.assertions import TIME, UUID7, Like, at_once, nothing_change
 from meetings.models import Call
 from mesh.testing import Api
 from tasks.models import Task
+from tasks.task_api import AGENT
 
 KEY = "demo-secret-key-change-in-production"
 MARIA = {"name": "María García", "email": "maria@test-azollon.com", "company": "Test Azollon"}
@@ -231,6 +232,51 @@ def test_a_list_holds_the_newest_thousand(client, maria):
     Task.objects.bulk_create([Task(creator=agent, title=f"{n}") for n in range(1005)])
     titles = [row["title"] for row in client.get("/tasks").json]
     assert (len(titles), titles[0], titles[-1]) == (1000, "1004", "5")
+
+
+def test_nobody_can_be_its_agent_before_it_comes(client, ada, settings):
+    settings.EMAIL_FROM = "Meshwork <office@example.com>"
+    for api, path in ((Api(), "/auth/signup"), (ada.api, "/users")):
+        account = {"email": AGENT, "name": "Mallory", "password": "correct horse battery staple"}
+        assert api.post(path, account if path == "/auth/signup" else {"email": AGENT, "name": "M"}).status == 422
+    assert ada.api.post("/users", {"email": "task-api@example.com", "name": "Mallory"}).status == 201
+    client.post("/users", MARIA)
+    assert Contact.objects.get().owner.email == AGENT
+
+
+def test_its_agent_is_an_agent_whatever_was_made_of_it(client, maria, alice):
+    User.objects.filter(email=AGENT).update(role="ADMIN")
+    theirs = alice.api.post("/contacts", MARIA | {"email": "theirs@example.com"}).json
+    absent(client.get(f"/users/{theirs['uuid']}"), f"User {theirs['uuid']} not found")
+    assert client.get("/users").json == [maria]
+
+
+def test_a_dry_run_says_what_would_happen(client, maria):
+    answer = client.post("/tasks", {"title": "Book a room"}, Prefer="dry-run")
+    assert (answer.status, answer.headers["Preference-Applied"], answer.json["dry_run"]) == (200, "dry-run", True)
+    assert not Task.objects.exists()
+    task = client.post("/tasks", {"title": "Book a room"}).json
+    client.patch(f"/tasks/{task['id']}/status?new_status=done", Prefer="dry-run")
+    assert client.get(f"/tasks/{task['id']}").json == task
+
+
+def test_a_request_that_comes_again_is_told_from_the_first(client):
+    first, again = (client.post("/tasks", {"title": "Book a room"}, Idempotency_Key="monday") for _ in range(2))
+    assert (first.status, again.status, again.json) == (201, 201, first.json)
+    assert [answer.headers.get("Idempotent-Replay") for answer in (first, again)] == [None, "true"]
+    assert Task.objects.count() == 1
+
+
+def test_it_says_how_many_requests_are_left(client, maria, settings):
+    settings.MESH = {**settings.MESH, "RATE_LIMIT_READ": "5/min"}
+    assert [client.get("/users").headers["RateLimit"][:10] for _ in range(2)] == ['"read";r=4', '"read";r=3']
+
+
+def test_a_key_that_may_only_write_sets_a_status(client, alice):
+    made = alice.api.post("/api-keys", {"name": "Writer", "scopes": ["tasks:write"]}).json
+    writer = Api(mount="/task-api", X_API_Key=made["key"])
+    task = writer.post("/tasks", {"title": "Book a room"}).json
+    assert writer.patch(f"/tasks/{task['id']}/status?new_status=done").json["status"] == "done"
 
 
 def test_its_agent_may_be_locked_out(client, maria):
