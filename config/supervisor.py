@@ -106,7 +106,7 @@ def manage(arguments: list[str]) -> int:
 def test(arguments: list[str]) -> int:
     """Run pytest on all processors, with servers that are thrown away afterwards, and return its exit code."""
     if not any(argument.startswith(("-n", "--numprocesses")) for argument in arguments):
-        arguments = ["-n", "auto", *arguments]
+        arguments = ["-n", "auto", "--dist", "worksteal", *arguments]  # some tests take a hundred times as long as most
     with tempfile.TemporaryDirectory(prefix="meshwork-test-", ignore_cleanup_errors=True) as folder:
         os.environ["DATA_DIR"] = folder
         servers = EmbeddedServers(prepare_environment(), os.environ, throwaway=True)
