@@ -18,7 +18,7 @@ from accounts.contact_schemas import (
     ContactSheet,
     MergeIn,
 )
-from accounts.models import Contact, MergedContact, folded
+from accounts.models import Contact, MergedContact, lowered
 from accounts.timeline import MOST_EMAILS, TimelineEntry, TimelineOut, TimelineParams, TimelinePart, TimelineWish
 from mesh import Id, Page, PageParams, Ref, Search, Service, Time, command, query, sheets, text
 from mesh.database import constraint_of
@@ -68,7 +68,7 @@ class ContactService(Service):
         """Change a contact of yours; fields that are not sent stay as they are."""
         contact, sent = self.take(Contact, id), data.sent()
         allowed = bool(sent.pop("allow_duplicate", False))
-        moved = "email" in sent and len(set(folded([contact.email, sent["email"]]))) > 1
+        moved = "email" in sent and len(set(lowered([contact.email, sent["email"]]))) > 1
         for field, value in sent.items():
             setattr(contact, field, value)
         contact.updated_at = Now()
@@ -258,7 +258,7 @@ class ContactService(Service):
 def _emails_of(contact: Contact) -> list[str]:
     """The e-mails that a contact has and had, in lower case: its own, then what came last."""
     merged = contact.merged.order_by("-pk").values_list("fields__email", flat=True)
-    return list(dict.fromkeys(folded([contact.email, *merged])))
+    return list(dict.fromkeys(lowered([contact.email, *merged])))
 
 
 #: What a contact says of itself.

@@ -30,7 +30,7 @@ def acquaintance(ids_of: Callable[[int], QuerySet[Any]]) -> Callable[[int], Quer
     return ids_of
 
 
-def folded(emails: Iterable[str]) -> list[str]:
+def lowered(emails: Iterable[str]) -> list[str]:
     """These e-mails in lower case, as the database compares them: Python has other rules for some letters."""
     sql = "SELECT lower(email) FROM unnest(%s::text[]) WITH ORDINALITY AS said (email, place) ORDER BY place"
     return [row[0] for row in fetch(sql, [list(emails)])]
@@ -61,7 +61,7 @@ class UserQuerySet(ScopedQuerySet["User"]):
 
     def named(self, emails: Sequence[str]) -> list["User"]:
         """The users with one of these e-mails, in any case."""
-        known = self.alias(lower_email=Lower("email")).filter(lower_email__in=folded(emails))
+        known = self.alias(lower_email=Lower("email")).filter(lower_email__in=lowered(emails))
         return list(known.only("name", "email"))
 
 

@@ -10,7 +10,7 @@ from accounts.api_keys import ApiKeyService as ApiKeyService
 from accounts.contacts import ContactService as ContactService
 from accounts.credentials import require_good_password
 from accounts.links import INVITATION, password_url, unwanted_of
-from accounts.models import MailKind, Role, UnwantedMail, User, folded
+from accounts.models import MailKind, Role, UnwantedMail, User, lowered
 from accounts.schemas import (
     NotificationsOut,
     NotificationsPatch,
@@ -163,7 +163,7 @@ class NotificationService(Service):
         self._turn_off(*unwanted_of(token))
 
     def _turn_off(self, email: str, *kinds: str) -> None:
-        rows = [UnwantedMail(email=lower, kind=kind) for lower in folded([email]) for kind in kinds]
+        rows = [UnwantedMail(email=lower, kind=kind) for lower in lowered([email]) for kind in kinds]
         UnwantedMail.objects.bulk_create(rows, ignore_conflicts=True)
         self.changed(*rows)
 

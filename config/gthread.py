@@ -6,6 +6,7 @@ whichever thread is free waits for the next that has something to say. Linux onl
 no HTTP is refused in JSON, as all else is.
 """
 
+import contextlib
 import errno
 import json
 import select
@@ -85,7 +86,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self.log.exception("Error on a connection")
             kept = False
         if not kept:  # by this thread, since it may take a moment
-            conn.close(graceful=not conn.sock.too_slow)
+            with contextlib.suppress(OSError):  # gunicorn has closed it where an answer broke off
+                conn.close(graceful=not conn.sock.too_slow)
             self.method_queue.defer(self._closed)
 
     def _wait_again(self, conn: TConn) -> None:

@@ -48,7 +48,7 @@ log = structlog.get_logger(__name__)
 
 MOST_LISTED = 1000
 #: Whose key the environment gives. Nobody else can have this e-mail: its domain is no one's.
-AGENT = "task-api@localhost"
+AGENT_EMAIL = "task-api@localhost"
 
 _Notes = Annotated[str, text(0, 500)] | None
 #: Looked up before it is said to be none: to this dialect an id of no valid form is one that does not exist.
@@ -296,16 +296,16 @@ def _actor(key: str) -> Actor:
 
 
 def _agent() -> Actor:
-    """The AGENT of the environment's key, made when it comes first; they get no mail. Raises InvalidKey."""
-    user = User.objects.with_email(AGENT).first()
+    """The AGENT_EMAIL of the environment's key, made when it comes first; they get no mail. Raises InvalidKey."""
+    user = User.objects.with_email(AGENT_EMAIL).first()
     if user is None:
         try:
             with transaction.atomic():
-                user = User.objects.enrol(email=AGENT, name="Task API")
-                kinds = [UnwantedMail(email=AGENT, kind=kind) for kind in MailKind.values]
+                user = User.objects.enrol(email=AGENT_EMAIL, name="Task API")
+                kinds = [UnwantedMail(email=AGENT_EMAIL, kind=kind) for kind in MailKind.values]
                 UnwantedMail.objects.bulk_create(kinds, ignore_conflicts=True)
         except IntegrityError:  # made at the same time
-            user = User.objects.with_email(AGENT).get()
+            user = User.objects.with_email(AGENT_EMAIL).get()
     if not user.is_active:
         raise InvalidKey("Invalid API key")
     return Actor(user.pk, "AGENT", user.email, user.name)

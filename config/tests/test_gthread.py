@@ -26,8 +26,11 @@ class Hasty(Worker):
 def app(environ, start_response):
     """Answers with its thread and what was asked; `/slow` takes its time, `/bug` fails.
 
-    `/read` reads the body, `/much` is answered with more than a socket holds.
+    `/read` reads the body, `/much` is answered with more than a socket holds, `/broken` breaks off.
     """
+    if environ["PATH_INFO"] == "/broken":
+        start_response("200 OK", [("Content-Length", "100")])
+        return (b"a" * (1 // number) for number in (1, 0))
     if environ["PATH_INFO"] == "/bug":
         raise ZeroDivisionError
     if environ["PATH_INFO"] == "/slow":
@@ -135,34 +138,27 @@ HALVES = [
 ]
 
 
-def test_half_a_request_holds_its_thread_for_a_while_only(server):
+def still_answers(server, *others):
+    """Whether a request is answered after these."""
     with contextlib.ExitStack() as stack:
-        for half in 3 * HALVES:  # for 3 threads
-            stack.enter_context(connected(server)).sendall(half)
+        for sent in others:
+            stack.enter_context(connected(server)).sendall(sent)
         time.sleep(0.2)
         whole = stack.enter_context(connected(server))
         whole.sendall(REQUEST % b"/a")
-        assert answer(whole)[0] == b"/a"
+        return answer(whole)[0] == b"/a"
+
+
+def test_half_a_request_holds_its_thread_for_a_while_only(server):
+    assert still_answers(server, *3 * HALVES)  # for 3 threads
 
 
 def test_who_takes_nothing_of_an_answer_holds_its_thread_for_a_while_only(server):
-    with contextlib.ExitStack() as stack:
-        for _ in range(6):  # for 3 threads
-            stack.enter_context(connected(server)).sendall(REQUEST % b"/much")
-        time.sleep(0.2)
-        whole = stack.enter_context(connected(server))
-        whole.sendall(REQUEST % b"/a")
-        assert answer(whole)[0] == b"/a"
+    assert still_answers(server, *6 * [REQUEST % b"/much"])
 
 
 def test_those_who_do_not_leave_after_a_refusal_hold_up_nobody_for_long(server):
-    with contextlib.ExitStack() as stack:
-        for _ in range(9):  # a farewell takes 2 seconds of one of 3 threads, and a connection lasts 10
-            stack.enter_context(connected(server)).sendall(b"no HTTP\r\n\r\n")
-        time.sleep(0.2)
-        whole = stack.enter_context(connected(server))
-        whole.sendall(REQUEST % b"/a")
-        assert answer(whole)[0] == b"/a"
+    assert still_answers(server, *9 * [b"no HTTP\r\n\r\n"])  # 2 seconds each of 3 threads; a connection lasts 10
 
 
 def test_a_request_in_two_halves_is_answered(server):
@@ -175,18 +171,17 @@ def test_a_request_in_two_halves_is_answered(server):
         assert answer(connection)[0] == b"/a"
 
 
-def test_what_fails_ends_its_connection_and_no_thread(server):
-    for _ in range(5):
-        with connected(server) as connection:
-            connection.sendall(REQUEST % b"/bug")
-            assert connection.recv(1000).startswith(b"HTTP/1.1 500")
-    with connected(server) as connection:
-        connection.sendall(REQUEST % b"/a")
-        assert answer(connection)[0] == b"/a"
-
-
 def everything(connection):
     return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+@pytest.mark.parametrize(("path", "status"), [(b"/bug", b"500"), (b"/broken", b"200")])
+def test_what_fails_ends_its_connection_and_no_thread(server, path, status):
+    for _ in range(5):  # for 3 threads
+        with connected(server) as connection:
+            connection.sendall(REQUEST % path)
+            assert everything(connection).startswith(b"HTTP/1.1 " + status)
+    assert still_answers(server)
 
 
 NO_HTTP = [

@@ -11,7 +11,7 @@ from accounts.tests.assertions import TIME, UUID7, Like, at_once, nothing_change
 from meetings.models import Call
 from mesh.testing import Api
 from tasks.models import Task
-from tasks.task_api import AGENT
+from tasks.task_api import AGENT_EMAIL
 
 KEY = "demo-secret-key-change-in-production"
 MARIA = {"name": "María García", "email": "maria@test-azollon.com", "company": "Test Azollon"}
@@ -237,15 +237,15 @@ def test_a_list_holds_the_newest_thousand(client, maria):
 def test_nobody_can_be_its_agent_before_it_comes(client, ada, settings):
     settings.EMAIL_FROM = "Meshwork <office@example.com>"
     for api, path in ((Api(), "/auth/signup"), (ada.api, "/users")):
-        account = {"email": AGENT, "name": "Mallory", "password": "correct horse battery staple"}
-        assert api.post(path, account if path == "/auth/signup" else {"email": AGENT, "name": "M"}).status == 422
+        account = {"email": AGENT_EMAIL, "name": "Mallory", "password": "correct horse battery staple"}
+        assert api.post(path, account if path == "/auth/signup" else {"email": AGENT_EMAIL, "name": "M"}).status == 422
     assert ada.api.post("/users", {"email": "task-api@example.com", "name": "Mallory"}).status == 201
     client.post("/users", MARIA)
-    assert Contact.objects.get().owner.email == AGENT
+    assert Contact.objects.get().owner.email == AGENT_EMAIL
 
 
 def test_its_agent_is_an_agent_whatever_was_made_of_it(client, maria, alice):
-    User.objects.filter(email=AGENT).update(role="ADMIN")
+    User.objects.filter(email=AGENT_EMAIL).update(role="ADMIN")
     theirs = alice.api.post("/contacts", MARIA | {"email": "theirs@example.com"}).json
     absent(client.get(f"/users/{theirs['uuid']}"), f"User {theirs['uuid']} not found")
     assert client.get("/users").json == [maria]
