@@ -38,7 +38,7 @@ from mesh.errors import (
 )
 from mesh.http import client_of, parse_json, prefers_dry_run, query_of, raw_body_of, request_id_of
 from mesh.limits import Limit, Usage, count, refuse_if_exceeded
-from mesh.rows import read_page, read_row
+from mesh.rows import read_one, read_page
 from mesh.scope import scoped
 from mesh.service import registry
 from tasks.documents import TaskDocument
@@ -213,7 +213,7 @@ def _list(asked: _Asked) -> HttpResponse:
 
 
 def _show(asked: _Asked) -> HttpResponse:
-    return _document(asked.resource, _found(asked, asked.resource.shows).row_id)
+    return _document(asked, _found(asked, asked.resource.shows))
 
 
 def _create(asked: _Asked) -> HttpResponse:
@@ -232,14 +232,14 @@ def _create(asked: _Asked) -> HttpResponse:
         if contact is not None and any("contact_id" in error["loc"] for error in refusal.errors):
             raise asked.missing("User", contact) from None
         raise
-    return _changed(resource, made, 201)
+    return _changed(asked, made, 201)
 
 
 def _set_status(asked: _Asked) -> HttpResponse:
     resource = asked.resource
     assert resource.status is not None
     status = _checked(resource.status, asked.query.get("new_status"), "query", "new_status")
-    return _changed(resource, _found(asked, resource.sets_status, status=status))
+    return _changed(asked, _found(asked, resource.sets_status, status=status))
 
 
 def _found(asked: _Asked, operation: str, **arguments: Any) -> Answer:
@@ -250,21 +250,23 @@ def _found(asked: _Asked, operation: str, **arguments: Any) -> Answer:
         raise asked.missing(asked.resource.noun, asked.id) from None
 
 
-def _changed(resource: Resource, answer: Answer, status: int = 200) -> HttpResponse:
+def _changed(asked: _Asked, answer: Answer, status: int = 200) -> HttpResponse:
     """The document as it is by now, of a replay too; of a dry run what would happen, in the words of the operation."""
     if answer.dry_run:
         headers = {**_HEADERS, "Preference-Applied": "dry-run"}
         return HttpResponse(answer.body, content_type="application/json", headers=headers)
-    response = _document(resource, answer.row_id, status)
+    response = _document(asked, answer, status)
     if answer.replayed:
         response["Idempotent-Replay"] = "true"
     return response
 
 
-def _document(resource: Resource, row: Any, status: int = 200) -> HttpResponse:
-    found = read_row(resource.model, resource.document, row)
+def _document(asked: _Asked, answer: Answer, status: int = 200) -> HttpResponse:
+    """The document of the row that an operation answered with, where the actor still sees it. Raises NotFound."""
+    rows = scoped(asked.resource.model, asked.mesh.actor)
+    found = read_one(rows, asked.resource.document, int(answer.row_id or 0))
     if found is None:
-        raise NotFound(f"{resource.noun} was removed meanwhile")
+        raise asked.missing(asked.resource.noun, asked.id or json.loads(answer.body)["uuid"])
     return HttpResponse(found.body, status=status, content_type="application/json", headers=_HEADERS)
 
 

@@ -267,6 +267,35 @@ def test_a_request_that_comes_again_is_told_from_the_first(client):
     assert Task.objects.count() == 1
 
 
+def test_a_replay_shows_no_more_than_a_read_would(client, alice, bob):
+    task = alice.api.post("/tasks", {"title": "Draft the offer", "assignee_id": bob.id}).json
+    bobs = key_of(bob)
+    path = f"/tasks/{task['uuid']}/status?new_status=in_progress"
+    first = bobs.patch(path, Idempotency_Key="monday")
+    assert (first.status, first.json["title"]) == (200, "Draft the offer")
+    alice.api.patch(f"/tasks/{task['id']}", {"title": "Dismiss bob", "assignee_id": None})
+    again = bobs.patch(path, Idempotency_Key="monday")
+    absent(again, f"Task {task['uuid']} not found")
+    assert again.json == bobs.get(f"/tasks/{task['uuid']}").json
+    assert Task.objects.get().status == "in_progress"
+
+
+def test_a_replay_to_an_admin_of_then_shows_what_an_agent_sees(client, ada, alice):
+    theirs = alice.api.post("/tasks", {"title": "Draft the offer"}).json
+    adas, path = key_of(ada), f"/tasks/{theirs['uuid']}/status?new_status=done"
+    assert adas.patch(path, Idempotency_Key="monday").status == 200
+    User.objects.filter(pk=ada.id).update(role="AGENT")
+    alice.api.patch(f"/tasks/{theirs['id']}", {"title": "Only mine"})
+    absent(adas.patch(path, Idempotency_Key="monday"), f"Task {theirs['uuid']} not found")
+
+
+def test_a_replay_of_what_was_deleted_meanwhile_is_a_404(client, maria):
+    again = {"Idempotency_Key": "monday"}
+    made = client.post("/tasks", {"title": "Book a room"}, **again).json
+    User.objects.get(email=AGENT_EMAIL).created_tasks.all().delete()
+    absent(client.post("/tasks", {"title": "Book a room"}, **again), f"Task {made['id']} not found")
+
+
 def test_it_says_how_many_requests_are_left(client, maria, settings):
     settings.MESH = {**settings.MESH, "RATE_LIMIT_READ": "5/min"}
     assert [client.get("/users").headers["RateLimit"][:10] for _ in range(2)] == ['"read";r=4', '"read";r=3']
