@@ -208,7 +208,7 @@ class ContactService(Service):
 
     def _known_as(self, ref: Ref) -> tuple[int, list[str]]:
         """A contact's id, and the e-mails that it has and had, in lower case. Raises NotFound."""
-        contact = Contact.objects.filter(pk=self.known_contact(ref=ref) or 0).first()
+        contact = self.rows(Contact).filter(pk=self.known_contact(ref=ref) or 0).first()
         if contact is None:
             raise absent(Contact)
         return contact.pk, _emails_of(contact)[:MOST_EMAILS]
@@ -231,8 +231,8 @@ class ContactService(Service):
 
     def _take_out(self, ref: Ref) -> Contact:
         """A contact that is to go, locked against those who make a row refer to it: they wait, and are refused."""
-        contact = self.take(Contact, ref)
-        return Contact.objects.select_for_update().get(pk=contact.pk)
+        contact: Contact = self.rows(Contact).select_for_update().get(pk=self.take(Contact, ref).pk)
+        return contact
 
     def _save(self, contact: Contact, allowed: bool) -> None:
         """Writes a contact whose e-mail is new. Raises DuplicateContact where there is one, and that is not allowed."""

@@ -191,6 +191,7 @@ SIMPLE_JWT = {
 MESH = {
     "CELERY": "config.celery.app",
     "IDENTITY": "accounts.credentials.AccountsIdentity",
+    "UNSCOPED": "config.unscoped.PLACES",
     "RATE_LIMIT_READ": env.str("RATE_LIMIT_READ", default="600/min"),
     "RATE_LIMIT_WRITE": env.str("RATE_LIMIT_WRITE", default="120/min"),
     "RATE_LIMIT_LOGIN": env.str("RATE_LIMIT_LOGIN", default="10/min"),

@@ -12,6 +12,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from mesh import unscoped
 from mesh.database import fetch
 from mesh.mail import backend_of
 from mesh.operations import Operation
@@ -33,6 +34,22 @@ def check_models(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         if model.audience is ScopedModel.audience:
             found.append(Error(f"{model.__name__} has no audience of its own.", obj=model, id="mesh.E002"))
     return found
+
+
+@register()
+def check_unscoped_reads(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Rows are read past their scopes only where that is listed, with a reason; and no place is listed in vain."""
+    places, found = unscoped.allowed(), list(unscoped.uses())
+    hint = 'Read through self.rows(Model); or list the place in MESH["UNSCOPED"], and say why nobody sees too much.'
+    loose: list[CheckMessage] = [
+        Error(f"{use.place} reads past all scopes, by {use.name} (line {use.line}).", hint=hint, id="mesh.E018")
+        for use in found
+        if use.place not in places
+    ]
+    return loose + [
+        Error(f"{place} is listed as reading past all scopes, and does not.", id="mesh.E019")
+        for place in sorted(places.keys() - {use.place for use in found})
+    ]
 
 
 @register()

@@ -1,0 +1,139 @@
+"""Where rows are read without asking who may see them: each such place is listed, with its reason.
+
+Services read through `self.rows(Model)`, which knows the actor. What reads past it is found in the source of the
+project's apps, and refused at the start unless it is listed: here what is the mesh's, and what is the apps' under
+`MESH["UNSCOPED"]`, as `{"app.module.Class.function": "why"}`.
+"""
+
+import ast
+import re
+import sysconfig
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from django.apps import apps
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+from mesh.service import registry
+
+#: What reads any row, wherever it stands.
+READERS = frozenset({"read_row", "read_many", "_base_manager", "_default_manager"})
+#: What a service may do with a model's manager anyway: it only writes.
+_WRITERS = frozenset({"create", "bulk_create"})
+_NAMED = re.compile(r"\b(?:objects|{})\b".format("|".join(sorted(READERS))))
+
+PLACES: Mapping[str, str] = {
+    "mesh.admin.MeshModelAdmin.save_form": "the row that the operation has just made, for an ADMIN",
+    "mesh.checks.check_models": "looks at the queryset's class, and reads nothing",
+    "mesh.documents.Mirrored.bodies": "the mirror's documents, which nobody asks for through the mesh",
+    "mesh.jobs.JobService.list_jobs": "jobs, which ADMINs alone see",
+    "mesh.jobs.JobService.retry_job": "jobs, which ADMINs alone see",
+    "mesh.jobs.JobService.retry_jobs": "jobs, which ADMINs alone see",
+    "mesh.mirror._referred": "the operator restores documents",
+    "mesh.mirror._uuids": "the operator rebuilds documents",
+    "mesh.mirror._without_row": "the operator restores documents",
+    "mesh.mirror._write": "the operator restores documents",
+    "mesh.mirror.size": "a number of rows, for the operator",
+    "mesh.rows._projection": "the columns alone; each caller says which rows",
+    "mesh.rows.take_row": "rows that are chosen by a scope",
+    "mesh.scope._scope": "this is where the scope begins",
+    "mesh.service.Service.show": "a row that this command has just made or changed",
+    "mesh.service.Service.take": "the key of a uuid, which is then looked for in the scope",
+    "mesh.services.MailService.mail_failed": "a job that failed for good, which answers nobody",
+    "mesh.testing.scope_mismatches": "holds both sides of every scope against each other",
+    "mesh.unscoped": "names them",
+}
+
+
+@dataclass(frozen=True)
+class Use:
+    """One use of an unscoped reader: where, and of what."""
+
+    place: str
+    name: str
+    line: int
+
+
+def allowed() -> dict[str, str]:
+    """All places that are listed, with their reasons."""
+    named = settings.MESH.get("UNSCOPED")
+    return {**PLACES, **(import_string(named) if named else {})}
+
+
+def uses() -> Iterator[Use]:
+    """Every use in the source of the project's apps, but in tests and migrations."""
+    installed = sysconfig.get_path("purelib")
+    serving = {service.__module__ for service in registry.services.values()}
+    for app in apps.get_app_configs():
+        root = Path(app.path)
+        for path in () if root.is_relative_to(installed) else sorted(root.rglob("*.py")):
+            parts = path.relative_to(root).with_suffix("").parts
+            source = path.read_text()
+            if not {"tests", "migrations"} & set(parts) and _NAMED.search(source):
+                module = ".".join((app.name, *(part for part in parts if part != "__init__")))
+                yield from uses_in(source, module, serves=module in serving)
+
+
+def uses_in(source: str, module: str, *, serves: bool) -> list[Use]:
+    """The uses in a module's source. In one that `serves`, which has a service, a model's manager is one, too."""
+    found = _Finder(serves, [module])
+    found.visit(ast.parse(source))
+    return found.uses
+
+
+@dataclass
+class _Finder(ast.NodeVisitor):
+    """Goes through a module, and knows the class and the outermost function that it is in."""
+
+    serves: bool
+    names: list[str]
+    uses: list[Use] = field(default_factory=list)
+    in_function: bool = False
+    in_job: bool = False
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        self._inside(node, is_function=False)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        self._inside(node, is_function=True)
+
+    def _inside(self, node: ast.ClassDef | ast.FunctionDef, *, is_function: bool) -> None:
+        if self.in_function:
+            self.generic_visit(node)
+            return
+        self.names.append(node.name)
+        self.in_function, self.in_job = is_function, is_function and any(map(_is_job, node.decorator_list))
+        self.generic_visit(node)
+        self.in_function = self.in_job = False
+        self.names.pop()
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        inner = node.value
+        if node.attr in _WRITERS and isinstance(inner, ast.Attribute) and inner.attr == "objects":
+            self.visit(inner.value)
+            return
+        # A job answers nobody.
+        if node.attr in READERS or (node.attr == "objects" and self.serves and not self.in_job):
+            self._found(node.attr, node)
+        self.visit(inner)
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if node.id in READERS:
+            self._found(node.id, node)
+
+    def visit_Constant(self, node: ast.Constant) -> None:
+        if isinstance(node.value, str) and node.value in READERS:  # getattr(model, "_base_manager")
+            self._found(node.value, node)
+
+    def visit_alias(self, node: ast.alias) -> None:
+        if node.asname and node.name in READERS:  # under another name it would not be found
+            self._found(node.name, node)
+
+    def _found(self, name: str, node: ast.expr | ast.alias) -> None:
+        self.uses.append(Use(".".join(self.names), name, node.lineno))
+
+
+def _is_job(decorator: ast.expr) -> bool:
+    return isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name) and decorator.func.id == "job"
