@@ -6,11 +6,12 @@ from typing import Any, Self
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q, QuerySet
-from django.db.models.functions import Now, TruncDay
+from django.db.models.functions import Coalesce, Now, TruncDay
 from uuid_utils.compat import uuid7
 
 from accounts.models import Contact, acquaintance
 from mesh import Actor, ScopedModel, ScopedQuerySet
+from mesh.lookups import any_of
 from mesh.search import every_word
 
 
@@ -23,7 +24,7 @@ class ProjectQuerySet(ScopedQuerySet["Project"]):
 
 
 class Project(ScopedModel):
-    """A project: its owner edits it; its members, those whom its tasks are assigned to, read it."""
+    """A project: its owner edits it; its members, those to whom the owner assigned a task in it, read it."""
 
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="projects")
     title = models.CharField(max_length=200)
@@ -41,11 +42,16 @@ class Project(ScopedModel):
         return self.title
 
     def audience(self) -> set[str]:
-        members = self.tasks.exclude(assignee=None).values_list("assignee_id", flat=True)
+        members = Task.objects.making_members().filter(project=self).values_list("assignee_id", flat=True)
         return {f"user:{user_id}" for user_id in (self.owner_id, *members)}
 
     def may_be_changed_by(self, actor: Actor) -> bool:
         return actor.is_admin or self.owner_id == actor.id
+
+    def has(self, user_id: int | None) -> bool:
+        """Whether a user is in it, as its owner or as a member."""
+        members = Task.objects.making_members().filter(project=self)
+        return self.owner_id == user_id or members.filter(assignee_id=user_id).exists()
 
 
 class TaskStatus(models.TextChoices):
@@ -64,7 +70,15 @@ _OPEN = (TaskStatus.TODO, TaskStatus.IN_PROGRESS)
 
 class TaskQuerySet(ScopedQuerySet["Task"]):
     def visible_to(self, actor: Actor) -> Self:
-        return self if actor.is_admin else self.filter(Q(creator_id=actor.id) | Q(assignee_id=actor.id))
+        if actor.is_admin:
+            return self
+        own = Project.objects.filter(owner_id=actor.id).values("pk")
+        return self.filter(Q(creator_id=actor.id) | Q(assignee_id=actor.id) | any_of("project_id", own))
+
+    def making_members(self) -> Self:
+        """Those that their project's owner assigned: their assignees are its members."""
+        given = self.alias(giver=Coalesce("assigned_by_id", "creator_id")).exclude(assignee=None)
+        return given.filter(giver=F("project__owner_id"))
 
     def overdue(self, wanted: bool | None) -> Self:
         """Those that are open past their due date, or all the others."""
@@ -84,12 +98,22 @@ class TaskQuerySet(ScopedQuerySet["Task"]):
 
 
 class Task(ScopedModel):
-    """Something to do: its creator edits it, its assignee moves its status; both see it."""
+    """Something to do: its creator and the owner of its project edit it, its assignee moves its status."""
 
     uuid = models.UUIDField(default=uuid7, unique=True, editable=False)
     creator = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="created_tasks")
     assignee = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="assigned_tasks"
+    )
+    #: Who assigned it; for an ADMIN, who acts for the owner of its project, that owner. Null: its creator.
+    assigned_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        editable=False,
+        db_index=False,
+        db_constraint=False,
+        related_name="+",
     )
     project = models.ForeignKey(Project, models.SET_NULL, null=True, blank=True, related_name="tasks")
     due_meeting = models.ForeignKey(
@@ -121,26 +145,40 @@ class Task(ScopedModel):
         return self.title
 
     def audience(self) -> set[str]:
-        return {f"user:{user_id}" for user_id in (self.creator_id, self.assignee_id) if user_id is not None}
+        viewers = {self.creator_id, self.assignee_id, self.project and self.project.owner_id}
+        return {f"user:{user_id}" for user_id in viewers - {None}}
 
     def may_be_changed_by(self, actor: Actor) -> bool:
-        return actor.is_admin or self.creator_id == actor.id
+        if actor.is_admin or self.creator_id == actor.id:
+            return True
+        return self.project is not None and self.project.may_be_changed_by(actor)
+
+    def may_be_given_by(self, actor: Actor) -> bool:
+        """Whether an actor may add people to its project by assigning it."""
+        return self.project is None or self.project.may_be_changed_by(actor)
+
+    def project_title_for(self, user: Any) -> str:
+        """The title of its project, where a user sees the project."""
+        if self.project is None:
+            return ""
+        seen = Project.objects.visible_to(Actor(user.pk, user.role)).filter(pk=self.project.pk)
+        return self.project.title if seen.exists() else ""
 
 
 def _project_ids_of(user_id: int) -> QuerySet[Any]:
-    """The ids of the projects that a user owns or has a task in."""
-    member = Task.objects.filter(assignee_id=user_id).exclude(project=None).values_list("project_id", flat=True)
+    """The ids of the projects that a user owns or is a member of."""
+    member = Task.objects.making_members().filter(assignee_id=user_id).values_list("project_id", flat=True)
     return member.union(Project.objects.filter(owner_id=user_id).values_list("pk", flat=True))
 
 
 @acquaintance
 def project_members(user_id: int) -> QuerySet[Any]:
-    """Those who have a task in a project together with a user."""
-    members = Task.objects.filter(project_id__in=_project_ids_of(user_id))
-    return members.exclude(assignee=None).values_list("assignee_id", flat=True)
+    """The members of the projects that a user is in."""
+    members = Task.objects.making_members().filter(project_id__in=_project_ids_of(user_id))
+    return members.values_list("assignee_id", flat=True)
 
 
 @acquaintance
 def project_owners(user_id: int) -> QuerySet[Any]:
-    """Those who own a project that a user has a task in, or owns."""
+    """The owners of the projects that a user is in."""
     return Project.objects.filter(pk__in=_project_ids_of(user_id)).values_list("owner_id", flat=True)

@@ -54,7 +54,7 @@ class TaskIn(In):
     due_date: Time | None = None
     due_meeting_id: Id | None = Field(None, description="A meeting you can see, by which it is due.")
     project_id: Id | None = Field(None, description="A project you can see.")
-    assignee_id: Id | None = Field(None, description="A user you know.")
+    assignee_id: Id | None = Field(None, description="A user you know; in another's project, one who is in it.")
     contact_id: Ref | None = Field(None, description="A contact of yours.")
 
 

@@ -35,7 +35,7 @@ class ProjectService(Service):
 
     @query("GET /projects")
     def list_projects(self, *, search: Search = None, page: PageParams) -> Page[ProjectOut]:
-        """List the projects that you own or have a task in, newest first."""
+        """List the projects that you own or are a member of, newest first."""
         return self.page(self.rows(Project).search(search), ProjectOut, page)
 
     @query("GET /projects/{id}")
@@ -45,7 +45,7 @@ class ProjectService(Service):
 
     @command("POST /projects")
     def create_project(self, *, data: ProjectIn) -> ProjectOut:
-        """Start a project; you own it. Whoever gets a task in it becomes a member."""
+        """Start a project; you own it. To whom you assign a task in it, becomes a member."""
         project = Project.objects.create(owner_id=self.actor.id, **data.model_dump())
         self.changed(project)
         return self.show(project, ProjectOut)
@@ -68,6 +68,21 @@ class ProjectService(Service):
         self.changed(project)
         project.delete()
 
+    @command("DELETE /projects/{id}/members/{user_id}")
+    def remove_project_member(self, *, id: int, user_id: int) -> None:
+        """Take someone out of a project that you own: they are unassigned from all of its tasks.
+
+        They see the project no more, and of its tasks those alone that they created.
+        """
+        project = self._own(id)
+        tasks = list(project.tasks.filter(assignee_id=user_id).order_by("pk").select_for_update(no_key=True))
+        if not tasks or user_id == project.owner_id:
+            raise NotFound("They are not in this project.")
+        project.tasks.filter(pk__in=[task.pk for task in tasks]).update(
+            assignee=None, assigned_by=None, updated_at=Now()
+        )
+        self.changed(project, *tasks)
+
     @query(tool=False)
     def known_project(self, *, ref: int) -> int | None:
         """The id of this project, if you see it; else null."""
@@ -87,7 +102,7 @@ class TaskService(Service):
 
     @query("GET /tasks")
     def list_tasks(self, *, filters: TaskFilters, search: Search = None, page: PageParams) -> Page[TaskOut]:
-        """List the tasks that you created or that are assigned to you, newest first."""
+        """List the tasks that you created, that are assigned to you or in a project of yours, newest first."""
         wanted = filters.model_dump(exclude={"overdue", "meeting_id", "project_id", "contact_id"}, exclude_none=True)
         if filters.meeting_id is not None:
             wanted["due_meeting_id"] = self.of(MeetingService).known_meeting(ref=filters.meeting_id) or 0
@@ -105,16 +120,20 @@ class TaskService(Service):
 
     @command("POST /tasks")
     def create_task(self, *, data: TaskIn) -> TaskOut:
-        """Write a task down, for yourself or for someone you know."""
-        fields = self._referring(data.model_dump())
-        task = Task.objects.create(creator_id=self.actor.id, **fields)
+        """Write a task down, for yourself or for someone you know.
+
+        In another's project it can be for yourself, or for someone who is in the project.
+        """
+        task = Task(creator_id=self.actor.id, **self._referring(data.model_dump()))
+        self._give(task, project=None, assignee=None)
+        task.save(force_insert=True)
         self.changed(task)
         self._mail_assignee(task, before=None)
         return self.show(task, TaskOut)
 
     @command("PATCH /tasks/{id}", "PUT /tasks/{id}")
     def update_task(self, *, id: Ref, data: TaskPatch) -> TaskOut:
-        """Change a task that you created; of one assigned to you, the status alone."""
+        """Change a task that you created or that is in a project of yours; of one assigned to you, the status alone."""
         task = self.take(Task, id)
         if not task.may_be_changed_by(self.actor) and data.model_fields_set != {"status"}:
             raise Forbidden("The assignee may change a task's status only.")
@@ -122,23 +141,26 @@ class TaskService(Service):
 
     @command("DELETE /tasks/{id}")
     def delete_task(self, *, id: Ref) -> None:
-        """Remove a task that you created."""
+        """Remove a task that you created or that is in a project of yours."""
         task = self._own(id)
         self.changed(task)
         task.delete()
 
     @command("PATCH /tasks/{id}/status", "POST /tasks/{id}/status/{status}")
     def set_task_status(self, *, id: Ref, status: Annotated[StatusIn, Also("new_status")]) -> TaskOut:
-        """Move a task that you created or that is assigned to you to another status."""
+        """Move a task that you see to another status."""
         return self._updated(self.take(Task, id), {"status": status})
 
     @command("POST /tasks/{id}/assign/{user_id}")
     def assign_task(self, *, id: Ref, user_id: int) -> TaskOut:
-        """Give a task that you created to someone you know."""
+        """Give a task that you created or that is in a project of yours to someone you know.
+
+        Of a task in a project, its owner thus makes them a member; others give it to who is in the project.
+        """
         task = self._own(id)
         if self.of(UserService).known_user(ref=user_id) is None:
             raise NotFound("There is no such user, or you do not know them.")
-        return self._updated(task, {"assignee_id": user_id})
+        return self._updated(task, {"assignee_id": user_id}, given=True)
 
     @query(tool=False)
     def tasks_of_contact(self, *, wish: TimelineWish) -> TimelinePart:
@@ -167,7 +189,7 @@ class TaskService(Service):
                 to=(task.assignee or task.creator).email,
                 kind="task_due",
                 template="task_due",
-                context={"task": task},
+                context={"task": task, "project": task.project_title_for(task.assignee or task.creator)},
                 key=f"task_due:{task.pk}:{task.due_date}",
             )
         Task.objects.filter(pk__in=[task.pk for task in due]).update(reminded_for=F("due_date"))
@@ -178,19 +200,42 @@ class TaskService(Service):
     def _own(self, ref: Ref) -> Task:
         task = self.take(Task, ref)
         if not task.may_be_changed_by(self.actor):
-            raise Forbidden("Only who created a task may do this; its assignee may change its status.")
+            raise Forbidden(
+                "Only who created a task, or owns its project, may do this; its assignee may change its status."
+            )
         return task
 
-    def _updated(self, task: Task, fields: dict[str, Any]) -> TaskOut:
+    def _updated(self, task: Task, fields: dict[str, Any], *, given: bool = False) -> TaskOut:
+        """Changes a task. `given`: it is assigned anew, also where that changes nothing."""
         fields |= self._referring({name: value for name, value in fields.items() if value != getattr(task, name)})
-        before = task.assignee_id
+        project, assignee = task.project_id, task.assignee_id
         for name, value in fields.items():
             setattr(task, name, value)
+        self._give(task, project, None if given and task.may_be_given_by(self.actor) else assignee)
         task.updated_at = Now()
         task.save()
         self.changed(task)
-        self._mail_assignee(task, before=before)
+        self._mail_assignee(task, before=assignee)
         return self.show(task, TaskOut)
+
+    def _give(self, task: Task, project: int | None, assignee: int | None) -> None:
+        """Writes down who assigned a task, where its assignee is new, or its project by another than its owner.
+
+        `project` and `assignee` are those before. Raises Forbidden where somebody would get into another's project.
+        """
+        if task.assignee_id is None:
+            task.assigned_by_id = None
+            return
+        may_add, is_new = task.may_be_given_by(self.actor), task.assignee_id != assignee
+        if not is_new and (may_add or task.project_id == project):
+            return
+        task.assigned_by_id = self.actor.id
+        if task.project is not None and may_add:
+            task.assigned_by_id = task.project.owner_id
+        elif task.project is not None and task.assignee_id != self.actor.id and not task.project.has(task.assignee_id):
+            raise Forbidden(
+                "Only the project's owner adds people to it: give the task to yourself, or to someone who is in it."
+            )
 
     def _mail_assignee(self, task: Task, before: int | None) -> None:
         """Tells a new assignee, unless they gave the task to themselves."""
@@ -199,7 +244,11 @@ class TaskService(Service):
                 to=task.assignee.email,
                 kind="task_assigned",
                 template="task_assigned",
-                context={"task": task, "who": self.actor.name or self.actor.email},
+                context={
+                    "task": task,
+                    "project": task.project_title_for(task.assignee),
+                    "who": self.actor.name or self.actor.email,
+                },
                 key=f"task_assigned:{task.pk}:{uuid4().hex}",
             )
 

@@ -264,6 +264,7 @@ CASES: dict[str, list[Case]] = {
     "create_project": [Case("own", lambda ids: {"title": "Mine"})],
     "update_project": [Case(404, path("project", title="Taken"))],
     "delete_project": [Case(404, path("project"))],
+    "remove_project_member": [Case(404, lambda ids: {"id": ids["project"], "user_id": ids["user"]})],
     "known_project": [Case("own", lambda ids: {"ref": ids["project"]})],
     "list_tasks": [
         Case("own"),

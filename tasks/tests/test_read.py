@@ -7,6 +7,8 @@ import pytest
 from django.utils import timezone
 
 from accounts.tests.assertions import faults, ids, nothing_changes, refused
+from mesh.database import fetch
+from mesh.scope import scoped, statement_for_ids
 from tasks.models import Task
 
 
@@ -32,6 +34,15 @@ def test_creator_assignee_and_admin_see_a_task_and_nobody_else(create, alice, bo
     assert ids(charlie.api.get("/tasks")) == []
     refused(anonymous.get(f"/tasks/{id}"), 401)
     refused(anonymous.get("/tasks"), 401)
+
+
+def test_whose_tasks_they_are_is_looked_up_by_an_index_each(alice):
+    sql, params = statement_for_ids(scoped(Task, alice.actor))
+    fetch("SET LOCAL enable_seqscan = off")
+    plan = "\n".join(row[0] for row in fetch(f"EXPLAIN {sql}", params))
+    assert "BitmapOr" in plan, plan
+    for index in ("tasks_task_creator", "tasks_task_assignee", "tasks_task_project_id"):
+        assert f"Bitmap Index Scan on {index}" in plan, plan
 
 
 def test_a_project_member_sees_only_tasks_of_their_own(create, alice, bob):
