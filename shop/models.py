@@ -129,6 +129,10 @@ class CancelReason(models.TextChoices):
 
 class OrderQuerySet(ScopedQuerySet["Order"]):
     def visible_to(self, actor: Actor) -> Self:
+        return self if actor.is_admin else self.filter(Q(buyer_id=actor.id) | Q(seller_id=actor.id))
+
+    def placed_by(self, actor: Actor) -> Self:
+        """Those that the actor placed; of an ADMIN all."""
         return self if actor.is_admin else self.filter(buyer_id=actor.id)
 
     def place(self, buyer_id: int, quantities: Mapping[int, int]) -> int | None:
@@ -158,12 +162,13 @@ class OrderQuerySet(ScopedQuerySet["Order"]):
 
 _PLACE = """
 WITH found AS MATERIALIZED (
-    SELECT p.id, p.sku, p.name, p.price_cents, wanted.quantity
+    SELECT p.id, p.owner_id, p.sku, p.name, p.price_cents, wanted.quantity
     FROM unnest(%s::bigint[], %s::bigint[]) AS wanted (id, quantity)
     JOIN shop_product p ON p.id = wanted.id AND p.archived_at IS NULL
 ), placed AS (
-    INSERT INTO shop_order (buyer_id, status, total_cents)
-    SELECT %s, 'PENDING', sum(price_cents * quantity) FROM found HAVING count(*) = %s
+    INSERT INTO shop_order (buyer_id, seller_id, status, total_cents)
+    SELECT %s, CASE WHEN min(owner_id) = max(owner_id) THEN min(owner_id) END, 'PENDING', sum(price_cents * quantity)
+    FROM found HAVING count(*) = %s
     RETURNING id
 ), lines AS (
     INSERT INTO shop_orderline (order_id, product_id, sku, name, quantity, price_cents)
@@ -177,6 +182,16 @@ class Order(ScopedModel):
     """What somebody wants to buy: pending until a worker has reserved its stock, all of it or nothing."""
 
     buyer = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="orders", db_index=False)
+    #: The owner of all its products; null where they are several people's.
+    seller = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        editable=False,
+        db_index=False,
+        db_constraint=False,
+        related_name="sales",
+    )
     status = models.CharField(max_length=9, choices=OrderStatus.choices, default=OrderStatus.PENDING)
     total_cents = models.BigIntegerField()
     reserved_until = models.DateTimeField(null=True, editable=False)
@@ -193,6 +208,7 @@ class Order(ScopedModel):
     class Meta:
         indexes = [
             models.Index(fields=["buyer", "-id"], name="shop_order_buyer"),
+            models.Index(fields=["seller", "-id"], name="shop_order_seller", condition=Q(seller__isnull=False)),
             models.Index(fields=["id"], name="shop_order_pending", condition=Q(status="PENDING")),
             models.Index(fields=["reserved_until"], name="shop_order_overdue", condition=Q(status="RESERVED")),
         ]
@@ -219,7 +235,15 @@ class Order(ScopedModel):
         return f"Order {self.pk}"
 
     def audience(self) -> set[str]:
-        return {f"user:{self.buyer_id}"}
+        return {f"user:{user_id}" for user_id in (self.buyer_id, self.seller_id) if user_id is not None}
+
+    def may_be_changed_by(self, actor: Actor) -> bool:
+        """Whether the order is theirs to cancel, or to pay at a provider; its seller only reads it."""
+        return actor.is_admin or self.buyer_id == actor.id
+
+    def may_be_settled_by(self, actor: Actor) -> bool:
+        """Whether they can say that its money has come."""
+        return actor.is_admin or self.seller_id == actor.id
 
 
 class OrderLine(models.Model):

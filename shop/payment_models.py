@@ -118,7 +118,7 @@ class Payment(ScopedModel):
         return f"Payment {self.pk}"
 
     def audience(self) -> set[str]:
-        return self.order.audience()
+        return {f"user:{self.order.buyer_id}"}
 
     def is_news(self, report: "Report") -> bool:
         """Whether the report says more than is known here."""

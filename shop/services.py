@@ -1,6 +1,6 @@
 """Orders, and the stock behind them; products are in `shop/products.py`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated
 
 from django.conf import settings
@@ -11,13 +11,13 @@ from pydantic import Field
 
 from accounts import timeline
 from accounts.timeline import TimelineEntry, TimelinePart, TimelineWish
-from mesh import Id, Page, PageParams, Service, admins, command, job, query, sheets
-from mesh.errors import Conflict, FieldError, Invalid
+from mesh import Actor, Id, Page, PageParams, Service, admins, command, job, query, sheets
+from mesh.errors import Conflict, FieldError, Forbidden, Invalid
 from shop import letters, paying, reconciler, stock
 from shop.letters import News
 from shop.models import CancelReason, Order, OrderLine, OrderStatus, Product
 from shop.paying import PaymentService as PaymentService
-from shop.payments import MANUAL
+from shop.payments import PROVIDERS, TRUST
 from shop.products import ProductService as ProductService
 from shop.schemas import OrderFilters, OrderIn, OrderOut
 
@@ -42,6 +42,19 @@ class WrongStatus(Conflict):
     code = "shop.wrong_status"
 
 
+def _permit_change(order: Order, actor: Actor) -> None:
+    if not order.may_be_changed_by(actor):
+        raise Forbidden("Only the buyer of an order, or an ADMIN, changes it.")
+
+
+def _permit_payment(order: Order, actor: Actor) -> None:
+    """At a provider its buyer pays. Without one who gets the money says that it has come, or a buyer who is trusted."""
+    if settings.PAYMENTS in PROVIDERS:
+        _permit_change(order, actor)
+    elif not order.may_be_settled_by(actor) and not (settings.PAYMENTS == TRUST and order.may_be_changed_by(actor)):
+        raise Forbidden("That its money has come is said by the owner of all products of an order, or by an ADMIN.")
+
+
 class OrderService(Service):
     """Orders, and the stock behind them."""
 
@@ -49,13 +62,13 @@ class OrderService(Service):
 
     @query("GET /orders")
     def list_orders(self, *, status: OrderStatus | None = None, page: PageParams) -> Page[OrderOut]:
-        """List your orders, newest first."""
+        """List the orders that you placed, and those of your products alone, newest first."""
         return self.page(self.rows(Order).with_status(status), OrderOut, page)
 
     @query("GET /orders/export", tool=False, media=sheets.MEDIA, filename="orders.csv")
     def export_orders(self, *, filters: OrderFilters) -> Iterator[str]:
-        """Get your orders as CSV, oldest first, with a row for each of their lines; an ADMIN gets everyone's."""
-        chosen = self.rows(Order).with_status(filters.status).between(filters.from_, filters.to)
+        """Get the orders that you placed as CSV, oldest first, with a row for each line; an ADMIN gets everyone's."""
+        chosen = self.rows(Order).placed_by(self.actor).with_status(filters.status).between(filters.from_, filters.to)
         lines = OrderLine.objects.filter(order__in=chosen).order_by("order_id", "pk")
         return sheets.written(list(_SHEET), lines.values_list(*_SHEET.values()).iterator(sheets.PART))
 
@@ -91,10 +104,11 @@ class OrderService(Service):
         """Pay an order that is reserved or confirmed.
 
         Where a payment provider is set up, this begins a payment, once: the buyer makes it at the provider, with the
-        `client_secret` of `GET /orders/{id}/payment`, and the order is `PAID` when the money has come.
+        `client_secret` of `GET /orders/{id}/payment`, and the order is `PAID` when the money has come. Where there is
+        none, an ADMIN or the owner of all its products says so that the money has come.
         """
-        order = self._taken(id, *_PAYABLE, to="paid")
-        if settings.PAYMENTS != MANUAL and order.total_cents:  # no provider collects nothing
+        order = self._taken(id, *_PAYABLE, to="paid", permit=_permit_payment)
+        if settings.PAYMENTS in PROVIDERS and order.total_cents:  # no provider collects nothing
             paying.begin(self, order)
         else:
             stock.sell([order.pk])
@@ -171,9 +185,12 @@ class OrderService(Service):
         if news:
             self.defer(self.mail_orders, news=news)
 
-    def _taken(self, id: int, *allowed: OrderStatus, to: str) -> Order:
-        """The order, locked. Raises WrongStatus where it is in none of the `allowed` ones."""
+    def _taken(
+        self, id: int, *allowed: OrderStatus, to: str, permit: Callable[[Order, Actor], None] = _permit_change
+    ) -> Order:
+        """The order, locked. Raises Forbidden, and WrongStatus where it is in none of the `allowed` ones."""
         order = self.take(Order, id)
+        permit(order, self.actor)
         if order.status not in allowed:
             raise WrongStatus(f"An order that is {order.status} cannot be {to}; {' or '.join(allowed)} can.")
         return order

@@ -34,6 +34,18 @@ class Ordered:
     expired: bool = False
 
     @property
+    def seller(self) -> str | None:
+        owners = {product.owner for product, _ in self.lines}
+        return owners.pop() if len(owners) == 1 else None
+
+    def may(self, who: str, verb: str) -> bool:
+        """Whether they may confirm, pay or cancel it, where payments are manual."""
+        return who in {"confirm": ("ada",), "pay": ("ada", self.seller), "cancel": ("ada", self.buyer)}[verb]
+
+    def is_seen_by(self, who: str) -> bool:
+        return who in ("ada", self.buyer, self.seller)
+
+    @property
     def is_over(self) -> bool:
         return self.status in ("FAILED", "PAID", "CANCELLED")
 

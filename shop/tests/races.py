@@ -76,7 +76,8 @@ def gunicorn(start: Callable[..., Any], person: Any) -> Web:
         port = free.getsockname()[1]
     command = ["-m", "gunicorn", "config.wsgi:application", f"--bind=127.0.0.1:{port}", "--worker-class=gthread"]
     options = ["--workers=2", "--threads=4", "--no-control-socket", "--preload"]
-    start(process, *command, *options, ready="Booting worker", MESH_CHECK_ANSWERS="off", LOG_LEVEL="WARNING")
+    plain = {"MESH_CHECK_ANSWERS": "off", "LOG_LEVEL": "WARNING", "PAYMENTS": "trust"}
+    start(process, *command, *options, ready="Booting worker", **plain)
     return Web(port, person.api.token)
 
 

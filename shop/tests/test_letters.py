@@ -27,10 +27,10 @@ def of_bob(number, *news):
     return [("bob@example.com", f"Order {number} {item}") for item in news]
 
 
-def test_a_buyer_hears_of_an_order_at_every_step(bob, product, folder):
+def test_a_buyer_hears_of_an_order_at_every_step(alice, bob, product, folder):
     number = reserved(bob, (product(), 2))
     assert sent(folder) == of_bob(number, "is received", "is reserved")
-    bob.api.post(f"/orders/{number}/pay")
+    alice.api.post(f"/orders/{number}/pay")
     run_jobs()
     assert sent(folder) == of_bob(number, "is received", "is reserved", "is paid")
     for text in texts_of(mails_in(folder)[1]):

@@ -25,7 +25,7 @@ def shop(ada, alice, bob, product):
     for quantity, name in enumerate(("reserved", "confirmed", "paid", "cancelled", "expired"), 1):
         made[name] = reserved(bob, (shirt, quantity))
     assert ada.api.post(f"/orders/{made['confirmed']}/confirm").status == 200
-    assert bob.api.post(f"/orders/{made['paid']}/pay").status == 200
+    assert alice.api.post(f"/orders/{made['paid']}/pay").status == 200
     Order.objects.filter(pk=made["expired"]).update(reserved_until=timezone.now() - timedelta(seconds=1))
     tick("expire_reservations")
     made["failed"] = order(bob, (shirt, 900)).json["id"]

@@ -148,7 +148,7 @@ class Command(BaseCommand):
                 time.sleep(0.05)
                 drain("reserve_stock")
             for step in {"confirmed": ["confirm"], "paid": ["pay"], "cancelled": ["cancel"]}.get(end, []):
-                by = demo.ADMIN[0] if step == "confirm" else buyer
+                by = buyer if step == "cancel" else demo.ADMIN[0]
                 self._call(by, f"{step}_order", {"id": order})
             if days_ago:  # a company has a past, which no operation makes
                 Order.objects.filter(pk=order).update(created_at=self.now - timedelta(days=days_ago))
