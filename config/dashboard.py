@@ -129,7 +129,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 def environment(request: HttpRequest) -> list[str] | None:
     """Unfold's callback for the badge beside the title: production needs none."""
-    return ["development", "warning"] if settings.DEBUG else None
+    return ["development", "warning"] if settings.DEVELOPMENT else None
 
 
 def _span(seconds: float | None) -> str:

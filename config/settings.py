@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
+from socket import gethostname
 from urllib.parse import urlsplit, urlunsplit
 
 import environ
@@ -17,7 +18,9 @@ env = environ.Env()
 env.read_env(BASE_DIR / ".env")
 
 VERSION = "0.1.0"
-DEBUG = env.bool("DEBUG", default=False)
+#: What `DEBUG=on` says, which `./run` sets: this is somebody's own machine, where some things are easier.
+DEVELOPMENT = env.bool("DEBUG", default=False)
+DEBUG = False  # Django's own, whose pages about errors show settings, the passwords in addresses among them
 DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / ".data"))).resolve()
 
 
@@ -55,17 +58,19 @@ def _networks(name: str) -> list[IPv4Network | IPv6Network]:
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 SECRET_KEY = _required("SECRET_KEY", "outside ./run every deployment needs a secret key of its own")
-if not DEBUG and len(SECRET_KEY) < 32:
+if not DEVELOPMENT and len(SECRET_KEY) < 32:
     raise ImproperlyConfigured("SECRET_KEY is too short: outside DEBUG it needs 32 characters or more")
-ALLOWED_HOSTS = _listed("ALLOWED_HOSTS", default=["*"] if DEBUG else ["localhost", "127.0.0.1", "[::1]"])
+#: Never all names: a page of anyone's could have its own lead here, and read what this machine may read.
+_OWN_NAMES = [".localhost", "127.0.0.1", "[::1]", *([gethostname().lower()] if DEVELOPMENT else [])]
+ALLOWED_HOSTS = _listed("ALLOWED_HOSTS", default=[]) or _OWN_NAMES
 TRUSTED_PROXIES = _networks("TRUSTED_PROXIES")
-#: The Task API's documented key, which everyone knows.
-_DEMO_KEY = "demo-secret-key-change-in-production"
-TASK_API_KEY = env.str("TASK_API_KEY", default=_DEMO_KEY if DEBUG else "")
-if not DEBUG and TASK_API_KEY == _DEMO_KEY:
+#: The Task API's documented key, which everyone knows: it works on this machine alone (tasks/task_api.py).
+TASK_API_DEMO_KEY = "demo-secret-key-change-in-production"
+TASK_API_KEY = env.str("TASK_API_KEY", default=TASK_API_DEMO_KEY if DEVELOPMENT else "")
+if not DEVELOPMENT and TASK_API_KEY == TASK_API_DEMO_KEY:
     raise ImproperlyConfigured("TASK_API_KEY is the documented demo value, which everyone knows: choose another one")
 
-SIGNUP_OPEN = env.bool("SIGNUP_OPEN", default=DEBUG)
+SIGNUP_OPEN = env.bool("SIGNUP_OPEN", default=DEVELOPMENT)
 
 INSTALLED_APPS = [
     "unfold",
@@ -196,7 +201,7 @@ MESH = {
     "RATE_LIMIT_WRITE": env.str("RATE_LIMIT_WRITE", default="120/min"),
     "RATE_LIMIT_LOGIN": env.str("RATE_LIMIT_LOGIN", default="10/min"),
     "ROUTES": env.str("MESH_ROUTES", default=""),
-    "CHECK_ANSWERS": env.bool("MESH_CHECK_ANSWERS", default=DEBUG),
+    "CHECK_ANSWERS": env.bool("MESH_CHECK_ANSWERS", default=DEVELOPMENT),
     "CACHE": env.bool("MESH_CACHE", default=True),
     "PREPARE": not _POOLED,
 }
@@ -245,7 +250,7 @@ SPECTACULAR_SETTINGS = {
 }
 
 CORS_ALLOWED_ORIGINS = _listed("CORS_ALLOWED_ORIGINS", default=[])
-CORS_ALLOWED_ORIGIN_REGEXES = [r"^https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$"] if DEBUG else []
+CORS_ALLOWED_ORIGIN_REGEXES = [r"^https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$"] if DEVELOPMENT else []
 CORS_ALLOW_HEADERS = [
     "accept",
     "authorization",
@@ -276,10 +281,11 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 #: From anyone else config/headers.py takes it away.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
-HTTPS = env.bool("HTTPS", default=not DEBUG)
+HTTPS = env.bool("HTTPS", default=not DEVELOPMENT)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "config.pages.forged"
 # Unfold is built with Alpine, which makes functions of the expressions in its pages.
 ADMIN_CONTENT_SECURITY_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
@@ -290,6 +296,6 @@ METRICS_PORT = env.int("METRICS_PORT", default=0)  # of processes that answer no
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
 LOGGING = logging_config(
-    log_format=env.str("LOG_FORMAT", default="console" if DEBUG else "json"),
+    log_format=env.str("LOG_FORMAT", default="console" if DEVELOPMENT else "json"),
     level=env.str("LOG_LEVEL", default="INFO"),
 )

@@ -12,9 +12,9 @@ from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiJsonRenderer
 from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerView
 
-from accounts import pages
-from config import health
-from mesh.errors import MeshError, MethodNotAllowed, NotFound
+from accounts import pages as account_pages
+from config import health, pages
+from mesh.errors import MethodNotAllowed
 from mesh.http import problem
 from mesh.rest import url_patterns
 from shop import webhooks
@@ -32,25 +32,10 @@ def openapi(request: HttpRequest) -> HttpResponse:
     return HttpResponse(_document(), content_type="application/json")
 
 
-def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return problem(NotFound(f"There is nothing at {request.path}. The paths are listed at /docs."))
-
-
-def server_error(request: HttpRequest) -> HttpResponse:
-    return problem(MeshError("Something went wrong here."))
-
-
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return problem(_BadRequest("The server cannot make sense of this request."))
-
-
-class _BadRequest(MeshError):
-    status, code, title = 400, "malformed", "Malformed request"
-
-
-handler400: Any = bad_request
-handler404: Any = not_found
-handler500: Any = server_error
+handler400: Any = pages.bad_request
+handler403: Any = pages.forbidden
+handler404: Any = pages.not_found
+handler500: Any = pages.server_error
 
 
 #: The documentation pages load nothing from elsewhere, whatever their scripts would like to.
@@ -76,14 +61,15 @@ def reading(view: Any, content_security_policy: str = "") -> Any:
 
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("", csrf_exempt(pages.first)),
     re_path("^health/?$", reading(health.health), name="health"),
     re_path("^health/ready/?$", reading(health.ready)),
     re_path("^metrics/?$", reading(health.metrics)),
     re_path(r"^openapi\.json/?$", reading(openapi), name="openapi"),
     re_path("^docs/?$", reading(SpectacularSwaggerView.as_view(url_name="openapi"), _OWN_ASSETS)),
     re_path("^redoc/?$", reading(SpectacularRedocView.as_view(url_name="openapi"), _OWN_ASSETS)),
-    re_path("^(?:reset|join)/?$", pages.password),
-    re_path("^unsubscribe/?$", pages.unsubscribe),
+    re_path("^(?:reset|join)/?$", account_pages.password),
+    re_path("^unsubscribe/?$", account_pages.unsubscribe),
     re_path("^(?:api/v[12]/)?payments/stripe/webhook/?$", webhooks.stripe),
     re_path("^task-api/health/?$", reading(health.health)),
     path("task-api/", include("tasks.task_api")),

@@ -1,15 +1,15 @@
 """HTTP at the edge: reading a request with all its limits, and writing an answer or a refusal."""
 
 import hashlib
-import ipaddress
 import json
 import os
 import re
 from collections.abc import Mapping
 from functools import lru_cache
 from http.client import responses
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import msgspec
 from django.conf import settings
@@ -26,6 +26,7 @@ from mesh.operations import Operation
 MAX_BODY = 1024 * 1024
 MAX_DEPTH = 32
 MAX_FIELDS = 100
+UNKNOWN_HOST = "This host name is not served here. Whoever runs this server can add it to ALLOWED_HOSTS."
 
 _REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
@@ -80,12 +81,31 @@ def client_of(request: HttpRequest) -> Client:
 
 def is_trusted(address: str) -> bool:
     """Whether what an address says of others is believed."""
+    parsed = _parsed(address)
+    return parsed is not None and any(parsed in network for network in settings.TRUSTED_PROXIES)
+
+
+def is_local(request: HttpRequest) -> bool:
+    """Whether it came from this machine, and asked for it by one of the names that always mean this machine.
+
+    A page of another site whose name was made to lead here has asked for that name.
+    """
+    host = urlsplit(f"//{host_of(request)}").hostname or ""
+    named = host == "localhost" or host.endswith(".localhost") or _is_loopback(host)
+    return named and _is_loopback(client_of(request).address)
+
+
+def _is_loopback(address: str) -> bool:
+    parsed = _parsed(address)
+    return parsed is not None and parsed.is_loopback
+
+
+def _parsed(address: str) -> IPv4Address | IPv6Address | None:
     try:
-        parsed = ipaddress.ip_address(address)
+        parsed = ip_address(address)
     except ValueError:
-        return False
-    parsed = getattr(parsed, "ipv4_mapped", None) or parsed  # as IPv4 comes to a socket of IPv6
-    return any(parsed in network for network in settings.TRUSTED_PROXIES)
+        return None
+    return getattr(parsed, "ipv4_mapped", None) or parsed  # as IPv4 comes to a socket of IPv6
 
 
 def query_of(request: HttpRequest) -> dict[str, str]:

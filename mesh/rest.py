@@ -29,6 +29,7 @@ from mesh.database import refusal_of
 from mesh.declarations import Route
 from mesh.errors import Malformed, MeshError, MethodNotAllowed
 from mesh.http import (
+    UNKNOWN_HOST,
     Reply,
     body_of,
     client_of,
@@ -123,7 +124,7 @@ def _for_django(response: HttpResponseBase | Reply) -> HttpResponseBase:
 
 def _told(request: HttpRequest, respond: Callable[[str], HttpResponseBase | Reply]) -> HttpResponseBase | Reply:
     """The response, with the request's id in it and in every line that is logged meanwhile, and a line of its own."""
-    request_id = request_id_of(request)
+    request_id = request.META["HTTP_X_REQUEST_ID"] = request_id_of(request)  # whoever asks for it again finds the same
     structlog.contextvars.bind_contextvars(request_id=request_id)
     started = time.perf_counter()
     try:
@@ -185,7 +186,7 @@ class _Exchange:
         except MeshError as refusal:
             response = problem(refusal)
         except DisallowedHost:
-            response = problem(Malformed("This host name is not served here."))
+            response = problem(Malformed(UNKNOWN_HOST))
         except (DatabaseError, InterfaceError) as error:
             response = problem(refusal_of(error) or self._bug())
         except Exception:

@@ -318,7 +318,7 @@ def test_twenty_thousand_orders_do_not_slow_it_down(site, alice, shirt):
 
 def test_the_badge_is_for_development_alone(site, settings):
     assert "development" not in text_of(site.get("/admin/"))
-    settings.DEBUG = True
+    settings.DEVELOPMENT = True
     assert "development" in text_of(site.get("/admin/"))
 
 

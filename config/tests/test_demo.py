@@ -53,7 +53,7 @@ def test_its_people_sign_in_and_see_their_own():
 
 
 def test_outside_debug_it_wants_a_password(settings):
-    settings.DEBUG = False
+    settings.DEVELOPMENT = False
     with pytest.raises(CommandError, match="--password"):
         make()
     assert counts()["User"] == 0

@@ -102,7 +102,7 @@ def test_run_answers_until_ctrl_c(folder: Path) -> None:
     assert stat.S_IMODE((folder / "secret_key").stat().st_mode) == 0o600
 
     before = postmaster(folder)
-    code = "from django.conf import settings; print(settings.DEBUG, len(settings.SECRET_KEY), settings.DATA_DIR)"
+    code = "from django.conf import settings; print(settings.DEVELOPMENT, len(settings.SECRET_KEY), settings.DATA_DIR)"
     command = Run(folder, "manage", "shell", "--verbosity=0", "-c", code)
     assert command.exit_code() == 0
     assert command.output() == f"True 64 {folder}\n"

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from ipaddress import ip_network
 from uuid import uuid4
 
 import pytest
@@ -21,7 +22,7 @@ INVALID_KEY = {"success": False, "message": "Invalid API key"}
 @pytest.fixture
 def client(db, settings):
     settings.TASK_API_KEY = KEY
-    return Api(mount="/task-api", X_API_Key=KEY)
+    return Api(mount="/task-api", Host="localhost", X_API_Key=KEY)
 
 
 @pytest.fixture
@@ -110,6 +111,35 @@ def test_a_token_is_no_key(alice):
 def test_without_a_key_in_the_environment_the_documented_one_is_none(client, settings):
     settings.TASK_API_KEY = ""
     assert client.get("/users").json == INVALID_KEY
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "status"),
+    [
+        ("127.0.0.1", "localhost:8000", 200),
+        ("127.0.0.9", "127.0.0.1:8000", 200),
+        ("::1", "[::1]:8000", 200),
+        ("::ffff:127.0.0.1", "desk.localhost", 200),
+        ("192.0.2.7", "localhost:8000", 403),
+        ("", "localhost", 403),
+        ("127.0.0.1", "testserver", 403),  # as a page asks whose own name was made to lead here
+        ("127.0.0.1", "localhost.example.com", 403),
+        ("127.0.0.1", "127.0.0.1.example.com", 403),
+    ],
+)
+def test_the_documented_key_works_on_this_machine_alone(client, settings, maria, address, host, status):
+    client.client.defaults["REMOTE_ADDR"] = address
+    assert client.get("/users", Host=host).status == status
+    assert client.post("/users", MARIA, Host=host).status == (201 if status == 200 else 403)
+    assert Contact.objects.count() == (2 if status == 200 else 1)
+    settings.TASK_API_KEY = "one of our own"
+    assert client.get("/users", Host=host, X_API_Key="one of our own").status == 200
+
+
+def test_the_documented_key_is_not_for_those_behind_a_proxy(client, settings):
+    settings.TRUSTED_PROXIES = [ip_network("127.0.0.1")]
+    assert client.get("/users", X_Forwarded_For="192.0.2.7").json == INVALID_KEY
+    assert client.get("/users", X_Forwarded_For="127.0.0.1").status == 200
 
 
 def test_any_users_key_works_and_shows_their_rows_alone(alice, bob, client, maria):

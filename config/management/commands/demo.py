@@ -28,7 +28,7 @@ class Command(BaseCommand):
         parser.add_argument("--password", help="of its people; under DEBUG there is one already")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        password = options["password"] or ("meshwork demo company" if settings.DEBUG else "")
+        password = options["password"] or ("meshwork demo company" if settings.DEVELOPMENT else "")
         if not password:
             raise CommandError("Say which password its people have: --password P")
         call_command("createadmin", email=demo.ADMIN[0], name=demo.ADMIN[1], password=password, stdout=self.stdout)
