@@ -34,13 +34,14 @@ class Report:
                 found.append(f"{self.name}: the neighbour's {operation} took {waits.worst:.1f} s.{why}")
             if waits.failed:
                 answers = ", ".join(str(status or "no answer") for status in sorted(set(waits.failed)))
-                found.append(f"{self.name}: the neighbour's {operation} failed {len(waits.failed)} times ({answers}).")
+                how_many = f"{len(waits.failed)} of {len(waits.seconds)}"
+                found.append(f"{self.name}: the neighbour's {operation} failed {how_many} times ({answers}).")
             if not waits.seconds:
                 found.append(f"{self.name}: the neighbour's {operation} was not measured.")
         if self.promise and self.kept is False:
             found.append(f"{self.name}: it is promised that {self.promise}; that was not so.")
         if not self.calmed:
-            found.append(f"{self.name}: the server was still busy a minute after it.")
+            found.append(f"{self.name}: the server was still busy two minutes after it.")
         return found
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import cycle
 from statistics import median
@@ -14,7 +15,7 @@ from config.attack.clients import PASSWORD, PATIENCE, Answer, Closed, Person, Ta
 PACE = {"list": 0.25, "detail": 0.25, "task": 1.0, "order": 1.0, "health": 0.25, "login": 1.5}
 PEOPLE = 6
 CALM = 1.0  # seconds within which everything is done where nobody attacks
-LONGEST_CALMING = 60.0
+LONGEST_CALMING = 120.0
 
 
 @dataclass
@@ -61,17 +62,16 @@ class Neighbour:
                 found[operation].seconds.append(seconds)
                 if status not in (200, 201):
                     found[operation].failed.append(status)
-                try:
-                    await asyncio.wait_for(over.wait(), max(0.0, pace - seconds))
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(over.wait(), max(0.01, pace - seconds))
+                if over.is_set():
                     return
-                except TimeoutError:
-                    pass
 
         await asyncio.gather(*(keep_on(operation, pace) for operation, pace in PACE.items()))
         return found
 
     async def calm(self) -> bool:
-        """Waits until nothing of an attack is left; False where that takes more than a minute."""
+        """Waits until nothing of an attack is left; False where that takes more than two minutes."""
         deadline = time.monotonic() + LONGEST_CALMING
         while time.monotonic() < deadline:
             taken = [await self._timed(operation, self.people[0]) for operation in ("health", "list", "task", "order")]

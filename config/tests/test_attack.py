@@ -92,12 +92,10 @@ def test_every_fault_is_a_sentence() -> None:
         return Report("notes", Tally(), found, **fields).faults  # type: ignore[arg-type]
 
     assert of(Waits([0.1, 1.01])) == ["notes: the neighbour's order took 1.0 s."]
-    assert of(Waits([0.1, 0.1, 0.1], [0, 503, 503])) == [
-        "notes: the neighbour's order failed 3 times (no answer, 503)."
-    ]
+    assert of(Waits([0.1] * 4, [0, 503, 503])) == ["notes: the neighbour's order failed 3 of 4 times (no answer, 503)."]
     assert of(Waits()) == ["notes: the neighbour's order was not measured."]
     assert of(promise="429 comes", kept=False) == ["notes: it is promised that 429 comes; that was not so."]
-    assert of(calmed=False) == ["notes: the server was still busy a minute after it."]
+    assert of(calmed=False) == ["notes: the server was still busy two minutes after it."]
     assert Report(NOBODY, Tally(), {**WELL, "list": Waits([2.0])}).faults == [
         "(nobody): the neighbour's list took 2.0 s. The machine is too busy to tell."
     ]
@@ -124,6 +122,10 @@ def server(transactional_db):
         yield f"http://127.0.0.1:{port}"
 
 
+def statuses_of(line: str) -> Counter[str]:
+    return Counter({status: int(number) for status, number in re.findall(r"(\w+)×(\d+)", line)})
+
+
 @pytest.mark.attack
 def test_a_short_round_tells_of_every_kind(server) -> None:
     out = io.StringIO()
@@ -138,12 +140,13 @@ def test_a_short_round_tells_of_every_kind(server) -> None:
     assert list(rows) == names
     for name, line in rows.items():
         assert len(re.findall(r"\d+\.\d\d \(\d+\.\d\d\)", line)) == len(PACE), line
-        statuses = Counter({status: int(number) for status, number in re.findall(r"(\w+)×(\d+)", line)})
+        statuses = statuses_of(line)
         assert statuses.total() == int(line[14:23]), line
         assert (statuses.total() > 0) is (name != NOBODY)
         assert not {status for status in statuses if status.startswith("5")} - {"503", "504"}, line
     faults = [line for line in told.splitlines() if re.match(r"[\w() ]+: (the|it)", line)]
     assert ("see above" in refused) is bool(faults)
-    assert "429×" in rows["guesses"]
+    assert statuses_of(rows["guesses"])["401"] <= 10
+    assert statuses_of(rows["invitations"]).keys() <= {"201", "429", "cut"}
     assert User.objects.filter(email__endswith="@attack.example").count() > 6
     assert "still there" in told
