@@ -1,6 +1,7 @@
 """CSV as spreadsheets write and read it, made and taken apart while it flows by.
 
-A cell that a spreadsheet would take for a formula goes out behind a `'`, and comes in without it.
+Every cell is quoted. What a spreadsheet would take for a formula goes out behind a `'`, and comes in without it: at the
+beginning of a cell, and behind a separator or line break within, where one that separates cells otherwise begins a cell.
 """
 
 import csv
@@ -24,13 +25,16 @@ MAX_ROWS = 10_000  # that come in at once
 MAX_SHEET = 2**21  # characters
 _MOST_IN_CHUNK = 500_000  # characters
 _MOST_NAMES = 10  # in a header, for each column that there is: beyond that it is none
-_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")  # a `'` that was there before gets one more, so that it comes back
+# Quotes and a `'` that were there before do not count, so that a text with a `'` of its own comes back with it.
+_PLACES = (r"(?:\A|(?<=[;\t\r\n]))", r"""(?=['"]*[=+\-@])""", r"\A", r"""(?=['"]*[\t\r\n])""")
+_FORMULA = re.compile("{}{}|{}{}".format(*_PLACES))
+_GUARD = re.compile("{}'{}|{}'{}".format(*_PLACES))
 
 
 def written(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
     """A sheet of these rows below the names of their columns, in parts."""
     out = io.StringIO()
-    writer = csv.writer(out)
+    writer = csv.writer(out, quoting=csv.QUOTE_ALL)
     writer.writerow(columns)
     for number, row in enumerate(rows, 1):
         writer.writerow(map(_cell, row))
@@ -44,12 +48,12 @@ def written(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[s
 def _cell(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
+    return _FORMULA.sub("'", value) if isinstance(value, str) else value
 
 
 def value_of(cell: str) -> str:
     """What a cell says."""
-    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+    return _GUARD.sub("", cell) if "'" in cell else cell
 
 
 @dataclass(frozen=True, slots=True)
