@@ -36,6 +36,8 @@ _LINE = re.compile(
 _PARAMETER = re.compile(r';((?:[^;"]|"[^"]*")*)')
 _CHARSET = re.compile(r"UTF-8|US-ASCII|ISO-8859-\d\d?|WINDOWS-125\d|KOI8-R")
 _LEAST_PREFERRED = 101
+_MOST_PARTS = 100  # of a value, that are looked at
+_TYPES = frozenset(ContactType.values)
 
 
 def written(contacts: Iterable[Contact]) -> Iterator[str]:
@@ -197,13 +199,15 @@ def _first(properties: list[_Property]) -> str:
 
 def _plain(value: str) -> str:
     """A value without its escapes; a comma or semicolon that should have one stays."""
+    if "\\" not in value:
+        return value
     return re.sub(r"\\(.)", lambda match: "\n" if match[1] in "nN" else match[1], value, flags=re.DOTALL)
 
 
-def _split(value: str, separator: str) -> list[str]:
-    """The parts of a value, still with their escapes."""
-    found: list[str] = re.findall(rf"(?:^|{separator})((?:[^\\{separator}]|\\.?)*)", value, re.DOTALL)
-    return found
+def _split(value: str, separator: str) -> Iterator[str]:
+    """The first `_MOST_PARTS` parts of a value, still with their escapes."""
+    parts = re.finditer(rf"(?:^|{separator})((?:[^\\{separator}]++|\\.?)*)", value, re.DOTALL)
+    return (part[1] for part in islice(parts, _MOST_PARTS))
 
 
 def _full_name(value: str) -> str:
@@ -216,4 +220,4 @@ def _full_name(value: str) -> str:
 def _user_type(properties: list[_Property]) -> str:
     """The first category that is a type of contacts; others are of no meaning here."""
     said = (_plain(name).strip().lower() for found in properties for name in _split(found.value, ","))
-    return next((name for name in said if name in ContactType.values), "")
+    return next((name for name in said if name in _TYPES), "")

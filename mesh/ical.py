@@ -22,7 +22,7 @@ def calendar(entries: Iterable[Event], method: Literal["", "REQUEST", "CANCEL", 
     if method:
         calendar.add("method", method)
     if name:
-        name = clean(name)
+        name = " ".join(clean(name).split())
         calendar.add("name", name)
         calendar.add("x-wr-calname", name)  # what most clients read in place of NAME
         calendar.add("refresh-interval", timedelta(minutes=15), parameters={"VALUE": "DURATION"})

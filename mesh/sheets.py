@@ -1,7 +1,7 @@
 """CSV as spreadsheets write and read it, made and taken apart while it flows by.
 
 Every cell is quoted. What a spreadsheet would take for a formula goes out behind a `'`, and comes in without it: at the
-beginning of a cell, and behind a separator or line break within, where one that separates cells otherwise begins a cell.
+beginning of a cell, and within it behind a separator or line break, for not every program separates cells by commas.
 """
 
 import csv

@@ -1,6 +1,8 @@
 """The action items of a note: who is to do what, and by when, where the text says so."""
 
+import math
 import re
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -24,7 +26,7 @@ _SECTION = re.compile(
     r"|aktionen|offene punkte|tareas|acciones|próximos pasos|pendientes|compromisos)\s*:?$",
     re.IGNORECASE,
 )
-_MENTION = re.compile(r"(?:^|\s)(?=@[\w-]+[\w.,:]* \w)")
+_MENTION = re.compile(r"(?:^|\s)(?=@[\w-]++[\w.,:]*+ \w)")
 _OWNER_BEFORE = re.compile(rf"^(?P<who>{NAMES})\s*(?::|\s[-–—|])\s+(?P<task>\S.*)$")
 _OWNER_IN_BRACKETS = re.compile(rf"\s*[(\[](?:owner: ?|verantwortlich: ?|responsable: ?)?(?P<who>{NAMES})[,;: ]*[)\]]")
 _OWNER_AFTER = re.compile(
@@ -38,6 +40,8 @@ _POINTERS = word_set(
     "none nothing tbd n keine nichts ninguna ninguno nada"
 )
 _ANSWER_WITHIN = 3  # sentences after a question
+_AT_ONCE = 20  # sentences between two looks at the clock, which cost as much as a sentence does
+MOST_SENTENCES = 5_000  # that are looked at: of the longest note, if they have 20 characters each
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,6 @@ class _Item:
     claim: Claim
     due: datetime | None
     sentence: Sentence
-    position: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +61,16 @@ class _Setting:
     mentioned: bool
 
 
-def action_items(sentences: Sequence[Sentence], *, now: datetime, language: str) -> list[ActionItem]:
-    """At most `MOST_ITEMS` action items, in the order of the text; the same task is listed once."""
+def action_items(
+    sentences: Sequence[Sentence], *, now: datetime, language: str, until: float = math.inf
+) -> list[ActionItem]:
+    """At most `MOST_ITEMS` action items, in the order of the text; the same task is listed once.
+
+    What `time.thread_time` finds after `until` is left out.
+    """
     items: list[ActionItem] = []
     seen: set[tuple[str, str | None]] = set()
-    for item in _with_answers(list(_items(sentences, now, language)), sentences):
+    for item in _items(sentences, now, language, until):
         made = _made(item)
         key = (made.title.lower(), made.assignee)
         if key not in seen and not _says_nothing(made.title):
@@ -73,26 +81,38 @@ def action_items(sentences: Sequence[Sentence], *, now: datetime, language: str)
     return items
 
 
-def _items(sentences: Sequence[Sentence], now: datetime, language: str) -> Iterator[_Item]:
+def _items(sentences: Sequence[Sentence], now: datetime, language: str, until: float) -> Iterator[_Item]:
+    """What each sentence says, and who took on what it asks: "Can you send it?" – "Sure."."""
     paragraph = 0
-    for position, sentence in enumerate(sentences):
+    for position, sentence in enumerate(sentences[:MOST_SENTENCES]):
+        if position % _AT_ONCE == 0 and time.thread_time() > until:
+            return
         first, paragraph = sentence.paragraph != paragraph, sentence.paragraph
-        text = sentence.plain
-        label = _LABEL.match(text)
-        if " " not in text or sentence.done or (sentence.heading and not label) or _is_done(text):
-            continue
-        listed = bool(label) or sentence.done is False or (first and bool(_SECTION.search(sentence.section)))
-        owner = None
-        if label:
-            owner, text = label["owner"] or label["name"], text[label.end() :]
-        mention = _MENTION.search(text)
-        setting = _Setting(sentence, owner, listed, bool(mention))
-        spoken = language_of(text, language)
-        for tongue in [spoken] if spoken else GRAMMARS:  # a few words may not tell which language they are
-            found = list(_claims(text[mention.end() :] if mention else text, setting, now, tongue))
-            if found:
-                yield from (_Item(claim, due, sentence, position) for claim, due in found)
-                break
+        for claim, due in _said(sentence, first, now, language):
+            if claim.who is None and sentence.text.endswith("?"):
+                claim = replace(claim, who=_taker(sentences, position))
+            yield _Item(claim, due, sentence)
+        if (task := _asked(sentence)) and (taker := _taker(sentences, position)):
+            yield _Item(Claim(taker, task), None, sentence)
+
+
+def _said(sentence: Sentence, first: bool, now: datetime, language: str) -> list[tuple[Claim, datetime | None]]:
+    """What a sentence, `first` in its paragraph or not, says is to be done."""
+    text = sentence.plain
+    label = _LABEL.match(text)
+    if " " not in text or sentence.done or (sentence.heading and not label) or _is_done(text):
+        return []
+    listed = bool(label) or sentence.done is False or (first and bool(_SECTION.search(sentence.section)))
+    owner = None
+    if label:
+        owner, text = label["owner"] or label["name"], text[label.end() :]
+    mention = _MENTION.search(text)
+    setting = _Setting(sentence, owner, listed, bool(mention))
+    spoken = language_of(text, language)
+    for tongue in [spoken] if spoken else GRAMMARS:  # a few words may not tell which language they are
+        if found := list(_claims(text[mention.end() :] if mention else text, setting, now, tongue)):
+            return found
+    return []
 
 
 def _is_done(text: str) -> bool:
@@ -150,19 +170,6 @@ def _owner_within(task: str) -> tuple[str, str | None]:
         if (match := pattern.search(task)) and (who := named(match["who"])):
             return (task[: match.start()] + task[match.end() :]).strip(), who
     return task, None
-
-
-def _with_answers(items: list[_Item], sentences: Sequence[Sentence]) -> list[_Item]:
-    """The items, and whoever took one on: "Can you send it?" – "Sure.", "Who does the flyers?" – "I'll do it."."""
-    answered = []
-    for item in items:
-        if item.claim.who is None and item.sentence.text.endswith("?"):
-            item = replace(item, claim=replace(item.claim, who=_taker(sentences, item.position)))
-        answered.append(item)
-    for position, sentence in enumerate(sentences):
-        if (task := _asked(sentence)) and (taker := _taker(sentences, position)):
-            answered.append(_Item(Claim(taker, task), None, sentence, position))
-    return sorted(answered, key=lambda item: item.position)
 
 
 def _asked(sentence: Sentence) -> str | None:

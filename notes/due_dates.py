@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import islice
 
 from notes.languages import MONTHS, NUMBERS, WEEKDAYS
 
@@ -20,6 +21,7 @@ END_OF_DAY = time(17)
 _LAST_MINUTE = time(23, 59)
 _NOON = time(12)
 _LONG_AGO = timedelta(days=90)
+_MOST_DAYS = 20  # that are looked at in one sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +215,9 @@ _SOMETHING_DATED = re.compile(  # most sentences have nothing of the kind, and t
 
 # What stands before and after a day.
 
-_ARTICLE = r"(?:(?:the|el(?: día)?|la|las|los|dem|den|der|día) )*"
+#: Characters in front of a date that can belong to it: more than the longest of `_LEAD`, with its articles.
+_BEFORE = 60
+_ARTICLE = r"(?:(?:the|el|día|la|las|los|dem|den|der) ){0,4}"
 _LEAD = re.compile(
     r"\b(?:(?P<before>before|vor|antes del?)"
     r"|(?P<by>(?:no|not) later than|at the latest(?: by| on)?|by|until|till|til|due(?: on| by| date:?)?|deadline:?"
@@ -251,7 +255,7 @@ def _all(text: str, now: datetime, *, month_first: bool) -> list[Due]:
     """Everything that `text` names as a day, or a time of today, and that may be a due date, in its order."""
     reader = _Reader(now.date(), month_first)
     found: list[Due] = []
-    for match, read in _longest(text):
+    for match, read in islice(_longest(text), _MOST_DAYS):
         try:
             day = read(reader, match.groupdict())
         except ValueError:
@@ -275,9 +279,9 @@ def _longest(text: str) -> Iterator[tuple[re.Match[str], Callable[[_Reader, Grou
 
 def _due(text: str, match: re.Match[str], day: date, now: datetime, *, period: bool) -> Due | None:
     """What the words around a day make of it; None where they say that it is no due date."""
-    clock_before = _TIME_BEFORE.search(text, 0, match.start())
+    clock_before = _TIME_BEFORE.search(text, max(0, match.start() - _BEFORE), match.start())
     start = clock_before.start() if clock_before else match.start()
-    lead = _LEAD.search(text, 0, start)
+    lead = _LEAD.search(text, max(0, start - _BEFORE), start)
     if lead and lead["unrelated"]:
         return None
     said = match.groupdict()
@@ -301,7 +305,7 @@ def _due(text: str, match: re.Match[str], day: date, now: datetime, *, period: b
         if at <= now and day == now.date():
             at = datetime.combine(day, _LAST_MINUTE, UTC)
     end = after if clock_before or not clock else clock.end()
-    article = lead or _BARE_ARTICLE.search(text, 0, start)
+    article = lead or _BARE_ARTICLE.search(text, max(0, start - _BEFORE), start)
     deadline = before or bool(lead and lead["by"]) or bool(clock_before and clock_before["by"])
     return Due(at, article.start() if article else start, end, deadline)
 

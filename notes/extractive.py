@@ -7,6 +7,7 @@ discounted by its likeness to those already taken (MMR), until the length is use
 
 import math
 import re
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -20,6 +21,7 @@ SHARE, LEAST, MOST = 0.3, 220, 1_200  # of the text's length, in characters
 CONSIDERED = 120  # the best candidates, which are compared with each other
 REDUNDANCY = 0.5  # what full likeness to a taken sentence costs
 SAME = 0.95  # the likeness of what says the same again
+SECONDS = 2.0  # of the processor's time for one note; a note of usual prose takes 0.3 at most
 
 _DECIDED = re.compile(
     r"\b(?:decid\w+|decisions?|agreed|agreement|resolved|approved|concluded|will go with|settled on|let['’]s decide"
@@ -42,17 +44,19 @@ _CHATTER = re.compile(
     r"|\b(?:weather|coffee|lunch was|introductions|wetter|kaffee|comida|café|next meeting|nächstes treffen)\b",
     re.IGNORECASE,
 )
-_FIGURE = re.compile(r"\d[\d.,]*\s?(?:%|€|\$|£|k\b|EUR|USD|million|Mio|m²)|\b\d{2,}")
+_FIGURE = re.compile(r"\d[\d.,]{0,20}\s?(?:%|€|\$|£|k\b|EUR|USD|million|Mio|m²)|\b\d{2,}")
 
 Vector = Mapping[str, float]
 
 
 class ExtractiveSummarizer:
     def summarize(self, text: str, *, now: datetime) -> Summary:
-        """The note's most telling sentences, and its action items."""
+        """The note's most telling sentences, and its action items, as far as they are found in `SECONDS`."""
+        until = time.thread_time() + SECONDS
         found = sentences(text)
         language = language_of(text)
-        return Summary(_summary(text, found, language), action_items(found, now=now, language=language))
+        summary = _summary(text, found, language)
+        return Summary(summary, action_items(found, now=now, language=language, until=until))
 
 
 def _summary(text: str, found: Sequence[Sentence], language: str) -> str:

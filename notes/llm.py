@@ -13,7 +13,9 @@ import re
 import secrets
 import time
 import unicodedata
+from bisect import bisect_right
 from datetime import UTC, date, datetime, timedelta
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -209,15 +211,15 @@ def _checked(answer: _Answer, text: str, now: datetime) -> Summary:
     summary = shortened(_clean(answer.summary), min(SUMMARY_LENGTH, max(len(text), 200)))
     if not summary:
         raise SummarizerError("The model's summary is empty.", retryable=True)
-    folded = _folded(text)
-    checked = (_item(item, text, folded, now) for item in answer.action_items[: 4 * MOST_ITEMS])
+    words, folded = _Words(text), _folded(text)
+    checked = (_item(item, words, folded, now) for item in answer.action_items[: 4 * MOST_ITEMS])
     return Summary(summary, [item for item in checked if item][:MOST_ITEMS])
 
 
-def _item(item: _ItemAnswer, text: str, folded: str, now: datetime) -> ActionItem | None:
+def _item(item: _ItemAnswer, words: "_Words", folded: str, now: datetime) -> ActionItem | None:
     """The item as far as the note bears it out; None where its quote is not in the note, or it has no title."""
     title = shortened(_clean(item.title, one_line=True), TITLE_LENGTH)
-    quote = _quoted(item.quote, text)
+    quote = words.quoted(item.quote)
     if not title or quote is None:
         return None
     assignee = _clean(item.assignee or "", one_line=True)[:ASSIGNEE_LENGTH]
@@ -226,13 +228,27 @@ def _item(item: _ItemAnswer, text: str, folded: str, now: datetime) -> ActionIte
     return ActionItem(title, assignee or None, _due(item.due_date, now), quote)
 
 
-def _quoted(quote: str, text: str) -> str | None:
-    """The part of `text` that `quote` copies, with the text's own blanks; None where there is none."""
-    quote = shortened(" ".join(quote.split()), QUOTE_LENGTH)
-    if len(quote) < min(SHORTEST_QUOTE, len(text)):
-        return None
-    match = re.search(r"\s+".join(map(re.escape, quote.split())), text)
-    return match.group()[:QUOTE_LENGTH] if match else None
+class _Words:
+    """A note's text with one blank in place of many, and where it stands in the text."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        found = list(re.finditer(r"\S+", text))
+        self._flat = " ".join(match.group() for match in found)
+        self._places = list(accumulate((len(match.group()) + 1 for match in found), initial=0))
+        self._shifts = [match.start() - place for match, place in zip(found, self._places, strict=False)]
+
+    def quoted(self, quote: str) -> str | None:
+        """The part of the text that `quote` copies, with the text's own blanks; None where there is none."""
+        quote = shortened(" ".join(quote.split()), QUOTE_LENGTH)
+        if len(quote) < min(SHORTEST_QUOTE, len(self._text)):
+            return None
+        place = self._flat.find(quote)
+        return None if place < 0 else self._text[self._at(place) : self._at(place + len(quote) - 1) + 1][:QUOTE_LENGTH]
+
+    def _at(self, place: int) -> int:
+        """Where in the text a character of `_flat`, which is no blank, stands."""
+        return place + self._shifts[bisect_right(self._places, place) - 1]
 
 
 def _due(said: str | None, now: datetime) -> datetime | None:

@@ -22,7 +22,7 @@ _SPEAKER = re.compile(
 )
 _BOLD = re.compile(r"(?:\*\*|__)[^*_]+(?:\*\*|__):?")
 _EMPHASIS = re.compile(r"\*\*|__|`|(?<!\w)[*_](?=\w)|(?<=[\w.!?])[*_](?!\w)")
-_END = re.compile(r"(?<![.!?…])(?P<mark>[.!?…]+)(?P<close>[\"'”’»)\]*_]*)\s+|[。！？]+\s*|[؟۔।]+\s+")
+_END = re.compile(r"(?<![.!?…])(?P<mark>[.!?…]++)(?P<close>[\"'”’»)\]*_]*+)\s+|[。！？]+\s*|(?<![؟۔।])[؟۔।]++\s+")
 _LAST_WORD = re.compile(r"[\w.’'-]*\w$")
 _ARTICLES = word_set("am an ab im in zum zur vom von bis der die das dem den des beim seit und oder jeder jede jedes")
 TERMINAL = (".", "!", "?", "…", "。", "！", "？", "؟", "۔", "।")

@@ -109,3 +109,9 @@ def test_the_feed_tells_of_cancelled_events_and_forgets_deleted_ones(alice, anon
     ]
     alice.api.delete(f"/events/{second}")
     assert titles(anonymous) == ("Events", ["A"])
+
+
+def test_a_category_of_two_lines_names_a_feed_in_one(alice, anonymous, event):
+    workshops = category(alice, "Work\r\nshops")
+    event(name="Clay", category_id=workshops)
+    assert titles(anonymous, f"?category_id={workshops}") == ("Work shops", ["Clay"])

@@ -1,4 +1,4 @@
-"""CSV that goes out: no cell is a formula, wherever a spreadsheet believes cells to end; what comes back is the same."""
+"""CSV that goes out: no cell is a formula, whatever separates cells; what comes back is the same."""
 
 import csv
 import io

@@ -27,6 +27,8 @@ _BASES = word_set(  # to do something only with a particle: "leitet … weiter"
     "heben kommen laden legen leiten nehmen passen räumen reichen richten sagen schalten schauen schlagen schließen "
     "sehen setzen sprechen stellen stimmen tragen werten wickeln ziehen"
 )
+_INFINITIVES = _VERBS | _BASES
+_ENDINGS = tuple(_INFINITIVES)
 _PARTICLES = word_set(
     "ab an auf aus bei durch ein fertig fest frei her heraus herunter hin hoch los mit nach nieder raus runter um vor "
     "vorbei weg weiter zu zurück zusammen bereit bekannt sicher"
@@ -42,7 +44,7 @@ _IRREGULAR = {
 def _finite_forms() -> dict[str, str]:
     """First and third person of the known verbs, to the infinitive."""
     forms = dict(_IRREGULAR)
-    for verb in _VERBS | _BASES:
+    for verb in _INFINITIVES:
         stem = verb[:-2] if verb.endswith("en") else verb[:-1]
         forms.setdefault(stem + ("et" if stem[-1] in "dt" or stem.endswith(("chn", "ffn")) else "t"), verb)
         forms.setdefault(stem + "e", verb)
@@ -52,11 +54,12 @@ def _finite_forms() -> dict[str, str]:
 
 _FINITE = _finite_forms()
 _MODALS = word_set("wird werde werden soll sollen sollte sollten muss musst müssen möchte will wollen darf")
+_CLAIMING = _FINITE.keys() | _MODALS
 _NO_DUTY = word_set("möchte will wollen darf")
 _GROUPS = "Agentur|Team|Kunde|Kundin|Lieferant|Firma|Vermieter|Bank|Technik|Vertrieb|Buchhaltung|Personalabteilung|IT"
 _GROUP = re.compile(rf"[Dd](?:ie|er|as) (?:{_GROUPS})")
 _WHO = rf"(?P<who>(?:{_GROUP.pattern}|{NAMES}|ich|Ich|wir|Wir|er|Er|jemand|Jemand|[Aa]lle))"
-SPLIT = re.compile(rf"(?:;|,? und|,? aber|,) (?=(?:{NAME}|ich|wir) (?:{'|'.join(sorted(_FINITE.keys() | _MODALS))})\b)")
+SPLIT = re.compile(rf"(?:;|,? und|,? aber|,) (?=(?:{NAME}|ich|wir) (?:{'|'.join(sorted(_CLAIMING))})\b)")
 UNREAL = re.compile(
     r"^(?:wenn|falls|sofern|sollte[n]? (?:der|die|das|es))\b|, (?:wenn|falls|sofern) (?!möglich|nötig)"
     r"|\b(?:würden?|könnten?|vielleicht|eventuell|evtl\.?|müssten?|dürften?|hätten?|womöglich)\b",
@@ -128,9 +131,7 @@ def _claimed(clause: str, listed: bool, dated: bool) -> Claim | None:
         )
     if clause.endswith("?"):
         return None
-    starts = [
-        word.start() for word in re.finditer(r"\b\w+", clause) if word.group().lower() in _FINITE.keys() | _MODALS
-    ]
+    starts = [word.start() for word in re.finditer(r"\b\w+", clause) if word.group().lower() in _CLAIMING]
     for match in (_SUBJECT_FIRST.match(clause), *(_VERB_FIRST.match(clause, start) for start in starts)):
         if match and (claim := _claim(match, clause[: match.start()], listed=listed, dated=dated)):
             return claim
@@ -166,14 +167,15 @@ def _claim(match: re.Match[str], before: str, *, listed: bool, dated: bool) -> C
 def _agree(who: str, verb: str) -> bool:
     """Whether a plural verb has a plural subject: "Neue Startseite skizzieren" has none."""
     plural = " und " in who or " & " in who or who.lower() in ("wir", "alle") or who.startswith("Die ")
-    return plural or verb not in _VERBS | _BASES
+    return plural or verb not in _INFINITIVES
 
 
 def _is_infinitive(rest: str) -> bool:
     """Whether `rest` ends with what is to be done, and not with a participle or an adjective."""
     last = rest.split()[-1] if rest else ""
-    known = last in _VERBS or last in _BASES or any(last.endswith(verb) for verb in _VERBS | _BASES)
-    return known or (last.endswith(("en", "ern", "eln")) and last[0].islower() and not last.startswith("ge"))
+    return last.endswith(_ENDINGS) or (
+        last.endswith(("en", "ern", "eln")) and last[0].islower() and not last.startswith("ge")
+    )
 
 
 def _present(verb: str, rest: str) -> str | None:
@@ -193,11 +195,10 @@ def _present(verb: str, rest: str) -> str | None:
 def _told(clause: str, listed: bool, dated: bool) -> Claim | None:
     bare = re.sub(r"\s*\([^)]*\)", "", clause).strip(" .!,;")
     last = bare.split()[-1] if bare else ""
-    known = any(last.endswith(verb) for verb in _VERBS | _BASES)
     if (
         (listed or dated)
-        and known
         and last[:1].islower()
+        and last.endswith(_ENDINGS)
         and not re.search(r"\b(?:wir|sie|haben|sind|wurden?|zu)\b", bare)
     ):
         return Claim(None, clause, sure=False)

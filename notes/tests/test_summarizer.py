@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from notes import action_items
 from notes.extractive import ExtractiveSummarizer
 from notes.languages import language_of
 from notes.llm import OpenAISummarizer
@@ -193,3 +194,20 @@ def test_any_text_has_a_deterministic_summary_of_its_own_sentences(text):
         assert len(item.title) <= 200
         assert len(item.quote) <= 500
         assert item.due_date is None or item.due_date > NOW
+
+
+def test_a_note_that_took_its_time_keeps_what_was_found(monkeypatch):
+    text = "Maria will send the offer by Friday. " + "We talked about the weather. " * 50 + "Bob will call Ana."
+    whole = ExtractiveSummarizer().summarize(text, now=NOW)
+    assert [item.title for item in whole.action_items] == ["Send the offer", "Call Ana"]
+    clock = iter([0.0, 1.0, 1.9, 2.1])
+    monkeypatch.setattr("time.thread_time", lambda: next(clock))
+    cut = ExtractiveSummarizer().summarize(text, now=NOW)
+    assert cut.text == whole.text
+    assert [item.title for item in cut.action_items] == ["Send the offer"]
+
+
+def test_action_items_are_looked_for_in_so_many_sentences():
+    text = "No.\n\n" * action_items.MOST_SENTENCES + "Maria will send the offer by Friday."
+    assert ExtractiveSummarizer().summarize(text, now=NOW).action_items == []
+    assert len(ExtractiveSummarizer().summarize(text[5:], now=NOW).action_items) == 1
