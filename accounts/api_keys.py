@@ -44,9 +44,9 @@ class ApiKeyService(Service):
         context = {"key": row, "scopes": ", ".join(row.scopes)}  # whoever has taken an account over is noticed
         self.mail(to=self.actor.email, kind=API_KEY, template="api_key", context=context, key=f"api_key:{row.pk}")
         self.changed(row)
-        return NewApiKeyOut(**ApiKeyOut.of(row).model_dump(), key="" if self.call.dry_run else key)
+        return NewApiKeyOut(**ApiKeyOut.of(row).model_dump(), key=key)
 
-    @command("DELETE /api-keys/{id}", allow=in_person, tool=False)
+    @command("DELETE /api-keys/{id}", allow=in_person, tool=False, dry_run=False)
     def delete_api_key(self, *, id: int) -> None:
         """Delete an API key of yours: it is refused from the next request on. An ADMIN may delete anyone's."""
         rows = ApiKey.objects.all() if self.actor.is_admin else self.rows(ApiKey)

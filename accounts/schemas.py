@@ -170,7 +170,7 @@ class ApiKeyOut(Out):
 class NewApiKeyOut(ApiKeyOut):
     """A new API key, with the key itself."""
 
-    key: str = Field(description="What to send as `X-API-Key`. It is shown this once; a dry run makes none.")
+    key: str = Field(description="What to send as `X-API-Key`. It is shown this once.")
 
 
 class ProfilePatch(In, partial=True):

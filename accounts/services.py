@@ -63,7 +63,7 @@ class UserService(Service):
         """Show one person you know here."""
         return self.one(self.rows(User), UserOut, id)
 
-    @command("POST /users")
+    @command("POST /users", dry_run=False)
     def invite_user(self, *, data: UserIn) -> UserOut:
         """Add a colleague, who is mailed an invitation to set a password.
 
@@ -157,7 +157,7 @@ class NotificationService(Service):
         self._turn_off(self.actor.email, *(kind for kind, wanted in sent.items() if not wanted))
         return self.get_notifications()
 
-    @command(allow=anyone, tool=False)
+    @command(allow=anyone, tool=False, dry_run=False)
     def unsubscribe(self, *, token: Annotated[str, text(1, 2000)]) -> None:
         """Turn a kind of mail off with the link in one, signed in or not."""
         self._turn_off(*unwanted_of(token))

@@ -77,7 +77,7 @@ class AuthService(Service):
         self.changed()
         return TokensOut(**rotate(data.refresh_token))
 
-    @command("POST /auth/logout", allow=in_person, tool=False)
+    @command("POST /auth/logout", allow=in_person, tool=False, dry_run=False)
     def log_out(self) -> None:
         """Sign out: this session's tokens are refused from the next request on."""
         Session.objects.filter(pk=self.actor.session_id or 0, user_id=self.actor.id).end()
@@ -88,7 +88,7 @@ class AuthService(Service):
         """List where you are signed in, newest first."""
         return self.page(self.rows(Session).active(), SessionOut, page)
 
-    @command("DELETE /auth/sessions/{id}", allow=in_person, tool=False)
+    @command("DELETE /auth/sessions/{id}", allow=in_person, tool=False, dry_run=False)
     def end_session(self, *, id: int) -> None:
         """Sign out one of your sessions, such as a lost phone's."""
         if not self.rows(Session).active().filter(pk=id).end():

@@ -92,6 +92,7 @@ class Declaration:
     takes: str = ""
     status: int = 0
     any_key: bool = False
+    dry_run: bool | None = None
     job: "JobOptions | None" = None
 
 
@@ -150,6 +151,7 @@ def command(
     takes: str = "",
     status: int = 0,
     any_key: bool = False,
+    dry_run: bool | None = None,
 ) -> Callable[[F], F]:
     """A change, in one transaction.
 
@@ -159,7 +161,8 @@ def command(
     account, which the argument of this name holds (an empty name: per address alone). `takes`: the body may be a text
     of this media type too, which is the one argument. `status`: the HTTP status of success, where it is not what the
     answer makes it (202: it will be done later). `any_key`: an API key needs no scope for it, since it does not
-    matter who asks.
+    matter who asks. `dry_run`: whether it can be tried; by default not where it is `secret` or counted for an
+    `account`. What issues or consumes a credential has none: it would be tried without a trace.
     """
     return _declare(
         "command",
@@ -173,6 +176,7 @@ def command(
         takes=takes,
         status=status,
         any_key=any_key,
+        dry_run=dry_run,
     )
 
 

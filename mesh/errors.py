@@ -67,6 +67,16 @@ class Invalid(MeshError):
         return cls([{"loc": list(loc), "msg": msg, "type": type_}])
 
 
+class NoDryRun(Invalid):
+    """The operation cannot be tried: `mesh.declarations.command` says which."""
+
+    code = "mesh.no_dry_run"
+
+    def __init__(self, *loc: str) -> None:
+        msg = "This operation has no dry run. Leave it out to do it."
+        super().__init__([{"loc": list(loc), "msg": msg, "type": "no_dry_run"}])
+
+
 class Unauthenticated(MeshError):
     status, grpc, code, title = 401, "UNAUTHENTICATED", "unauthenticated", "Not signed in"
 

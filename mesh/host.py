@@ -17,7 +17,7 @@ from mesh import idempotency, mail, outbox, versions
 from mesh.binding import bind_flat
 from mesh.call import Actor, Answer, Call
 from mesh.database import constraint_of, fetch, may_be_retried, refusal_of
-from mesh.errors import MeshError
+from mesh.errors import MeshError, NoDryRun
 from mesh.operations import Operation
 from mesh.outbox import Job
 from mesh.rows import Encoded
@@ -57,6 +57,8 @@ def run(call: Call) -> Answer:
         )
     token = _running.set(call)
     try:
+        if call.dry_run and not operation.has_dry_run:
+            raise NoDryRun(*(("header", "Prefer") if call.door == "rest" else ("dry_run",)))
         return _translated(lambda: _command(operation, call))
     except MeshError as refusal:
         _record_refusal(call, refusal)
@@ -292,7 +294,7 @@ def _audit(call: Call, outcome: str, row_id: int | str | None) -> Step:
 
 def _record_refusal(call: Call, refusal: MeshError) -> None:
     """A refused command leaves its trace too, after its own transaction was rolled back; at best effort."""
-    if call.dry_run or refusal.status >= 500:
+    if refusal.status >= 500 or (call.dry_run and not isinstance(refusal, NoDryRun)):
         return
     try:
         with transaction.atomic():

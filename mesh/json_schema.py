@@ -101,7 +101,7 @@ def _required_by_some_name(model: Schema) -> list[str]:
 
 
 def arguments_schema(operation: Operation) -> Schema:
-    """One flat object of all arguments, as tools take them; `dry_run` for commands."""
+    """One flat object of all arguments, as tools take them; `dry_run` for commands that have one."""
     properties: dict[str, Schema] = {}
     required: list[str] = []
     for parameter in operation.parameters:
@@ -114,7 +114,7 @@ def arguments_schema(operation: Operation) -> Schema:
             others = {name for names in _other_names(parameter.model) for name in names[1:]}
             properties |= {name: schema for name, schema in model["properties"].items() if name not in others}
             required += [*model.get("required", []), *_required_by_some_name(model)]
-    if operation.is_command:
+    if operation.has_dry_run:
         properties["dry_run"] = {
             "type": "boolean",
             "default": False,

@@ -117,22 +117,26 @@ def _headers(operation: Operation) -> list[Schema]:
     if not operation.is_command:
         return []
     key = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[\x20-\x7e]+$"}
-    return [
+    found: list[Schema] = [
         {
             "name": "Idempotency-Key",
             "in": "header",
             "required": False,
             "schema": key,
             "description": "Repeat a request safely: one effect, the same answer, for 24 hours.",
-        },
-        {
-            "name": "Prefer",
-            "in": "header",
-            "required": False,
-            "schema": {"type": "string", "enum": ["dry-run"]},
-            "description": "`dry-run` answers what would happen, and changes nothing.",
-        },
+        }
     ]
+    if operation.has_dry_run:
+        found.append(
+            {
+                "name": "Prefer",
+                "in": "header",
+                "required": False,
+                "schema": {"type": "string", "enum": ["dry-run"]},
+                "description": "`dry-run` answers what would happen, and changes nothing.",
+            }
+        )
+    return found
 
 
 def _body(operation: Operation, route: Route) -> Schema | None:
@@ -158,7 +162,7 @@ def _responses(operation: Operation, route: Route) -> Schema:
     success: Schema = {"description": "Done."}
     if operation.adapter is not None:
         schema = with_components(operation.returns, "serialization", _components)
-        if operation.is_command and operation.status == 200:
+        if operation.has_dry_run and operation.status == 200:
             schema = {"anyOf": [schema, {"$ref": "#/components/schemas/DryRun"}]}
         media = operation.declaration.media.partition(";")[0] or "application/json"
         success = {"description": "Done.", "content": {media: {"schema": schema}}}
@@ -169,7 +173,7 @@ def _responses(operation: Operation, route: Route) -> Schema:
     elif operation.declaration.filename:
         success["headers"] = {"Content-Disposition": _header("What the file is saved as.")}
     found = {str(operation.status): success}
-    if operation.is_command and operation.status != 200:
+    if operation.has_dry_run and operation.status != 200:
         found["200"] = {
             "description": "A dry run: what would have happened.",
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/DryRun"}}},

@@ -98,6 +98,13 @@ class Operation:
         return self.declaration.kind == "command"
 
     @property
+    def has_dry_run(self) -> bool:
+        """Whether this command can be tried: see `mesh.declarations.command`."""
+        said = self.declaration.dry_run
+        guarded = self.declaration.secret or self.declaration.account is not None
+        return self.is_command and (not guarded if said is None else said)
+
+    @property
     def serves_all(self) -> bool:
         """Whether one run of this job serves all that waits of its kind."""
         return self.declaration.kind == "job" and not self.parameters

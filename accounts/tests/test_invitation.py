@@ -105,11 +105,12 @@ def test_a_refused_invitation_mails_nobody(alice, bob):
     assert Mail.objects.count() == 0
 
 
-def test_a_dry_run_tells_of_the_mail_but_not_the_link(alice):
+def test_a_dry_run_does_not_tell_who_has_an_account(alice, bob):
     with nothing_changes():
-        answer = alice.api.post("/users", DANA, Prefer="dry-run")
-    assert answer.json["mails"] == [{"to": "Dana@example.com", "subject": "Alice invites you to Meshwork"}]
-    assert "token" not in answer.text
+        answers = [
+            alice.api.post("/users", {**DANA, "email": e}, Prefer="dry-run") for e in (DANA["email"], "bob@example.com")
+        ]
+    assert refused(answers[0], 422, "mesh.no_dry_run") == answers[1].json
     assert Mail.objects.count() == 0
 
 

@@ -169,9 +169,16 @@ def test_a_refresh_repeated_with_its_idempotency_key_is_no_reuse(alice):
     assert Session.objects.get().ended_at is None
 
 
-def test_a_dry_run_refreshes_nothing(alice):
+def test_a_dry_run_is_refused_and_leaves_the_token_alone(alice):
     with nothing_changes():
         answer = Api().post("/auth/refresh", {"refresh_token": alice.refresh_token}, Prefer="dry-run")
-    assert answer.status == 200
-    assert answer.json["dry_run"] is True
+    refused(answer, 422, "mesh.no_dry_run")
     assert refresh(alice.refresh_token).status == 200
+
+
+def test_a_reuse_is_noticed_whatever_is_preferred(alice):
+    """A thief asked for dry runs, so that the reuse was rolled back with them."""
+    refresh(alice.refresh_token)
+    refused(Api().post("/auth/refresh", {"refresh_token": alice.refresh_token}, Prefer="dry-run"), 422)
+    refused(refresh(alice.refresh_token), 401, "accounts.token_reused")
+    assert Session.objects.get().ended_at is not None

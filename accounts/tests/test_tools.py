@@ -80,15 +80,15 @@ def test_a_command_through_a_tool_is_audited_as_such(alice):
 
 
 @pytest.mark.parametrize("sent", [{"dry_run": True}, {"arguments": {"dry_run": True}}])
-def test_a_dry_run_changes_nothing(alice, sent):
-    arguments = {"email": "j@example.com", "name": "J"} | sent.get("arguments", {})
+def test_a_dry_run_changes_nothing(alice, bob, sent):
+    arguments = {"title": "Do", "assignee_id": bob.id} | sent.get("arguments", {})
     with nothing_changes():
-        answer = alice.api.post("/tools/invite_user", {**sent, "arguments": arguments})
+        answer = alice.api.post("/tools/create_task", {**sent, "arguments": arguments})
     assert answer.status == 200, answer
     result = answer.json["result"]
-    assert (result["dry_run"], result["result"]["email"]) == (True, "j@example.com")
+    assert (result["dry_run"], result["result"]["title"]) == (True, "Do")
     assert [job["operation"] for job in result["jobs"]] == ["send_mail"]
-    assert result["mails"] == [{"to": "j@example.com", "subject": "Alice invites you to Meshwork"}]
+    assert result["mails"] == [{"to": "bob@example.com", "subject": "A task for you: Do"}]
 
 
 def test_a_key_makes_one_effect_and_the_same_answer(alice):

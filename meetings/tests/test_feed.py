@@ -162,7 +162,7 @@ def test_a_dry_run_leaves_the_key_alive(alice):
     key = new_key(alice)
     with nothing_changes():
         answer = alice.api.post("/calendar/key", Prefer="dry-run")
-    refused(feed(answer.json["result"]["key"]), 404)
+    refused(answer, 422, "mesh.no_dry_run")
     assert titles(key) == []
 
 

@@ -387,7 +387,7 @@ CASES: dict[str, list[Case]] = {
 }  # fmt: skip
 
 
-def send(api: Api, name: str, position: int, arguments: dict[str, Any]) -> Any:
+def send(api: Api, name: str, position: int, arguments: dict[str, Any], **headers: str) -> Any:
     """The operation's route number `position`, with flat arguments at their places."""
     operation = registry.operations[name]
     route = operation.declaration.routes[position]
@@ -405,4 +405,4 @@ def send(api: Api, name: str, position: int, arguments: dict[str, Any]) -> Any:
             else:
                 body[argument] = value
     url += "?" + "&".join(f"{name}={value}" for name, value in query.items()) if query else ""
-    return api.request(route.method, url, body if route.method not in ("GET", "DELETE") else None)
+    return api.request(route.method, url, body if route.method not in ("GET", "DELETE") else None, **headers)

@@ -44,7 +44,7 @@ def test_every_schema_is_valid_closed_flat_and_without_references(ada, format):
                 [p.name] if p.model is None else [f.alias or name for name, f in p.model.model_fields.items()]
             )
         }  # fmt: skip
-        assert schema["properties"].keys() == expected | ({"dry_run"} if operation.is_command else set())
+        assert schema["properties"].keys() == expected | ({"dry_run"} if operation.has_dry_run else set())
         assert "data" not in schema["properties"]
         assert set(schema.get("required", [])) <= schema["properties"].keys()
         jsonschema.Draft202012Validator.check_schema(schema)

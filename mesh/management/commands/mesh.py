@@ -73,6 +73,7 @@ class Command(BaseCommand):
                 "allow": op.declaration.allow.__name__,
                 "cached": op.declaration.ttl or None,
                 "tool": op.declaration.tool,
+                "dry_run": op.has_dry_run,
                 "summary": op.summary,
             }
             for op in registry.operations.values()
