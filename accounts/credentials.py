@@ -56,6 +56,15 @@ SELECT NOT EXISTS (SELECT FROM accounts_unwantedmail u WHERE u.email = lower(mai
     AND NOT EXISTS (SELECT FROM accounts_user u WHERE lower(u.email) = lower(mail.email) AND NOT u.is_active)
 FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS mail (email, kind, place) ORDER BY place
 """
+#: The user as they were when the password was checked. Who changes the password or deactivates them holds their row
+#: until the sessions have ended: who waits for it sees what became of it.
+_UNCHANGED, _HELD = "u.is_active AND u.password = %s", "FOR SHARE"
+_OPEN = """
+INSERT INTO accounts_session (user_id, refresh_jti, user_agent, address, expires_at)
+SELECT u.id, %s, %s, %s, %s FROM accounts_user u WHERE u.id = %s AND {unchanged} {held}
+RETURNING id
+"""
+_WRONG = "The e-mail or the password is wrong."
 _SIGN_IN_AGAIN = "This token is not valid, or its session has ended. Sign in again."
 
 
@@ -144,7 +153,7 @@ def checked_password(email: str, password: str) -> User:
         make_password(password)
     elif user.check_password(password) and user.is_active:
         return user
-    raise Unauthenticated("The e-mail or the password is wrong.")
+    raise Unauthenticated(_WRONG)
 
 
 def require_good_password(password: str, user: User, loc: str) -> None:
@@ -158,14 +167,16 @@ def require_good_password(password: str, user: User, loc: str) -> None:
 
 
 def open_session(user: User, client: Client) -> dict[str, Any]:
-    """A new session and its first tokens."""
-    session = Session(
-        user=user, user_agent=client.user_agent, address=client.address, expires_at=timezone.now() + _lifetime()
-    )
+    """A new session and its first tokens, if the user is still as they were when their password was checked.
+
+    Raises Unauthenticated where the password was changed, or the user deactivated, meanwhile.
+    """
     refresh = RefreshToken.for_user(user)
-    session.refresh_jti = str(refresh["jti"])
-    session.save(force_insert=True)
-    return _tokens(refresh, session.pk)
+    described = [str(refresh["jti"]), client.user_agent, client.address, timezone.now() + _lifetime()]
+    opened = fetch(_OPEN.format(unchanged=_UNCHANGED, held=_HELD), [*described, user.pk, user.password])
+    if not opened:
+        raise Unauthenticated(_WRONG)
+    return _tokens(refresh, opened[0][0])
 
 
 class SessionOver(Unauthenticated):
@@ -186,7 +197,7 @@ def rotate(token: str) -> dict[str, Any]:
         session_id, user_id, jti = int(refresh["session_id"]), int(refresh["user_id"]), str(refresh["jti"])
     except (TokenError, KeyError, TypeError, ValueError):
         raise SessionOver(_SIGN_IN_AGAIN) from None
-    if not User.objects.filter(pk=user_id, is_active=True).exists():
+    if not fetch("SELECT 1 FROM accounts_user WHERE id = %s AND is_active FOR SHARE", [user_id]):
         raise SessionOver(_SIGN_IN_AGAIN)
     refresh.set_jti()
     refresh.set_exp()
