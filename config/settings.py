@@ -126,6 +126,8 @@ TEMPLATES = [
     }
 ]
 
+_STATEMENT_TIMEOUT = timedelta(seconds=15)
+
 # Postgres: the second wall. Statements, lock waits and forgotten transactions all have an end.
 _required("DATABASE_URL", "the address of a PostgreSQL 14 or newer")
 DATABASES = {"default": env.db_url("DATABASE_URL")}
@@ -149,7 +151,7 @@ DATABASES["default"].update(
 )
 if not _POOLED:
     DATABASES["default"]["OPTIONS"]["options"] = (
-        "-c statement_timeout=15s -c lock_timeout=5s -c idle_in_transaction_session_timeout=60s"
+        f"-c statement_timeout={_STATEMENT_TIMEOUT.seconds}s -c lock_timeout=5s -c idle_in_transaction_session_timeout=60s"
         # A prepared statement is planned once: planning costs more than most of them take, and they look up by index.
         " -c timezone=UTC -c plan_cache_mode=force_generic_plan"
     )
@@ -204,6 +206,10 @@ MESH = {
     "CHECK_ANSWERS": env.bool("MESH_CHECK_ANSWERS", default=DEVELOPMENT),
     "CACHE": env.bool("MESH_CACHE", default=True),
     "PREPARE": not _POOLED,
+    # How long a statement may take: of a command or a job, of a read of web's (config/wsgi.py), of a search.
+    "STATEMENT_TIMEOUT": _STATEMENT_TIMEOUT,
+    "READ_TIMEOUT": _duration("READ_TIMEOUT", default="5s"),
+    "SEARCH_TIMEOUT": _duration("SEARCH_TIMEOUT", default="2s"),
 }
 
 # Mail: over SMTP, or without an address into a folder, a file each.

@@ -7,6 +7,8 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from events.models import MAX_CAPACITY, EventStatus, RegistrationStatus, place_in_line
 from mesh import Column, Email, Id, In, Out, PageParams, Time, text
+from mesh.schemas import words
+from mesh.search import MOST_WORDS
 
 ENDS_FIRST = "An event ends when it begins, or later."
 
@@ -60,7 +62,9 @@ class EventFilters(In):
     start_after: Time | None = Field(None, description="Those that begin at this time or later.")
     end_before: Time | None = Field(None, description="Those that end at this time or earlier.")
     category_id: Id | None = None
-    location: Annotated[str, text(0, 255)] | None = Field(None, description="Every word must occur in the location.")
+    location: Annotated[str, words(255)] | None = Field(
+        None, description=f"Every word must occur in the location; at most {MOST_WORDS} words."
+    )
     status: EventStatus | None = None
 
 

@@ -41,6 +41,19 @@ def fetch(sql: str, params: Sequence[Any] = ()) -> list[Row]:
         return statements.run(sql, params)
 
 
+def limit_statements(seconds: float) -> None:
+    """To the end of this transaction a statement may take so long; said on the way of BEGIN, where it is to begin."""
+    connection = connections[DEFAULT_DB_ALIAS]
+    connection.ensure_connection()
+    raw: Any = connection.connection
+    begins = raw.pgconn.transaction_status == TransactionStatus.IDLE and raw.isolation_level is None
+    limit = b"SET LOCAL statement_timeout = %d" % round(seconds * 1000)
+    with connection.wrap_database_errors:
+        result = raw.pgconn.exec_(b"BEGIN; " + limit if begins else limit)
+        if result.status != ExecStatus.COMMAND_OK:
+            raise _error_of(raw, result)
+
+
 class _Statements:
     """The statements of one connection: what came twice with parameters of the same types is prepared."""
 
@@ -75,7 +88,7 @@ class _Statements:
             return cast(list[Row], self._types.load_rows(0, result.ntuples, tuple))
         if result.status == ExecStatus.COMMAND_OK:
             return []
-        raise self._error(result)
+        raise _error_of(raw, result)
 
     def _once(self, sql: str, params: Sequence[Any]) -> list[Row]:
         self._cursor.execute(cast(Any, sql), params, binary=True, prepare=False)
@@ -89,15 +102,15 @@ class _Statements:
         name = b"mesh_%d" % next(self._numbers)
         result = raw.pgconn.prepare(name, _numbered(sql), types)
         if result.status != ExecStatus.COMMAND_OK:
-            raise self._error(result)
+            raise _error_of(raw, result)
         self._names[key] = name
         return name
 
-    def _error(self, result: Any) -> psycopg.Error:
-        raw = self._cursor.connection
-        if raw.pgconn.status == ConnStatus.BAD:
-            return psycopg.OperationalError("the connection is lost")
-        return error_from_result(result, raw.info.encoding)
+
+def _error_of(raw: "psycopg.Connection[Any]", result: Any) -> psycopg.Error:
+    if raw.pgconn.status == ConnStatus.BAD:
+        return psycopg.OperationalError("the connection is lost")
+    return error_from_result(result, raw.info.encoding)
 
 
 _statements: WeakKeyDictionary[Any, _Statements] = WeakKeyDictionary()

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from mesh import idempotency, mail, outbox, versions
 from mesh.binding import bind_flat
 from mesh.call import Actor, Answer, Call
-from mesh.database import constraint_of, fetch, may_be_retried, refusal_of
+from mesh.database import constraint_of, fetch, limit_statements, may_be_retried, refusal_of
 from mesh.errors import MeshError, NoDryRun
 from mesh.operations import Operation
 from mesh.outbox import Job
@@ -50,7 +50,7 @@ def run(call: Call) -> Answer:
     if operation.streams:
         return _translated(lambda: _streamed(operation, call))
     if not operation.is_command:
-        return _translated(lambda: _encoded(operation, _method(operation, call, Work())(**call.values)))
+        return _translated(lambda: _query(operation, call))
     if (outer := _running.get()) is not None:
         raise RuntimeError(
             f"{outer.operation} called the command {call.operation}: reads cross services, writes do not"
@@ -85,9 +85,19 @@ def _translated(step: Callable[[], Answer]) -> Answer:
     raise AssertionError("the last attempt returns or raises")
 
 
+def _query(operation: Operation, call: Call) -> Answer:
+    method = _method(operation, call, Work())
+    if not operation.searches(call.arguments) or connection.in_atomic_block:
+        return _encoded(operation, method(**call.values))
+    with transaction.atomic():
+        limit_statements(settings.MESH["SEARCH_TIMEOUT"].total_seconds())
+        return _encoded(operation, method(**call.values))
+
+
 def _command(operation: Operation, call: Call) -> Answer:
     try:
         with transaction.atomic():
+            limit_statements(settings.MESH["STATEMENT_TIMEOUT"].total_seconds())
             try:
                 return _in_transaction(operation, call)
             except MeshError as error:

@@ -16,7 +16,7 @@ from pydantic import AliasChoices, BaseModel, TypeAdapter
 from mesh.call import Actor
 from mesh.declarations import Also, Declaration, Route
 from mesh.errors import Forbidden
-from mesh.schemas import Id
+from mesh.schemas import Id, WordLimits
 
 Where = Literal["path", "query", "body", "any"]
 
@@ -176,6 +176,18 @@ class Operation:
         return any(route.method not in ("GET", "DELETE") for route in self.declaration.routes) or self.is_command
 
     @cached_property
+    def word_arguments(self) -> frozenset[str]:
+        """The arguments that are words to look for."""
+        annotations = {p.name: p.annotation for p in self.parameters if p.model is None}
+        for model in (p.model for p in self.parameters if p.model is not None):
+            annotations |= {name: info.annotation for name, info in model.model_fields.items()}
+        return frozenset(name for name, annotation in annotations.items() if _takes_words(annotation))
+
+    def searches(self, arguments: Mapping[str, Any]) -> bool:
+        """Whether a call with these plain arguments looks into texts, row by row."""
+        return any(arguments.get(name) for name in self.word_arguments)
+
+    @cached_property
     def argument_names(self) -> frozenset[str]:
         return frozenset(name for p in self.parameters for name in p.argument_names)
 
@@ -186,6 +198,10 @@ class Operation:
         if parameter is self.body:
             return "body"
         return "any" if self.is_command and self.body is None and route.method != "DELETE" else "query"
+
+
+def _takes_words(annotation: Any) -> bool:
+    return isinstance(annotation, WordLimits) or any(map(_takes_words, get_args(annotation)))
 
 
 def _scope_of_row(scope: str, id: Any) -> str:

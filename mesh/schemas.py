@@ -26,6 +26,8 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from mesh.search import MOST_WORDS, words_of
+
 MAX_BIGINT = 2**63 - 1
 P = TypeVar("P")
 
@@ -100,7 +102,29 @@ def _plain_integer(value: Any) -> Any:
 
 Id = Annotated[int, Field(ge=1, le=MAX_BIGINT), BeforeValidator(_plain_integer)]
 Ref = Annotated[Id | UUID, Field(description="The row's integer id, or its uuid.")]
-Search = Annotated[str | None, text(0, 200), Field(description="Every word must occur, in any case.")]
+
+
+def _few_words(value: str) -> str:
+    if (wanted := len(words_of(value))) > MOST_WORDS:
+        raise ValueError(f"At most {MOST_WORDS} words are looked for, and here are {wanted}. Send fewer.")
+    return value
+
+
+def words(high: int) -> Any:
+    """A text of at most `high` characters, each word of which is looked for: `Annotated[str, words(200)]`."""
+    return WordLimits(high)
+
+
+@dataclass(frozen=True)
+class WordLimits:
+    high: int
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], CoreSchema]) -> CoreSchema:
+        return handler(Annotated[source, TextLimits(0, self.high, True), AfterValidator(_few_words)])
+
+
+_SAID = f"Every word must occur, in any case; at most {MOST_WORDS} words."
+Search = Annotated[Annotated[str, words(200)] | None, Field(description=_SAID)]
 
 
 def _bare_address(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """What callers are told when Postgres refuses: 503 with Retry-After, never a 500, and nothing is half done."""
 
 import threading
+from datetime import timedelta
 
 import psycopg
 import pytest
@@ -32,13 +33,12 @@ def test_a_row_that_others_keep_locked_is_a_503_with_retry_after(alice):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_statement_that_takes_too_long_is_a_504(alice):
+def test_a_statement_that_takes_too_long_is_a_504(alice, settings):
+    settings.MESH = {**settings.MESH, "STATEMENT_TIMEOUT": timedelta(milliseconds=150)}
     project = Project.objects.create(owner=alice.user, title="Before")
     with another_connection() as other, other.transaction():
         other.execute("SELECT * FROM tasks_project FOR UPDATE")
-        sql("SET statement_timeout = '150ms'")
         refused = alice.api.patch(f"/projects/{project.pk}", {"title": "After"})
-    sql("RESET statement_timeout")
     assert (refused.status, refused.json["code"]) == (504, "deadline_exceeded")
     assert Project.objects.get().title == "Before"
 
