@@ -151,7 +151,8 @@ DATABASES["default"].update(
 )
 if not _POOLED:
     DATABASES["default"]["OPTIONS"]["options"] = (
-        f"-c statement_timeout={_STATEMENT_TIMEOUT.seconds}s -c lock_timeout=5s -c idle_in_transaction_session_timeout=60s"
+        f"-c statement_timeout={_STATEMENT_TIMEOUT.seconds}s"
+        " -c lock_timeout=5s -c idle_in_transaction_session_timeout=60s"
         # A prepared statement is planned once: planning costs more than most of them take, and they look up by index.
         " -c timezone=UTC -c plan_cache_mode=force_generic_plan"
     )

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
+from heapq import nsmallest
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from mesh.declarations import Route
-from mesh.errors import FieldError, Invalid, NotFound, field_errors
+from mesh.errors import MAX_ERRORS, FieldError, Invalid, NotFound, field_errors
 from mesh.operations import Operation, Parameter, input_names
 
 Values = dict[str, Any]
@@ -60,11 +61,13 @@ class _Binding:
                 self._scalar(parameter, places(parameter))
             else:
                 self._model(parameter, parameter.model, places(parameter)[0], operation)
+        more = 0
         for source, names in self.left.items():
-            for name in sorted(names):
+            for name in nsmallest(MAX_ERRORS, names):
                 self._error(source, {"loc": [name], "msg": "Unknown field", "type": "extra_forbidden"})
+            more += max(0, len(names) - MAX_ERRORS)
         if self.errors:
-            raise Invalid(self.errors)
+            raise Invalid(self.errors, more=more)
         return self.values, self.plain
 
     def _scalar(self, parameter: Parameter, sources: tuple[str, ...]) -> None:

@@ -4,7 +4,9 @@ Apps subclass with a code of their own: `class OutOfStock(Conflict): code = "sho
 The shape of an answer is RFC 9457 (`application/problem+json`).
 """
 
+import json
 from collections.abc import Sequence
+from os.path import commonprefix
 from typing import Any, ClassVar, TypedDict
 
 from pydantic import ValidationError
@@ -16,6 +18,11 @@ class FieldError(TypedDict):
     loc: list[str | int]
     msg: str
     type: str
+
+
+MAX_ERRORS = 100  # in one refusal,
+MAX_ERROR_BYTES = 32 * 1024  # which is no larger than its request needs,
+MAX_NAME = 100  # and in which no name of the caller's is longer
 
 
 class MeshError(Exception):
@@ -53,13 +60,18 @@ class Malformed(MeshError):
 
 
 class Invalid(MeshError):
-    """The input does not hold; `errors` names every fault at once."""
+    """The input does not hold; `errors` names every fault at once, but of very many the first.
+
+    `more`: how many others there are that nobody listed.
+    """
 
     status, grpc, code, title = 422, "INVALID_ARGUMENT", "invalid", "Invalid input"
 
-    def __init__(self, errors: Sequence[FieldError], detail: str = "") -> None:
-        self.errors = list(errors)
-        super().__init__(detail or _sentence(self.errors), errors=self.errors)
+    def __init__(self, errors: Sequence[FieldError], detail: str = "", *, more: int = 0) -> None:
+        self.listed = _listed(errors)
+        self.more = len(errors) - len(self.listed) + more
+        self.errors = self.listed + ([_others(self.listed, self.more)] if self.more else [])
+        super().__init__(detail or _sentence(self.listed, self.more), errors=self.errors)
 
     @classmethod
     def field(cls, loc: Sequence[str | int], msg: str, type_: str = "value_error") -> "Invalid":
@@ -140,8 +152,32 @@ def field_errors(error: ValidationError, *prefix: str | int) -> list[FieldError]
     ]
 
 
-def _sentence(errors: Sequence[FieldError]) -> str:
-    if len(errors) == 1:
+def _listed(errors: Sequence[FieldError]) -> list[FieldError]:
+    """The first of them, as many as a refusal holds, with short names."""
+    found: list[FieldError] = []
+    room = MAX_ERROR_BYTES
+    for error in errors[:MAX_ERRORS]:
+        short: FieldError = {**error, "loc": [_short(part) for part in error["loc"]]}
+        room -= len(json.dumps(short))
+        if room < 0 and found:
+            break
+        found.append(short)
+    return found
+
+
+def _short(part: str | int) -> str | int:
+    return part if isinstance(part, int) or len(part) <= MAX_NAME else f"{part[:MAX_NAME]}…"
+
+
+def _others(listed: Sequence[FieldError], more: int) -> FieldError:
+    """What stands for those that are not listed: where all of them are, as far as can be told."""
+    place = commonprefix([error["loc"] for error in listed])
+    return {"loc": place, "msg": f"{more:,} more are not listed. Correct these first.", "type": "more_errors"}
+
+
+def _sentence(errors: Sequence[FieldError], more: int) -> str:
+    if len(errors) == 1 and not more:
         only = errors[0]
         return f"{'.'.join(map(str, only['loc']))}: {only['msg']}"
-    return f"{len(errors)} fields are invalid; see errors."
+    which = f"the first {len(errors)} are in errors" if more else "see errors"
+    return f"{len(errors) + more:,} fields are invalid; {which}."

@@ -76,11 +76,25 @@ def count_and_get(limit: Limit, key: str, wanted: str) -> tuple[Usage | None, by
 
 def count_login(address: str, account: str) -> None:
     """Counts an attempt to sign in, per address and per account. Raises RateLimited."""
+    count_login_from(address)
+    count_login_of(account)
+
+
+def count_login_from(address: str) -> None:
+    """Counts an attempt to sign in, before anything of it is looked at. Raises RateLimited."""
+    _count_login(f"login:address:{address}")
+
+
+def count_login_of(account: str) -> None:
+    """Counts an attempt to sign in to an account; to none where the name is empty. Raises RateLimited."""
+    if account:
+        _count_login(f"login:account:{account.lower()}")
+
+
+def _count_login(key: str) -> None:
     limit = Limit.parse(settings.MESH["RATE_LIMIT_LOGIN"])
     if limit is not None:
-        refuse_if_exceeded(count(limit, f"login:address:{address}"))
-        if account:
-            refuse_if_exceeded(count(limit, f"login:account:{account.lower()}"))
+        refuse_if_exceeded(count(limit, key))
 
 
 def refuse_if_exceeded(usage: Usage | None) -> None:

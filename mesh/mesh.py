@@ -11,7 +11,7 @@ from mesh import host, versions
 from mesh.binding import bind_flat
 from mesh.cache import cached, key_of, look_up
 from mesh.call import Actor, Answer, Call, Client, Door
-from mesh.errors import Invalid, NotFound
+from mesh.errors import FieldError, Invalid, NotFound
 from mesh.operations import Operation
 from mesh.service import Service, registry
 from mesh.transports import transport_of
@@ -114,13 +114,13 @@ class Mesh:
         wanted = arguments.pop("dry_run", False) if operation.is_command else False
         try:
             values, plain = bind_flat(operation, arguments)
-            errors = []
+            errors, more = list[FieldError](), 0
         except Invalid as invalid:
-            errors = invalid.errors
+            errors, more = invalid.listed, invalid.more
         if not isinstance(wanted, bool):
             errors.append({"loc": ["dry_run"], "msg": "Input should be true or false", "type": "bool_type"})
         if errors:
-            raise Invalid(errors)
+            raise Invalid(errors, more=more)
         return self.call(operation, values, plain, idempotency_key=idempotency_key, dry_run=wanted or dry_run)
 
     def _may_be_cached(self, operation: Operation) -> bool:

@@ -40,7 +40,7 @@ from mesh.http import (
     request_id_of,
     success,
 )
-from mesh.limits import Limit, Usage, count_and_get, count_login, refuse_if_exceeded
+from mesh.limits import Limit, Usage, count_and_get, count_login_from, count_login_of, refuse_if_exceeded
 from mesh.mesh import Mesh
 from mesh.operations import Operation
 from mesh.router import Resource, router
@@ -218,11 +218,14 @@ class _Exchange:
         fresh = "no-cache" in request.META.get("HTTP_CACHE_CONTROL", "").lower()
         looked_up = self._count(whose, "" if fresh else self._cache_key(mesh))
         operation.permit(actor)
+        account = operation.declaration.account
+        if account is not None:
+            count_login_from(client.address)
         takes_body = self.route.method not in ("GET", "DELETE")
         body = body_of(request, operation) if takes_body else {}
         values, plain = self.bound or self._bind(body)
-        if operation.declaration.account is not None:
-            count_login(client.address, str(plain.get(operation.declaration.account, "")))
+        if account is not None:
+            count_login_of(str(plain.get(account, "")))
         found = mesh.call(
             operation,
             values,

@@ -57,6 +57,7 @@ class Command(BaseCommand):
                     done += _import(mesh, chunk, dry_run=True)
                 except Invalid as refusal:
                     errors += [error for error in refusal.errors if error["type"] != "repeated"]
+                    faults += max(0, refusal.more - 1)  # one of the errors stands for them
                 self._tell(errors)
                 faults += len(errors)
                 if any(line_of(error) == [1] for error in errors):
