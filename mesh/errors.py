@@ -6,7 +6,7 @@ The shape of an answer is RFC 9457 (`application/problem+json`).
 
 import json
 from collections.abc import Sequence
-from os.path import commonprefix
+from itertools import takewhile
 from typing import Any, ClassVar, TypedDict
 
 from pydantic import ValidationError
@@ -171,7 +171,8 @@ def _short(part: str | int) -> str | int:
 
 def _others(listed: Sequence[FieldError], more: int) -> FieldError:
     """What stands for those that are not listed: where all of them are, as far as can be told."""
-    place = commonprefix([error["loc"] for error in listed])
+    columns = zip(*(error["loc"] for error in listed), strict=False)
+    place = [column[0] for column in takewhile(lambda column: len(set(column)) == 1, columns)]
     return {"loc": place, "msg": f"{more:,} more are not listed. Correct these first.", "type": "more_errors"}
 
 

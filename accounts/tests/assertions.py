@@ -46,8 +46,9 @@ def refused(answer: Answered, status: int, code: str = "") -> dict[str, Any]:
 
 
 def faults(answer: Answered) -> dict[tuple[str | int, ...], str]:
-    """The messages of a 422 by their places."""
-    return {tuple(error["loc"]): error["msg"] for error in refused(answer, 422)["errors"]}
+    """The messages of a 422 by their places, without the word that there are more of them."""
+    errors = refused(answer, 422)["errors"]
+    return {tuple(error["loc"]): error["msg"] for error in errors if error["type"] != "more_errors"}
 
 
 def ids(answer: Answered) -> list[int]:
