@@ -103,6 +103,8 @@ class Stack:
             "LOG_LEVEL": "WARNING",
             "RATE_LIMIT_READ": "100000000/min",  # counted, but never reached
             "RATE_LIMIT_WRITE": "100000000/min",
+            "RATE_LIMIT_SECONDS": "100000000/min",
+            "RATE_LIMIT_BYTES": "100000GB/min",
             "RATE_LIMIT_LOGIN": "off",
             "MESH_CHECK_ANSWERS": "off",
             "WEB_THREADS": str(self._threads),

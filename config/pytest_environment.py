@@ -18,6 +18,8 @@ os.environ.update(
     RATE_LIMIT_READ="off",
     RATE_LIMIT_WRITE="off",
     RATE_LIMIT_LOGIN="off",
+    RATE_LIMIT_SECONDS="off",
+    RATE_LIMIT_BYTES="off",
     DOCUMENTS_DIR="",
     AWS_S3_BUCKET="",
     LOG_LEVEL="WARNING",

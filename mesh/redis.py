@@ -16,7 +16,7 @@ from django_redis import get_redis_connection
 from hiredis import pack_command
 from redis import ConnectionError as Disconnected
 from redis import RedisError
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError, OutOfMemoryError, ResponseError
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +43,10 @@ os.register_at_fork(after_in_child=forget_connections)
 
 
 def attempt(*commands: Command) -> list[Any] | None:
-    """The answers to some commands, sent together; None where Redis cannot be reached."""
+    """The answers to some commands, sent together; None where Redis cannot be reached.
+
+    The answer to what would need memory where none is left is an OutOfMemoryError.
+    """
     global _closed_until
     if time.monotonic() < _closed_until:
         return None
@@ -78,7 +81,7 @@ def _answer(connection: Any) -> Any:
     try:
         return connection.read_response()
     except ResponseError as error:
-        if isinstance(error, NoScriptError):
+        if isinstance(error, (NoScriptError, OutOfMemoryError)):  # the connection and the other answers are fine
             return error
         raise
 

@@ -12,7 +12,6 @@ from functools import cache, partial
 from typing import Any
 
 import structlog
-from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.core.handlers.wsgi import WSGIRequest, get_path_info, get_script_name
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, connections
@@ -40,7 +39,7 @@ from mesh.http import (
     request_id_of,
     success,
 )
-from mesh.limits import Limit, Usage, count_and_get, count_login_from, count_login_of, refuse_if_exceeded
+from mesh.limits import Usage, count_login_from, count_login_of, count_request, refuse_if_exceeded, spend
 from mesh.mesh import Mesh
 from mesh.operations import Operation
 from mesh.router import Resource, router
@@ -156,8 +155,15 @@ def answer(
         return problem(refusal, {"Allow": ", ".join(resource.allowed)})
     operation, route = found
     started = time.perf_counter()
-    response = _Exchange(request, request_id, operation, route, path_parameters, mount).response()
-    _duration(operation.name, response.status_code).observe(time.perf_counter() - started)
+    exchange = _Exchange(request, request_id, operation, route, path_parameters, mount)
+    response = exchange.response()
+    seconds = time.perf_counter() - started
+    _duration(operation.name, response.status_code).observe(seconds)
+    if isinstance(response, StreamingHttpResponse):
+        spend(exchange.whose, seconds, 0)
+        response.streaming_content = _accounted(exchange.whose, response.streaming_content)
+    elif isinstance(response, (HttpResponse, Reply)):
+        spend(exchange.whose, seconds, len(response.content))
     if method == "HEAD" and isinstance(response, StreamingHttpResponse):
         response.streaming_content = ()
     elif method == "HEAD" and isinstance(response, (HttpResponse, Reply)):
@@ -165,6 +171,22 @@ def answer(
         response.content = b""
         response["Content-Length"] = str(length)
     return response
+
+
+def _accounted(whose: str, parts: Any) -> Iterator[Any]:
+    """The parts of a streamed answer; what making them cost is noted when it ends, however it does."""
+    seconds, size = 0.0, 0
+    try:
+        while True:
+            started = time.perf_counter()
+            part = next(parts, None)
+            seconds += time.perf_counter() - started
+            if part is None:
+                return
+            size += len(part)
+            yield part
+    finally:
+        spend(whose, seconds, size)
 
 
 @dataclass(slots=True)
@@ -177,6 +199,8 @@ class _Exchange:
     route: Route
     path_parameters: dict[str, str]
     mount: str
+    #: Whose limits it counts against.
+    whose: str = ""
     usage: Usage | None = None
     bound: tuple[Values, Values] | None = None
 
@@ -266,13 +290,11 @@ class _Exchange:
 
     def _count(self, whose: str, cache_key: str = "") -> tuple[str, bytes | None] | None:
         """Counts the request, and on the same way looks into the cache: (key, value). Raises RateLimited."""
-        kind = "WRITE" if self._changes_something else "READ"
-        limit = Limit.parse(settings.MESH[f"RATE_LIMIT_{kind}"])
-        if limit is None:
-            return None
-        self.usage, found = count_and_get(limit, f"{kind}:{whose}", cache_key)
-        refuse_if_exceeded(self.usage)
-        return (cache_key, found) if cache_key else None
+        self.whose = whose
+        counted = count_request("WRITE" if self._changes_something else "READ", whose, cache_key)
+        self.usage = counted.requests
+        refuse_if_exceeded(*counted.all)
+        return (cache_key, counted.found) if cache_key and counted.all else None
 
 
 class OperationView(APIView):

@@ -6,6 +6,7 @@ very documents that are mirrored in object storage.
 
 import hmac
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Self
@@ -37,7 +38,7 @@ from mesh.errors import (
     field_errors,
 )
 from mesh.http import client_of, is_local, parse_json, prefers_dry_run, query_of, raw_body_of, request_id_of
-from mesh.limits import Limit, Usage, count, refuse_if_exceeded
+from mesh.limits import Usage, count_request, refuse_if_exceeded, spend
 from mesh.rows import read_one, read_page
 from mesh.scope import scoped
 from mesh.service import registry
@@ -125,6 +126,14 @@ class InvalidKey(Forbidden):
 @csrf_exempt  # its credential is a header, which no browser sends by itself
 def task_api(request: HttpRequest, kind: str, id: str = "", status: str = "") -> HttpResponse:
     """`/task-api/<kind>`, `…/<id>` and `…/<id>/status`: the response, whatever happens."""
+    started = time.perf_counter()
+    response = _response(request, kind, id, status)
+    if whose := request.META.get("meshwork.whose"):
+        spend(whose, time.perf_counter() - started, len(response.content))
+    return response
+
+
+def _response(request: HttpRequest, kind: str, id: str, status: str) -> HttpResponse:
     try:
         return _answered(request, RESOURCES[kind], id, bool(status))
     except Invalid as refusal:
@@ -178,9 +187,9 @@ class _Asked:
         try:
             actor = _actor(request)
         except InvalidKey:
-            _count(kind, f"address:{client.address}")
+            _count(request, kind, f"address:{client.address}")
             raise
-        usage = _count(kind, f"user:{actor.id}")
+        usage = _count(request, kind, f"user:{actor.id}")
         mesh = Mesh(actor, door="rest", request_id=request_id_of(request), client=client)
         return cls(request, resource, id, mesh, usage.headers(kind) if usage else {})
 
@@ -319,13 +328,11 @@ def _agent() -> Actor:
     return Actor(user.pk, "AGENT", user.email, user.name)
 
 
-def _count(kind: str, whose: str) -> Usage | None:
-    limit = Limit.parse(settings.MESH[f"RATE_LIMIT_{kind.upper()}"])
-    if limit is None:
-        return None
-    usage = count(limit, f"{kind.upper()}:{whose}")
-    refuse_if_exceeded(usage)
-    return usage
+def _count(request: HttpRequest, kind: str, whose: str) -> Usage | None:
+    request.META["meshwork.whose"] = whose
+    counted = count_request("READ" if kind == "read" else "WRITE", whose)
+    refuse_if_exceeded(*counted.all)
+    return counted.requests
 
 
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
