@@ -181,7 +181,10 @@ class Valkey(Server):
             "databases": "128",  # two for each process that tests in parallel
             "save": "",
             "appendonly": "no",
-            "maxmemory-policy": "noeviction",  # a broker's messages must not make room for a cache
+            "maxmemory": "256mb",
+            # Of what expires, which are cached answers alone, the least used make room. A broker's messages and the
+            # counters of rate limits do not expire.
+            "maxmemory-policy": "volatile-lfu",
             "set-proc-title": "no",
             "loglevel": "warning",
         }

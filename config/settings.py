@@ -239,7 +239,7 @@ SUMMARIZER_FALLBACK = env.bool("SUMMARIZER_FALLBACK", default=False)
 # The shop.
 CURRENCY = env.str("CURRENCY", default="EUR")
 RESERVATION_TTL = _duration("RESERVATION_TTL", default="15m")
-PAYMENTS = env.str("PAYMENTS", default="") or ("trust" if DEBUG else "manual")
+PAYMENTS = env.str("PAYMENTS", default="") or ("trust" if DEVELOPMENT else "manual")
 STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
 STRIPE_WEBHOOK_SECRET = env.str("STRIPE_WEBHOOK_SECRET", default="")
 STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="").rstrip("/") or "https://api.stripe.com"

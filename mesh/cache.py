@@ -6,6 +6,7 @@ which is checked on reading.
 """
 
 import hashlib
+import threading
 import time
 from collections import Counter as Counted
 from collections.abc import Callable, Mapping
@@ -28,6 +29,10 @@ _lookups = cache(LOOKUPS.labels)
 _WAIT = 2.0  # seconds that a miss waits for another request which computes the same answer
 _POLL = 0.01
 
+MAX_STORED = 64 * 1024  # bytes of an answer that is stored,
+MAX_STORED_EACH = 16 * 1024 * 1024  # and of all that one person has stored in a minute, by each process
+_MOST_COUNTED = 10_000  # people who store something in the same minute
+
 
 def lookups() -> Counted[tuple[str, str]]:
     """How often each (operation, "hit" or "miss") was, in all processes of this server, since it was started."""
@@ -45,8 +50,37 @@ def key_of(operation: Operation, actor: Actor, versions: Mapping[str, int], argu
     return f"meshwork:{operation.name}:{whose}:{generation}:{digest}"
 
 
-def cached(operation: Operation, actor: Actor, key: str, found: bytes | None, compute: Callable[[], Answer]) -> Answer:
-    """The answer that was found under the key, or `compute`'s, stored; concurrent misses of one key compute once."""
+class _Room:
+    """How many bytes each person's misses have stored this minute, in this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._minute = 0
+        self._stored: dict[str, int] = {}
+
+    def take(self, whose: str, size: int) -> bool:
+        """Whether there is room for so many bytes more, which are then taken."""
+        minute = int(time.monotonic() / 60)
+        with self._lock:
+            if minute != self._minute:
+                self._minute, self._stored = minute, {}
+            stored = self._stored.get(whose, 0) + size
+            if size > MAX_STORED or stored > MAX_STORED_EACH or len(self._stored) > _MOST_COUNTED:
+                return False
+            self._stored[whose] = stored
+            return True
+
+
+_room = _Room()
+
+
+def cached(
+    operation: Operation, actor: Actor, whose: str, key: str, found: bytes | None, compute: Callable[[], Answer]
+) -> Answer:
+    """The answer that was found under the key, or `compute`'s, stored; concurrent misses of one key compute once.
+
+    What is large is not stored, nor more of `whose` than their share.
+    """
     owner = actor.id if operation.cached_per_actor else 0
     if (answer := _unpack(found, owner)) is not None:
         _lookups(operation.name, "hit").inc()
@@ -67,7 +101,11 @@ def cached(operation: Operation, actor: Actor, key: str, found: bytes | None, co
         if taken != [None]:
             attempt(("DEL", f"{key}:lock"))
         raise
-    attempt(("SET", key, _pack(answer, owner), "EX", operation.declaration.ttl), ("DEL", f"{key}:lock"))
+    packed, unlock = _pack(answer, owner), ("DEL", f"{key}:lock")
+    if _room.take(whose, len(packed)):
+        attempt(("SET", key, packed, "EX", operation.declaration.ttl), unlock)
+    else:
+        attempt(unlock)
     return answer
 
 

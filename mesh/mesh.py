@@ -84,15 +84,20 @@ class Mesh:
         )
         transport = transport_of(operation.service_name)
         if looked_up is None:
-            if fresh or not self._may_be_cached(operation):
+            if fresh or not self._may_be_cached(operation, arguments):
                 return transport.send(call)
             key = key_of(operation, self.actor, self._versions(operation, arguments), arguments)
             looked_up = key, look_up(key)
-        return cached(operation, self.actor, *looked_up, lambda: transport.send(call))
+        return cached(operation, self.actor, self.whose, *looked_up, lambda: transport.send(call))
+
+    @property
+    def whose(self) -> str:
+        """Against whose limits it counts: the user's, or those of the address where nobody is signed in."""
+        return f"address:{self.client.address}" if self.actor.is_anonymous else f"user:{self.actor.id}"
 
     def cache_key(self, operation: Operation, arguments: Mapping[str, Any]) -> str:
         """Where the answer to a call is cached; empty where it is not, or where the versions are still to be asked."""
-        if not self._known_versions or not self._may_be_cached(operation):
+        if not self._known_versions or not self._may_be_cached(operation, arguments):
             return ""
         return key_of(operation, self.actor, self._versions(operation, arguments), arguments)
 
@@ -123,9 +128,11 @@ class Mesh:
             raise Invalid(errors, more=more)
         return self.call(operation, values, plain, idempotency_key=idempotency_key, dry_run=wanted or dry_run)
 
-    def _may_be_cached(self, operation: Operation) -> bool:
+    def _may_be_cached(self, operation: Operation, arguments: Mapping[str, Any]) -> bool:
         """Whether it may: what an ADMIN sees of everyone is not, for no scope covers it."""
         if not operation.declaration.ttl or not settings.MESH["CACHE"] or host.in_command():
+            return False
+        if not operation.is_likely_again(arguments):
             return False
         return not operation.cached_per_actor or not (self.actor.is_admin or self.actor.is_anonymous)
 

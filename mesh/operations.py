@@ -6,6 +6,7 @@ parameters too. A command without a body takes its other parameters from the que
 """
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -19,6 +20,8 @@ from mesh.errors import Forbidden
 from mesh.schemas import Id, WordLimits
 
 Where = Literal["path", "query", "body", "any"]
+
+_FINE_TIME = re.compile(r"\d{4,}-\d\d-\d\dT\d\d:\d\d:(?!00Z).*")
 
 
 @cache
@@ -186,6 +189,15 @@ class Operation:
     def searches(self, arguments: Mapping[str, Any]) -> bool:
         """Whether a call with these plain arguments looks into texts, row by row."""
         return any(arguments.get(name) for name in self.word_arguments)
+
+    def is_likely_again(self, arguments: Mapping[str, Any]) -> bool:
+        """Whether others, or the same one, will soon ask with these plain arguments again.
+
+        Not of what has countless values: words to look for, a place in a list, a time that is no whole minute.
+        """
+        if self.searches(arguments) or arguments.get("cursor"):
+            return False
+        return not any(_FINE_TIME.fullmatch(value) for value in arguments.values() if isinstance(value, str))
 
     @cached_property
     def argument_names(self) -> frozenset[str]:

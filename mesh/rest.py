@@ -238,9 +238,8 @@ class _Exchange:
         if actor.key_id is not None:
             structlog.contextvars.bind_contextvars(api_key_id=actor.key_id)
         mesh = Mesh(actor, door="rest", request_id=self.request_id, client=client, known_versions=known_versions)
-        whose = f"address:{client.address}" if actor.is_anonymous else f"user:{actor.id}"
         fresh = "no-cache" in request.META.get("HTTP_CACHE_CONTROL", "").lower()
-        looked_up = self._count(whose, "" if fresh else self._cache_key(mesh))
+        looked_up = self._count(mesh.whose, "" if fresh else self._cache_key(mesh))
         operation.permit(actor)
         account = operation.declaration.account
         if account is not None:
