@@ -30,7 +30,13 @@ class ApiKeyService(Service):
         """Show one API key of yours, but not the key itself."""
         return self.one(self.rows(ApiKey), ApiKeyOut, id)
 
-    @command("POST /api-keys", allow=in_person, tool=False, secret=True)
+    @command(
+        "POST /api-keys",
+        allow=in_person,
+        tool=False,
+        secret=True,
+        unlimited="a user has 100 at most, as it sees to itself",
+    )
     def create_api_key(self, *, data: ApiKeyIn) -> NewApiKeyOut:
         """Make an API key for a program or an agent, which sends it as `X-API-Key`.
 

@@ -12,6 +12,7 @@ from mesh import Actor, Email, sheets
 from mesh.database import fetch
 from mesh.errors import FieldError, Invalid, field_errors
 from mesh.ical import clean
+from mesh.quotas import require_room
 from mesh.sheets import Imported, line_of
 
 COLUMNS = ("name", "email", "company", "user_type", "phone", "notes")
@@ -113,6 +114,7 @@ def _written(actor: Actor, wanted: list[tuple[Contact | None, ContactIn]]) -> Im
         for name, value in changed.items():
             setattr(contact, name, value)
         (done.updated if changed else done.unchanged).append(contact)
+    require_room(Contact, actor.id, len(done.created))
     Contact.objects.bulk_create(done.created)
     if done.updated:
         columns = [[getattr(row, name) for row in done.updated] for name in ("name", "company", "phone", "notes")]

@@ -55,7 +55,7 @@ class ContactService(Service):
         """Show one contact of yours."""
         return self.one(self.rows(Contact), ContactOut, id)
 
-    @command("POST /contacts")
+    @command("POST /contacts", creates=Contact)
     def create_contact(self, *, data: ContactIn) -> ContactOut:
         """Write down somebody outside whom you talk to."""
         contact = Contact(owner_id=self.actor.id, **data.model_dump(exclude={"allow_duplicate"}))

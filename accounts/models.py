@@ -99,6 +99,7 @@ class User(AbstractBaseUser, ScopedModel):
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
 
     USERNAME_FIELD = "email"
+    owner_field = "invited_by"
     versioned: ClassVar[bool] = True
     audience_is_open: ClassVar[bool] = True
 
@@ -317,6 +318,7 @@ class Contact(ScopedModel):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
 
+    owner_field = "owner"
     objects = ContactQuerySet.as_manager()
 
     class Meta:

@@ -63,7 +63,7 @@ class UserService(Service):
         """Show one person you know here."""
         return self.one(self.rows(User), UserOut, id)
 
-    @command("POST /users", dry_run=False)
+    @command("POST /users", creates=User, dry_run=False)
     def invite_user(self, *, data: UserIn) -> UserOut:
         """Add a colleague, who is mailed an invitation to set a password.
 

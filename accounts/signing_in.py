@@ -36,7 +36,15 @@ class AuthService(Service):
 
     name = "auth"
 
-    @command("POST /auth/signup", allow=anyone, any_key=True, tool=False, location="/users/{id}", account="")
+    @command(
+        "POST /auth/signup",
+        allow=anyone,
+        any_key=True,
+        tool=False,
+        location="/users/{id}",
+        account="",
+        unlimited="nobody is signed in: an address has so many a minute, where sign-up is open at all",
+    )
     def sign_up(self, *, data: SignupIn) -> UserOut:
         """Make an account of your own, with the role AGENT.
 

@@ -39,6 +39,16 @@ def _duration(name: str, default: str) -> timedelta:
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
+def _quota(name: str, default: str) -> int | None:
+    """A number of rows; None for `off`."""
+    value = env.str(name, default="") or default
+    if value == "off":
+        return None
+    if re.fullmatch(r"[1-9]\d{0,8}", value) is None:
+        raise ImproperlyConfigured(f"{name} is {value!r}: give a number from 1 to 999999999, or off")
+    return int(value)
+
+
 def _listed(name: str, default: list[str]) -> list[str]:
     """What stands between commas, which may have spaces around it."""
     return [item for part in env.list(name, default=default) if (item := part.strip())]
@@ -205,6 +215,7 @@ MESH = {
     "RATE_LIMIT_LOGIN": env.str("RATE_LIMIT_LOGIN", default="10/min"),
     "RATE_LIMIT_SECONDS": env.str("RATE_LIMIT_SECONDS", default="20/min"),
     "RATE_LIMIT_BYTES": env.str("RATE_LIMIT_BYTES", default="200MB/min"),
+    "ROWS_PER_USER": _quota("ROWS_PER_USER", default="100000"),
     "ROUTES": env.str("MESH_ROUTES", default=""),
     "CHECK_ANSWERS": env.bool("MESH_CHECK_ANSWERS", default=DEVELOPMENT),
     "CACHE": env.bool("MESH_CACHE", default=True),

@@ -63,7 +63,7 @@ class AttendeeService(Service):
         rows = self.rows(Registration).filter(event_id=id).with_status(filters.status).search(search)
         return self.page(rows, RegistrationOut, page)
 
-    @command("POST /events/{id}/attendees", location="/attendees/{id}")
+    @command("POST /events/{id}/attendees", location="/attendees/{id}", creates=Registration)
     def register_attendee(self, *, id: int, data: RegistrationIn) -> RegistrationOut:
         """Register someone for an event; they get a mail with a calendar file.
 

@@ -32,7 +32,7 @@ class CategoryService(Service):
         """Show one category."""
         return self.one(self.rows(Category), CategoryOut, id)
 
-    @command("POST /categories")
+    @command("POST /categories", creates=Category)
     def create_category(self, *, data: CategoryIn) -> CategoryOut:
         """Create a category of events; you may change it."""
         category = Category(creator_id=self.actor.id, **data.model_dump())

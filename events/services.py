@@ -62,7 +62,7 @@ class EventService(Service):
             raise absent(Event)
         return calendar.document(event)
 
-    @command("POST /events")
+    @command("POST /events", creates=Event)
     def create_event(self, *, data: EventIn) -> EventOut:
         """Create an event. You own it: you may change it, and see all who attend."""
         self._require_category(data.category_id)

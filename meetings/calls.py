@@ -61,7 +61,7 @@ class CallService(Service):
         found.text = render_to_string("calls/brief.txt", {"brief": found, "begins": in_words(call.scheduled_for)})
         return found
 
-    @command("POST /calls")
+    @command("POST /calls", creates=Call)
     def schedule_call(self, *, data: CallIn) -> CallOut:
         """Schedule a call with a contact of yours; you are reminded of it by mail a quarter of an hour before."""
         call = Call.objects.create(**data.model_dump() | {"contact_id": self._contact(data.contact_id)})

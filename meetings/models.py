@@ -105,6 +105,7 @@ class Meeting(ScopedModel):
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
 
     versioned: ClassVar[bool] = True
+    owner_field = "organizer"
     objects = MeetingQuerySet.as_manager()
 
     class Meta:
@@ -263,6 +264,7 @@ class Call(ScopedModel):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
 
+    owner_field = "contact__owner"
     objects = CallQuerySet.as_manager()
 
     class Meta:

@@ -45,7 +45,7 @@ class MeetingService(Service):
             raise absent(Meeting)
         return calendar.document(meeting)
 
-    @command("POST /meetings")
+    @command("POST /meetings", creates=Meeting)
     def schedule_meeting(self, *, data: MeetingIn) -> MeetingOut:
         """Schedule a meeting. You organize it; invite users by id and anyone by e-mail.
 

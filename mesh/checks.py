@@ -122,6 +122,11 @@ def _faults(operation: Operation) -> Iterator[tuple[str, str]]:
         yield "mesh.E013", "is streamed, so it must be a query with a media type, and no tool"
     if operation.declaration.takes and len(operation.argument_names) != 1:
         yield "mesh.E014", "takes a text as its body, so it must have one argument"
+    declared = operation.declaration
+    if operation.is_command and operation.location and (declared.creates is None) == (not declared.unlimited):
+        yield "mesh.E020", "answers with a new row, so it must say what it creates, or why that is unlimited"
+    if declared.creates is not None and not declared.creates.owner_field:
+        yield "mesh.E021", f"creates {declared.creates.__name__}, which has no owner_field"
     if operation.calls_out and operation.declaration.job is not None and operation.declaration.job.foretold:
         yield "mesh.E012", "is foretold, so it must not call out: a dry run runs it"
     parameters = {parameter.name for parameter in operation.parameters}

@@ -93,6 +93,8 @@ class Declaration:
     status: int = 0
     any_key: bool = False
     dry_run: bool | None = None
+    creates: type[Any] | None = None
+    unlimited: str = ""
     job: "JobOptions | None" = None
 
 
@@ -152,6 +154,8 @@ def command(
     status: int = 0,
     any_key: bool = False,
     dry_run: bool | None = None,
+    creates: type[Any] | None = None,
+    unlimited: str = "",
 ) -> Callable[[F], F]:
     """A change, in one transaction.
 
@@ -162,7 +166,9 @@ def command(
     of this media type too, which is the one argument. `status`: the HTTP status of success, where it is not what the
     answer makes it (202: it will be done later). `any_key`: an API key needs no scope for it, since it does not
     matter who asks. `dry_run`: whether it can be tried; by default not where it is `secret` or counted for an
-    `account`. What issues or consumes a credential has none: it would be tried without a trace.
+    `account`. What issues or consumes a credential has none: it would be tried without a trace. `creates`: the model
+    of which it makes a row for the actor, who may have so many of them (`mesh/quotas.py`); what makes a row without
+    that says in `unlimited` why rows have an end all the same.
     """
     return _declare(
         "command",
@@ -177,6 +183,8 @@ def command(
         status=status,
         any_key=any_key,
         dry_run=dry_run,
+        creates=creates,
+        unlimited=unlimited,
     )
 
 

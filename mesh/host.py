@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection, transaction
 from pydantic import TypeAdapter
 
-from mesh import idempotency, mail, outbox, versions
+from mesh import idempotency, mail, outbox, quotas, versions
 from mesh.binding import bind_flat
 from mesh.call import Actor, Answer, Call
 from mesh.database import constraint_of, fetch, limit_statements, may_be_retried, refusal_of
@@ -113,6 +113,8 @@ def _in_transaction(operation: Operation, call: Call) -> Answer:
     keyed = bool(call.idempotency_key) and not call.dry_run
     if keyed and (stored := idempotency.stored(operation, call)) is not None:
         return stored
+    if operation.declaration.creates is not None:
+        quotas.require_room(operation.declaration.creates, call.actor.id)
     work = Work()
     answer = _encoded(operation, _method(operation, call, work)(**call.values))
     if call.dry_run:

@@ -112,15 +112,14 @@ def _few_words(value: str) -> str:
 
 def words(high: int) -> Any:
     """A text of at most `high` characters, each word of which is looked for: `Annotated[str, words(200)]`."""
-    return WordLimits(high)
+    return WordLimits(0, high, strip=True)
 
 
 @dataclass(frozen=True)
-class WordLimits:
-    high: int
-
+class WordLimits(TextLimits):
     def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], CoreSchema]) -> CoreSchema:
-        return handler(Annotated[source, TextLimits(0, self.high, True), AfterValidator(_few_words)])
+        text_of = TextLimits(self.low, self.high, self.strip)
+        return handler(Annotated[source, text_of, AfterValidator(_few_words)])
 
 
 _SAID = f"Every word must occur, in any case; at most {MOST_WORDS} words."

@@ -17,6 +17,7 @@ from mesh.errors import FieldError, Invalid, NotFound
 from mesh.mail import Attachment, Letter
 from mesh.operations import Operation
 from mesh.outbox import Job
+from mesh.quotas import require_room
 from mesh.rows import read_ids, read_one, read_page, read_row, take_row
 from mesh.schemas import Page, PageParams
 from mesh.scope import ScopedModel, scoped
@@ -136,6 +137,10 @@ class Service:
                 self.work.scopes |= row.audience()
                 if row.audience_is_open:
                     self.work.open_rows.append(row)
+
+    def room_for(self, model: type[ScopedModel], rows: int) -> None:
+        """Before so many rows are made for the actor by a command that does not declare it. Raises RowQuota."""
+        require_room(model, self.actor.id, rows)
 
     def defer(self, job: Callable[..., Any], **arguments: Any) -> None:
         """Begins a job when this command commits: `self.defer(self.summarize_note, id=note.pk)`."""

@@ -36,6 +36,7 @@ PLACES: Mapping[str, str] = {
     "mesh.mirror._without_row": "the operator restores documents",
     "mesh.mirror._write": "the operator restores documents",
     "mesh.mirror.size": "a number of rows, for the operator",
+    "mesh.quotas._count": "a number of the user's own rows",
     "mesh.rows._projection": "the columns alone; each caller says which rows",
     "mesh.rows.take_row": "rows that are chosen by a scope",
     "mesh.scope._scope": "this is where the scope begins",

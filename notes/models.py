@@ -91,6 +91,7 @@ class Note(ScopedModel):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
 
+    owner_field = "author"
     objects = NoteQuerySet.as_manager()
 
     class Meta:

@@ -39,7 +39,7 @@ class NoteService(Service):
         """Show one note, its summary's status and, when it is done, the summary."""
         return self.one(self.rows(Note), NoteOut, id)
 
-    @command("POST /notes")
+    @command("POST /notes", creates=Note)
     def add_note(self, *, data: NoteIn) -> NoteOut:
         """Write a note, of a meeting or of nothing in particular. Its summary is made in the background."""
         of = self._referring({"meeting_id": data.meeting_id, "contact_id": data.contact_id})
@@ -98,6 +98,7 @@ class NoteService(Service):
                     for place in unknown
                 ]
             )
+        self.room_for(Task, sum(items[item_id].task_id is None for item_id in set(wanted)))
         for item_id in dict.fromkeys(wanted):
             self._become_task(note, items[item_id])
         self.changed(note)

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from mesh import Actor, sheets
 from mesh.database import fetch
 from mesh.errors import FieldError, Invalid, field_errors
+from mesh.quotas import require_room
 from mesh.sheets import Imported, fault, line_of
 from shop import stock
 from shop.models import MovementKind, Product
@@ -52,7 +53,9 @@ def _locked(actor: Actor, skus: set[str]) -> dict[str, Product]:
 
 
 def _write(actor: Actor, wanted: list[tuple[Product | None, ProductIn]]) -> Imported[Product]:
-    done = Imported(_create(actor, [data for product, data in wanted if product is None]))
+    new = [data for product, data in wanted if product is None]
+    require_room(Product, actor.id, len(new))
+    done = Imported(_create(actor, new))
     adjusted: dict[int, int] = {}
     changed: list[Product] = []
     for product, data in wanted:

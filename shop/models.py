@@ -68,6 +68,7 @@ class Product(ScopedModel):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
 
+    owner_field = "owner"
     objects = ProductQuerySet.as_manager()
 
     class Meta:
@@ -203,6 +204,7 @@ class Order(ScopedModel):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
 
+    owner_field = "buyer"
     objects = OrderQuerySet.as_manager()
 
     class Meta:

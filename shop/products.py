@@ -48,7 +48,7 @@ class ProductService(Service):
             return self.one(self.rows(Product), ProductOut, id)
         return self.one(self.rows(Product), StockedProductOut, id)
 
-    @command("POST /products")
+    @command("POST /products", creates=Product)
     def create_product(self, *, data: ProductIn) -> StockedProductOut:
         """Put a product up for sale; you may change it."""
         product = Product(owner_id=self.actor.id, **data.model_dump(exclude={"stock"}))

@@ -77,7 +77,7 @@ class OrderService(Service):
         """Show one order."""
         return self.one(self.rows(Order), OrderOut, id)
 
-    @command("POST /orders")
+    @command("POST /orders", creates=Order)
     def place_order(self, *, data: OrderIn) -> OrderOut:
         """Place an order; its stock is reserved in the background, all of it or nothing.
 

@@ -32,6 +32,7 @@ class Project(ScopedModel):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
 
+    owner_field = "owner"
     objects = ProjectQuerySet.as_manager()
 
     class Meta:
@@ -129,6 +130,7 @@ class Task(ScopedModel):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
 
+    owner_field = "creator"
     objects = TaskQuerySet.as_manager()
 
     class Meta:

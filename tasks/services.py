@@ -43,7 +43,7 @@ class ProjectService(Service):
         """Show one project."""
         return self.one(self.rows(Project), ProjectOut, id)
 
-    @command("POST /projects")
+    @command("POST /projects", creates=Project)
     def create_project(self, *, data: ProjectIn) -> ProjectOut:
         """Start a project; you own it. To whom you assign a task in it, becomes a member."""
         project = Project.objects.create(owner_id=self.actor.id, **data.model_dump())
@@ -118,7 +118,7 @@ class TaskService(Service):
         """Show one task."""
         return self.one(self.rows(Task), TaskOut, id)
 
-    @command("POST /tasks")
+    @command("POST /tasks", creates=Task)
     def create_task(self, *, data: TaskIn) -> TaskOut:
         """Write a task down, for yourself or for someone you know.
 

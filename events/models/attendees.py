@@ -177,6 +177,7 @@ class Registration(ScopedModel):
     status = models.CharField(max_length=10, choices=RegistrationStatus.choices)
     registration_date = models.DateTimeField(db_default=Now(), editable=False)
 
+    owner_field = "attendee__registrar"
     objects = RegistrationQuerySet.as_manager()
 
     class Meta:

@@ -35,6 +35,7 @@ class Category(ScopedModel):
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
 
     versioned: ClassVar[bool] = True
+    owner_field = "creator"
     objects = CategoryQuerySet.as_manager()
 
     class Meta:

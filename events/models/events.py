@@ -88,6 +88,7 @@ class Event(ScopedModel):
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
 
     versioned: ClassVar[bool] = True
+    owner_field = "owner"
     objects = EventQuerySet.as_manager()
 
     class Meta:

@@ -262,4 +262,4 @@ def test_the_machine_finds_a_slip(run, monkeypatch, slip):
     assert statement.count(right) == 1
     monkeypatch.setattr(stock, name, statement.replace(right, wrong))
     with pytest.raises(AssertionError):
-        run(50, Phase.generate)
+        run(100, Phase.generate)
