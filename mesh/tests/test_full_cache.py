@@ -1,4 +1,4 @@
-"""A cache that is full: what is stored makes room, limits hold, and nothing fails. What is large or rare is not stored."""
+"""A cache that is full: what is stored makes room, limits hold, and nothing fails. Large or rare answers stay out."""
 
 import contextlib
 import subprocess
