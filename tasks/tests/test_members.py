@@ -1,10 +1,13 @@
 """Who is in a project: whom its owner assigned a task in it, until the owner says otherwise."""
 
+from importlib import import_module
+
 import pytest
 
 from accounts.tests.assertions import TIME, faults, ids, nothing_changes, refused
 from mesh import worker
 from mesh.testing import Api, scope_mismatches
+from mesh.tests.conftest import sql
 from mesh.tests.postbox import mails_in, run_jobs, texts_of
 from tasks.models import Project, Task
 from tasks.tests.test_mails import day
@@ -213,6 +216,20 @@ def test_a_task_whose_giver_was_not_written_down_was_given_by_its_creator(projec
     Task.objects.update(creator=bob.user)
     assert not is_in(bob, project)
     agree(alice, bob)
+
+
+def test_members_from_before_stay_where_the_owner_or_an_admin_gave_them_a_task(project, given, ada, alice, bob, carol):
+    ada.api.post("/tasks", {"title": "Do", "project_id": project, "assignee_id": carol.id})
+    new(bob, project_id=project, assignee_id=bob.id)
+    Task.objects.update(assigned_by=None)  # as the version before left them
+    sql(import_module("tasks.migrations.0005_assigned_by").BY_ADMINS)
+    assert set(Task.objects.values_list("creator_id", "assigned_by_id")) == {
+        (alice.id, None), (ada.id, alice.id), (bob.id, None)
+    }  # fmt: skip
+    assert is_in(bob, project)
+    assert is_in(carol, project)
+    alice.api.delete(f"/tasks/{given}")
+    assert not is_in(bob, project)
 
 
 def test_a_deleted_project_leaves_each_task_to_its_own(project, given, alice, bob):
