@@ -8,7 +8,7 @@ from typing import Any
 import django
 from celery import Celery
 from celery.exceptions import SecurityWarning
-from celery.signals import setup_logging, worker_init, worker_shutting_down
+from celery.signals import celeryd_after_setup, setup_logging, worker_init, worker_shutting_down
 from django.conf import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
@@ -18,7 +18,7 @@ from config import broker  # noqa: E402
 from mesh import metrics  # noqa: E402
 from mesh.outbox import TICK  # noqa: E402
 from mesh.service import registry  # noqa: E402  (services are loaded by django.setup)
-from mesh.worker import hand_back  # noqa: E402
+from mesh.worker import hand_back, stop, turns  # noqa: E402
 
 # As root in a container or at a first try: messages are JSON alone, so none of them can run code.
 warnings.filterwarnings("ignore", category=SecurityWarning)
@@ -69,9 +69,16 @@ def _show_metrics(**kwargs: Any) -> None:
     metrics.serve()
 
 
+@celeryd_after_setup.connect
+def _share_threads(instance: Any, **kwargs: Any) -> None:
+    """Its queues share the threads that the worker has by now."""
+    turns.share(instance.concurrency, instance.app.amqp.queues.consume_from)
+
+
 @worker_shutting_down.connect
 def _end_in_time(**kwargs: Any) -> None:
-    """Calls that take longer than a stop may take are handed back, and the process ends."""
+    """No other job is begun. Calls that take longer than a stop may take are handed back, and the process ends."""
+    stop()
     timer = threading.Timer(_LAST_CALLS, _hand_back)
     timer.daemon = True
     timer.start()

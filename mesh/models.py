@@ -2,7 +2,7 @@
 
 from django.conf import settings
 from django.db import models
-from django.db.models.functions import Lower, Now
+from django.db.models.functions import Coalesce, Lower, Now
 
 
 class Version(models.Model):
@@ -67,6 +67,14 @@ class Outbox(models.Model):
             models.Index(fields=["due_at"], condition=models.Q(status="waiting"), name="mesh_outbox_waiting"),
             models.Index(fields=["lease_until"], condition=models.Q(status="running"), name="mesh_outbox_running"),
             models.Index(fields=["operation"], condition=models.Q(status="waiting"), name="mesh_outbox_operation"),
+            models.Index(  # for the users' turns in a queue: 0 is the system
+                "queue",
+                Coalesce("actor_id", 0),
+                "due_at",
+                "id",
+                condition=models.Q(status="waiting"),
+                name="mesh_outbox_turns",
+            ),
             models.Index(fields=["finished_at"], name="mesh_outbox_finished"),
         ]
         constraints = [

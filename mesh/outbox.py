@@ -221,14 +221,14 @@ def take_unsent(limit: int = 500, nudged: Container[str] = ()) -> list[Sent]:
     return [Sent(id, queue, alone=True, nudge=name if name in nudged else "") for id, queue, name in rows]
 
 
-def neglected(seconds: float = NEGLECTED_AFTER, limit: int = 50) -> list[int]:
-    """Jobs that nobody took in so many seconds, or whose run was lost, oldest first: workers are away, or too few."""
+def queues() -> list[str]:
+    """The queues in which jobs wait, or run."""
     rows = fetch(
-        "SELECT id FROM mesh_outbox"
-        " WHERE status = 'waiting' AND due_at < clock_timestamp() - make_interval(secs => %s)"
-        " OR status = 'running' AND lease_until < clock_timestamp() - make_interval(secs => %s)"
-        " ORDER BY due_at LIMIT %s",
-        [seconds, seconds, limit],
+        "WITH RECURSIVE waiting AS ("
+        " (SELECT queue FROM mesh_outbox WHERE status = 'waiting' ORDER BY queue LIMIT 1)"
+        " UNION ALL SELECT following.queue FROM waiting, LATERAL (SELECT queue FROM mesh_outbox"
+        " WHERE status = 'waiting' AND queue > waiting.queue ORDER BY queue LIMIT 1) AS following)"
+        " SELECT queue FROM waiting UNION SELECT queue FROM mesh_outbox WHERE status = 'running' ORDER BY queue"
     )
     return [row[0] for row in rows]
 

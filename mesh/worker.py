@@ -1,4 +1,4 @@
-"""Running jobs: claim the rows that a message names, run their operations through the host, mark their end.
+"""Running jobs: claim the rows that a message leads to, run their operations through the host, mark their end.
 
 Whoever claims a row gets an attempt number and a lease. A run may write only while both are still its own, and marks
 the row in the transaction of its effects: they happen once, however often a message comes, and a late worker writes
@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 import structlog
-from celery import shared_task
+from celery import Task, shared_task
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from prometheus_client import Counter, Histogram
 
@@ -29,6 +29,7 @@ from mesh.errors import MeshError
 from mesh.operations import Operation
 from mesh.outbox import DRAIN, TASK, TICK, took_up
 from mesh.service import registry
+from mesh.turns import ACTOR, RETURNED, Turns
 
 log = structlog.get_logger(__name__)
 
@@ -75,10 +76,46 @@ class Claim:
         return identity().actor_of_job(self.actor_id)
 
 
-@shared_task(name=TASK, acks_late=True, reject_on_worker_lost=True, ignore_result=True)
-def work(ids: list[int]) -> None:
-    """The Celery task: runs those of the jobs that nobody else has taken."""
-    run(ids)
+@shared_task(name=TASK, bind=True, acks_late=True, reject_on_worker_lost=True, ignore_result=True)
+def work(self: "Task[[list[int]], None]", ids: list[int]) -> None:
+    """The Celery task: there are jobs in the queue that it came by, these among them, but others may be first."""
+    came = self.request.delivery_info
+    assert came is not None
+    serve(str(came["routing_key"]))
+
+
+def serve(queue: str, waited: float = 0.0) -> int:
+    """Runs the jobs of a queue in turn until none is due for `waited` seconds and free; returns how many runs.
+
+    Where the queue has its share of this process's threads, they go on with what there is, and this one does nothing.
+    """
+    if not turns.begin(queue):
+        return 0
+    count, ended = 0, False
+    try:
+        while not ended:
+            turns.look(queue)
+            while not _stopping.is_set() and (claim := _next(queue, waited)) is not None:
+                try:
+                    _run(claim)
+                finally:
+                    turns.done(queue, claim.actor_id)
+                count += 1
+            ended = turns.end(queue, at_once=_stopping.is_set())
+    finally:
+        if not ended:
+            turns.end(queue, at_once=True)
+    return count
+
+
+def stop() -> None:
+    """This process is to end: what it runs is its last."""
+    _stopping.set()
+
+
+_stopping = threading.Event()
+#: Of this process, which says how many threads it has when it begins.
+turns = Turns(8, ())
 
 
 @shared_task(name=DRAIN, acks_late=True, reject_on_worker_lost=True, ignore_result=True)
@@ -142,7 +179,7 @@ def run(ids: Sequence[int]) -> int:
 def run_all(operation: str) -> int:
     """Runs a job that serves all until nothing that waits of it is free, or a run fails; returns how many runs."""
     count, outcome = 0, "done"
-    while outcome == "done" and (claim := _claim(_BY_OPERATION, operation)) is not None:
+    while outcome == "done" and not _stopping.is_set() and (claim := _claim(_BY_OPERATION, operation)) is not None:
         outcome = _run(claim)
         count += 1
     return count
@@ -163,20 +200,43 @@ UPDATE mesh_outbox SET status = 'running', attempt = attempt + 1,
 WHERE id = (  -- not IN, which a plan may run again for each row, and so claim several
     SELECT id FROM mesh_outbox WHERE {which} ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
 )
-RETURNING id, operation, arguments, actor_id, request_id, attempt,
-    extract(epoch FROM clock_timestamp() - due_at)::float8, due_at
+RETURNING {returned}
 """
 
 
 def _claim(which: str, value: int | str) -> Claim | None:
     """The oldest of such jobs that is due and free."""
-    for id, name, arguments, actor_id, request_id, attempt, waited, due in fetch(_CLAIM.format(which=which), [value]):
-        operation = registry.operations.get(name)
-        if operation is not None and operation.declaration.job is not None:
-            others = [row[0] for row in fetch(_OTHERS, [name, MANY])] if operation.serves_all else []
-            return Claim(operation, id, attempt, due, arguments, actor_id, request_id, waited, others)
-        _give_up_unknown(id, name)
+    rows = fetch(_CLAIM.format(which=which, returned=RETURNED), [value])
+    return _claimed(*rows[0]) if rows else None
+
+
+def _next(queue: str, waited: float) -> Claim | None:
+    """The job of a queue whose turn it is, due for so many seconds."""
+    while rows := turns.claim(queue, waited):
+        claim = _claimed(*rows[0])
+        if claim is not None:
+            return claim
+        turns.done(queue, rows[0][ACTOR])
     return None
+
+
+def _claimed(
+    id: int,
+    name: str,
+    arguments: Any,
+    actor_id: int | None,
+    request_id: str,
+    attempt: int,
+    waited: float,
+    due: datetime,
+) -> Claim | None:
+    """A row that was claimed; None, and the row has failed, where this version has no such job."""
+    operation = registry.operations.get(name)
+    if operation is None or operation.declaration.job is None:
+        _give_up_unknown(id, name)
+        return None
+    others = [row[0] for row in fetch(_OTHERS, [name, MANY])] if operation.serves_all else []
+    return Claim(operation, id, attempt, due, arguments, actor_id, request_id, waited, others)
 
 
 _OTHERS = (

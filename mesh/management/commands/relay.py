@@ -18,7 +18,7 @@ from mesh.service import registry
 log = structlog.get_logger(__name__)
 
 _PAUSE = 0.5
-_THREADS = 4
+_THREADS = 8
 _AWAY = 5.0  # seconds for which a broker that failed is not asked again: one that hangs takes its time to fail
 
 
@@ -27,9 +27,16 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         stop = threading.Event()
+
+        def end(*signal: Any) -> None:
+            worker.stop()
+            stop.set()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
+            signal.signal(number, end)
         metrics.serve()
+        jobs = (operation.declaration.job for operation in registry.operations.values())
+        worker.turns.share(_THREADS, {job.queue for job in jobs if job is not None})
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="relay") as threads:
             relay = Relay(threads)
             while not stop.wait(_PAUSE):
@@ -52,7 +59,7 @@ class Relay:
             unsent = [] if away else outbox.take_unsent(nudged=_nudged())
             if unsent and not self._sent(unsent):
                 self._away_until, away = time.monotonic() + _AWAY, True
-            self._run(outbox.neglected(0) if away else outbox.neglected())
+            self._work(0.0 if away else outbox.NEGLECTED_AFTER)
         except (DatabaseError, InterfaceError) as error:
             log.warning("database_away", error=str(error))
         except Exception:
@@ -68,10 +75,11 @@ class Relay:
             return False
         return True
 
-    def _run(self, ids: list[int]) -> None:
+    def _work(self, waited: float) -> None:
+        """Begins to work for each queue, a thread more at each step, at what waits for so many seconds."""
         self._running = [future for future in self._running if not future.done()]
-        for id in ids[: 2 * _THREADS - len(self._running)]:
-            self._running.append(self._threads.submit(_run_one, id))
+        for queue in outbox.queues()[: 2 * _THREADS - len(self._running)]:
+            self._running.append(self._threads.submit(_serve, queue, waited))
 
 
 def _nudged() -> set[str]:
@@ -79,9 +87,9 @@ def _nudged() -> set[str]:
     return {name for name, operation in registry.operations.items() if operation.serves_all}
 
 
-def _run_one(id: int) -> None:
+def _serve(queue: str, waited: float) -> None:
     try:
-        worker.run([id])
+        worker.serve(queue, waited)
     except (DatabaseError, InterfaceError) as error:
         log.warning("database_away", error=str(error))
     except Exception:
