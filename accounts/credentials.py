@@ -18,7 +18,7 @@ from django.utils import timezone
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
-from accounts.links import unsubscribe_path
+from accounts.links import never_again_path, unsubscribe_path
 from accounts.models import ApiKey, Role, Session, User
 from mesh.call import Actor, Client
 from mesh.database import fetch
@@ -54,6 +54,8 @@ UPDATE accounts_apikey SET last_used_at = now() WHERE id IN (
 _WANTS_MAIL = """
 SELECT NOT EXISTS (SELECT FROM accounts_unwantedmail u WHERE u.email = lower(mail.email) AND u.kind = mail.kind)
     AND NOT EXISTS (SELECT FROM accounts_user u WHERE lower(u.email) = lower(mail.email) AND NOT u.is_active)
+    AND (mail.kind = 'password_reset'
+        OR NOT EXISTS (SELECT FROM accounts_closedaddress c WHERE c.email = lower(mail.email)))
 FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS mail (email, kind, place) ORDER BY place
 """
 #: The user as they were when the password was checked. Who changes the password or deactivates them holds their row
@@ -63,6 +65,12 @@ _OPEN = """
 INSERT INTO accounts_session (user_id, refresh_jti, user_agent, address, expires_at)
 SELECT u.id, %s, %s, %s, %s FROM accounts_user u WHERE u.id = %s AND {unchanged} {held}
 RETURNING id
+"""
+#: Who never chose a password has no account, as they see it: somebody invited them.
+_IS_STRANGER = """
+SELECT NOT EXISTS (
+    SELECT FROM accounts_user u WHERE lower(u.email) = lower(mail.email) AND NOT starts_with(u.password, '!')
+) FROM unnest(%s::text[]) WITH ORDINALITY AS mail (email, place) ORDER BY place
 """
 _WRONG = "The e-mail or the password is wrong."
 _SIGN_IN_AGAIN = "This token is not valid, or its session has ended. Sign in again."
@@ -88,8 +96,17 @@ class AccountsIdentity:
     def wants_mail(self, mails: Sequence[tuple[str, str]]) -> list[bool]:
         return [row[0] for row in fetch(_WANTS_MAIL, [[email for email, _ in mails], [kind for _, kind in mails]])]
 
-    def unsubscribe_path(self, email: str, kind: str) -> str:
-        return unsubscribe_path(email, kind)
+    def unsubscribe_paths(self, mails: Sequence[tuple[str, str]]) -> list[str]:
+        strangers = are_strangers([email for email, _ in mails])
+        return [
+            never_again_path(email) if stranger else unsubscribe_path(email, kind)
+            for (email, kind), stranger in zip(mails, strangers, strict=True)
+        ]
+
+
+def are_strangers(emails: Sequence[str]) -> list[bool]:
+    """Whether nobody with each of these e-mails has ever set a password here."""
+    return [row[0] for row in fetch(_IS_STRANGER, [list(emails)])]
 
 
 def _behind_token(authorization: str, scopes: Sequence[str]) -> tuple[Actor, Mapping[str, int]]:

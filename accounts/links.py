@@ -20,7 +20,7 @@ _LIFETIMES: dict[str, Callable[[], timedelta]] = {
     PASSWORD_RESET: lambda: timedelta(minutes=settings.PASSWORD_RESET_MINUTES),
 }
 _PAGES = {INVITATION: "join", PASSWORD_RESET: "reset"}
-_UNSUBSCRIBE = "accounts.unsubscribe"
+_UNSUBSCRIBE, _ALL = "accounts.unsubscribe", "*"
 
 
 def password_url(user: User, kind: str) -> str:
@@ -56,11 +56,16 @@ def unsubscribe_path(email: str, kind: str) -> str:
     return f"/unsubscribe?{urlencode({'token': token})}"
 
 
-def unwanted_of(token: str) -> tuple[str, MailKind]:
-    """Which address wants which kind no more. Raises Invalid."""
+def never_again_path(email: str) -> str:
+    """The page that stops all mail to the address of a stranger."""
+    return f"/unsubscribe?{urlencode({'token': signing.dumps([email, _ALL], salt=_UNSUBSCRIBE)})}"
+
+
+def unwanted_of(token: str) -> tuple[str, MailKind | None]:
+    """Which address wants which kind no more; None: no mail at all. Raises Invalid."""
     try:
         email, kind = signing.loads(token, salt=_UNSUBSCRIBE)
-        return email, MailKind(kind)
+        return email, None if kind == _ALL else MailKind(kind)
     except (signing.BadSignature, ValueError):
         raise Invalid.field(
             ["body", "token"], "This link is not whole. Copy all of it from the mail.", "token"

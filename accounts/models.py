@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Self
 
+from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.postgres.fields import ArrayField
@@ -97,6 +98,8 @@ class User(AbstractBaseUser, ScopedModel):
     invited_by = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="invited")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
+    #: When a link to set a new password was last mailed.
+    reset_mailed_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     USERNAME_FIELD = "email"
     owner_field = "invited_by"
@@ -123,6 +126,11 @@ class User(AbstractBaseUser, ScopedModel):
                 self.password = stronger
 
         return check_password(raw_password, self.password, strengthen)
+
+    def may_be_mailed_a_reset(self) -> bool:
+        """Whether a link to set a new password may be mailed now, which is noted: of two who ask at once, one may."""
+        long_enough = Q(reset_mailed_at=None) | Q(reset_mailed_at__lte=Now() - settings.PASSWORD_RESET_PAUSE)
+        return bool(User.objects.filter(long_enough, pk=self.pk).update(reset_mailed_at=Now()))
 
     @property
     def is_admin(self) -> bool:
@@ -275,6 +283,37 @@ class UnwantedMail(ScopedModel):
             models.CheckConstraint(condition=Q(email=Lower("email")), name="accounts_unwantedmail_lower"),
             models.CheckConstraint(condition=Q(kind__in=MailKind.values), name="accounts_unwantedmail_kind"),
         ]
+
+    def audience(self) -> set[str]:
+        users = User.objects.annotate(lower_email=Lower("email")).filter(lower_email=self.email)
+        return {f"user:{user_id}" for user_id in users.values_list("pk", flat=True)}
+
+
+class ClosedAddressQuerySet(ScopedQuerySet["ClosedAddress"]):
+    def visible_to(self, actor: Actor) -> Self:
+        return self.filter(email__in=User.objects.filter(pk=actor.id).values(lower_email=Lower("email")))
+
+    def of(self, email: str) -> Self:
+        return self.filter(email__in=lowered([email]))
+
+
+class ClosedAddress(ScopedModel):
+    """An address of a stranger who wants no mail from here at all.
+
+    A password that is set with a mailed link opens it again: that is who reads the mail.
+    """
+
+    #: In lower case.
+    email = models.EmailField(max_length=254, unique=True)
+
+    objects = ClosedAddressQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "closed addresses"
+        constraints = [models.CheckConstraint(condition=Q(email=Lower("email")), name="accounts_closedaddress_lower")]
+
+    def __str__(self) -> str:
+        return self.email
 
     def audience(self) -> set[str]:
         users = User.objects.annotate(lower_email=Lower("email")).filter(lower_email=self.email)

@@ -1,9 +1,21 @@
-"""The pages behind the links in mails. What they change, they change through the mesh."""
+"""The pages behind the links in mails. What they change, they change through the mesh.
 
+A link's token leaves the address at once, for addresses are shown, kept and passed on: the first answer redirects to
+the page without it, and leaves it in a cookie for that page alone. Looking changes nothing, however often it is done.
+"""
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable
+from functools import cache, wraps
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
@@ -16,16 +28,68 @@ from mesh.http import client_of, request_id_of
 from mesh.limits import count_login
 from mesh.service import registry
 
-_METHODS = ["GET", "HEAD", "POST"]
 _JOIN, _RESET = "Choose a password", "Set a new password"
+_COOKIE, _COOKIE_SECONDS = "meshwork_link", 900
+_TOKEN = re.compile(r"[\w:.=-]{1,2000}", re.ASCII)
+_View = Callable[[HttpRequest, str], HttpResponse]
 
 
-@csrf_exempt  # who has the token may do this, and nobody else can make a browser send it
-@require_http_methods(_METHODS)
-def password(request: HttpRequest) -> HttpResponse:
+def _page_of_link(view: _View) -> Callable[[HttpRequest], HttpResponse]:
+    """Calls the view with the token, which a form or a mail program posts, or which the cookie has kept of a link."""
+
+    @require_http_methods(["GET", "HEAD", "POST"])
+    def respond(request: HttpRequest) -> HttpResponse:
+        if request.method == "POST":
+            return view(request, request.POST.get("token") or request.GET.get("token", ""))
+        if "token" in request.GET:
+            return _without_token(request)
+        return view(request, request.COOKIES.get(_COOKIE, ""))
+
+    # Who has the token may do this, and nobody else can make a browser send it: of what is posted the cookie counts
+    # for nothing. Mail programs post by themselves (RFC 8058).
+    @csrf_exempt
+    @wraps(view)
+    def answer(request: HttpRequest) -> HttpResponse:
+        response = respond(request)
+        response["Cache-Control"] = "no-store"
+        response["Referrer-Policy"] = "no-referrer"
+        response["Content-Security-Policy"] = _policy()
+        return response
+
+    return answer
+
+
+def _without_token(request: HttpRequest) -> HttpResponse:
+    """To the same page, with the token in a cookie of its own; one that is none is kept as one, to be refused."""
+    token = request.GET["token"]
+    response = HttpResponseRedirect(request.path)
+    response.set_cookie(
+        _COOKIE,
+        token if _TOKEN.fullmatch(token) else "-",
+        max_age=_COOKIE_SECONDS,
+        path=_path(request),
+        secure=settings.HTTPS,
+        httponly=True,
+        samesite="Lax",  # a link in a mail is followed from another site
+    )
+    return response
+
+
+def _forgotten(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    """The response, after which the link's cookie is of no more use."""
+    if _COOKIE in request.COOKIES:
+        response.delete_cookie(_COOKIE, path=_path(request), samesite="Lax")
+    return response
+
+
+def _path(request: HttpRequest) -> str:
+    return request.path.rstrip("/")
+
+
+@_page_of_link
+def password(request: HttpRequest, token: str) -> HttpResponse:
     """`/reset` and `/join`: sets the password that the link's token stands for; `/reset` alone mails such a link."""
-    token = request.POST.get("token") or request.GET.get("token", "")
-    title = _JOIN if request.path == "/join" else _RESET
+    title = _JOIN if _path(request) == "/join" else _RESET
     if "email" in request.POST:
         return _link_asked_for(request)
     if not token:
@@ -33,47 +97,60 @@ def password(request: HttpRequest) -> HttpResponse:
     try:
         email = owner_of(token).email
     except Invalid as refusal:
-        return _page(request, "ask_reset", "This link does not work any more", refusal)
+        return _forgotten(request, _page(request, "ask_reset", "This link does not work any more", refusal))
     if request.method == "POST":
         try:
             new = request.POST.get("new_password", "")
             _call(request, "confirm_password_reset", {"token": token, "new_password": new})
         except MeshError as refusal:
             return _page(request, "set_password", title, refusal, token=token, email=email)
-        return _page(request, "page", "Your password is set", text="You can sign in with it now.")
+        return _forgotten(request, _page(request, "page", "Your password is set", text="You can sign in with it now."))
     return _page(request, "set_password", title, token=token, email=email)
 
 
 def _link_asked_for(request: HttpRequest) -> HttpResponse:
     email = request.POST["email"]
     try:
-        _call(request, "request_password_reset", {"email": email}, account=email)
+        _call(request, "request_password_reset", {"email": email})
     except MeshError as refusal:
         return _page(request, "ask_reset", _RESET, refusal)
     return _page(request, "page", "Look into your mail", text=f"If {email} has an account here, a link is on its way.")
 
 
-@csrf_exempt  # mail programs post here by themselves (RFC 8058)
-@require_http_methods(_METHODS)
-def unsubscribe(request: HttpRequest) -> HttpResponse:
-    """`/unsubscribe`: turns the kind of mail off that the link's token names; looking at the page does nothing."""
-    token = request.POST.get("token") or request.GET.get("token", "")
+@_page_of_link
+def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
+    """`/unsubscribe`: turns the kind of mail off that the link's token names, or for a stranger all mail."""
     try:
         email, kind = unwanted_of(token)
-        what = NotificationsOut.model_fields[kind].description
+        what = "" if kind is None else NotificationsOut.model_fields[kind].description
         if request.method == "POST":
             _call(request, "unsubscribe", {"token": token})
-            return _page(request, "page", "Done", text=f"{email} gets no more mails of this kind.")
+            text = f"{email} gets no more mails of this kind." if what else f"{email} gets no more mail from here."
+            return _forgotten(request, _page(request, "page", "Done", text=text))
     except MeshError as refusal:
-        return _page(request, "page", "That did not work", refusal)
+        return _forgotten(request, _page(request, "page", "That did not work", refusal))
     return _page(request, "unsubscribe", "Stop these mails?", token=token, email=email, what=what)
 
 
-def _call(request: HttpRequest, name: str, arguments: dict[str, Any], account: str = "") -> None:
-    """Runs a command as nobody in particular, under the limits of signing in. Raises MeshError."""
+@cache
+def _style() -> SafeString:
+    return render_to_string("accounts/page.css")
+
+
+@cache
+def _policy() -> str:
+    """The pages load nothing, run nothing, and are shown in no frame; their one stylesheet is known by its digest."""
+    digest = base64.b64encode(hashlib.sha256(_style().encode()).digest()).decode()
+    return (
+        f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    )
+
+
+def _call(request: HttpRequest, name: str, arguments: dict[str, Any]) -> None:
+    """Runs a command as nobody in particular, as often as its counter allows an address. Raises MeshError."""
     client = client_of(request)
-    count_login(client.address, account)
     operation = registry.operations[name]
+    count_login(client.address, "", operation.declaration.counter)
     mesh = Mesh(ANONYMOUS, door="rest", request_id=request_id_of(request), client=client)
     mesh.call(operation, *bind_flat(operation, arguments))
 
@@ -87,11 +164,9 @@ def _page(
     response = render(
         request,
         f"accounts/{template}.html",
-        {"title": title, "faults": faults, **context},
+        {"title": title, "faults": faults, "style": _style(), **context},
         status=200 if refusal is None else refusal.status,
     )
-    response["Cache-Control"] = "no-store"
-    response["Referrer-Policy"] = "no-referrer"  # the address holds the token
     if refusal is not None and refusal.retry_after is not None:
         response["Retry-After"] = str(refusal.retry_after)
     return response

@@ -8,9 +8,9 @@ from pydantic import Field
 
 from accounts.api_keys import ApiKeyService as ApiKeyService
 from accounts.contacts import ContactService as ContactService
-from accounts.credentials import require_good_password
+from accounts.credentials import are_strangers, require_good_password
 from accounts.links import INVITATION, password_url, unwanted_of
-from accounts.models import MailKind, Role, UnwantedMail, User, lowered
+from accounts.models import ClosedAddress, MailKind, Role, UnwantedMail, User, lowered
 from accounts.schemas import (
     NotificationsOut,
     NotificationsPatch,
@@ -125,6 +125,7 @@ class UserService(Service):
                 "days": settings.INVITATION_DAYS,
             },
             key=f"invitation:{user.pk}",
+            secret=True,
         )
 
     def _updated(self, user: User, data: ProfilePatch | UserPatch) -> UserOut:
@@ -145,7 +146,12 @@ class NotificationService(Service):
 
     @query("GET /users/me/notifications")
     def get_notifications(self) -> NotificationsOut:
-        """Show which mails you get. Invitations to join and password resets always come."""
+        """Show which mails you get. Password resets that you ask for always come.
+
+        Who stopped all mail before they had an account gets none until they set a password with a mailed link.
+        """
+        if self.rows(ClosedAddress).exists():
+            return NotificationsOut(**dict.fromkeys(MailKind.values, False))
         off = set(self.rows(UnwantedMail).values_list("kind", flat=True))
         return NotificationsOut(**{kind: kind not in off for kind in MailKind.values})
 
@@ -157,10 +163,18 @@ class NotificationService(Service):
         self._turn_off(self.actor.email, *(kind for kind, wanted in sent.items() if not wanted))
         return self.get_notifications()
 
-    @command(allow=anyone, tool=False, dry_run=False)
+    @command(allow=anyone, tool=False, counter="unsubscribe", dry_run=False)
     def unsubscribe(self, *, token: Annotated[str, text(1, 2000)]) -> None:
-        """Turn a kind of mail off with the link in one, signed in or not."""
-        self._turn_off(*unwanted_of(token))
+        """Turn a kind of mail off with the link in one, signed in or not; as a stranger, all mail."""
+        email, kind = unwanted_of(token)
+        if kind is not None:
+            self._turn_off(email, kind)
+        elif are_strangers([email])[0]:
+            rows = [ClosedAddress(email=lower) for lower in lowered([email])]
+            ClosedAddress.objects.bulk_create(rows, ignore_conflicts=True)
+            self.changed(*rows)
+        else:  # they have joined since, and can turn each kind on again
+            self._turn_off(email, *MailKind.values)
 
     def _turn_off(self, email: str, *kinds: str) -> None:
         rows = [UnwantedMail(email=lower, kind=kind) for lower in lowered([email]) for kind in kinds]

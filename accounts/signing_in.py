@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from accounts.credentials import checked_password, open_session, require_good_password, rotate
 from accounts.links import PASSWORD_RESET, owner_of, password_url
-from accounts.models import Session, User
+from accounts.models import ClosedAddress, Session, User
 from accounts.schemas import (
     LoginIn,
     NewPasswordIn,
@@ -111,20 +111,26 @@ class AuthService(Service):
             raise Invalid.field(["body", "current_password"], "This is not your current password.")
         self._set_password(user, data.new_password)
 
-    @command("POST /auth/password/reset", allow=anyone, any_key=True, tool=False, account="email", status=202)
+    @command(
+        "POST /auth/password/reset", allow=anyone, any_key=True, tool=False, account="", counter="reset", status=202
+    )
     def request_password_reset(self, *, data: ResetIn) -> None:
         """Ask for a mail with a link that sets a new password.
 
-        The answer is the same whether or not anyone has this e-mail. The link works once, for an hour.
+        The answer is the same whether or not anyone has this e-mail, and whether or not a mail goes: there is one in
+        some minutes at the most. The link works once, for an hour.
         """
         self.defer(self.mail_password_reset, email=data.email)
         self.changed()
 
     @job(queue="mail")
     def mail_password_reset(self, *, email: Annotated[str, text(1, 254)]) -> None:
-        """Mail the link to the user with this e-mail; not in the request, which must not show that there is one."""
+        """Mail the link to the user with this e-mail; not in the request, which must not show that there is one.
+
+        Who was mailed one a moment ago gets no other: its link still works.
+        """
         user = User.objects.with_email(email).filter(is_active=True).first()
-        if user is not None:
+        if user is not None and user.may_be_mailed_a_reset():
             self.mail(
                 to=user.email,
                 kind=PASSWORD_RESET,
@@ -135,13 +141,16 @@ class AuthService(Service):
                     "minutes": settings.PASSWORD_RESET_MINUTES,
                 },
                 key=f"password_reset:{uuid4().hex}",
+                secret=True,
             )
         self.changed()
 
     @command("POST /auth/password/reset/confirm", allow=anyone, any_key=True, tool=False, account="")
     def confirm_password_reset(self, *, data: NewPasswordIn) -> None:
         """Set a new password with the token of a mailed link. All sessions of the account end."""
-        self._set_password(owner_of(data.token, lock=True), data.new_password)
+        user = owner_of(data.token, lock=True)
+        self._set_password(user, data.new_password)
+        ClosedAddress.objects.of(user.email).delete()
 
     def _set_password(self, user: User, password: str) -> None:
         require_good_password(password, user, "new_password")

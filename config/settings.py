@@ -39,14 +39,11 @@ def _duration(name: str, default: str) -> timedelta:
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
-def _quota(name: str, default: str) -> int | None:
-    """A number of rows; None for `off`."""
+def _number_or_off(name: str, default: str) -> int | None:
     value = env.str(name, default="") or default
-    if value == "off":
-        return None
-    if re.fullmatch(r"[1-9]\d{0,8}", value) is None:
-        raise ImproperlyConfigured(f"{name} is {value!r}: give a number from 1 to 999999999, or off")
-    return int(value)
+    if value != "off" and re.fullmatch(r"[1-9]\d{0,8}", value) is None:
+        raise ImproperlyConfigured(f"{name} is {value!r}: give a number such as {default}, or off for no limit")
+    return None if value == "off" else int(value)
 
 
 def _listed(name: str, default: list[str]) -> list[str]:
@@ -215,7 +212,8 @@ MESH = {
     "RATE_LIMIT_LOGIN": env.str("RATE_LIMIT_LOGIN", default="10/min"),
     "RATE_LIMIT_SECONDS": env.str("RATE_LIMIT_SECONDS", default="20/min"),
     "RATE_LIMIT_BYTES": env.str("RATE_LIMIT_BYTES", default="200MB/min"),
-    "ROWS_PER_USER": _quota("ROWS_PER_USER", default="100000"),
+    "ROWS_PER_USER": _number_or_off("ROWS_PER_USER", default="100000"),
+    "MAILS_PER_DAY": _number_or_off("MAILS_PER_DAY", default="500"),
     "ROUTES": env.str("MESH_ROUTES", default=""),
     "CHECK_ANSWERS": env.bool("MESH_CHECK_ANSWERS", default=DEVELOPMENT),
     "CACHE": env.bool("MESH_CACHE", default=True),
@@ -232,6 +230,7 @@ EMAIL_FROM = env.str("EMAIL_FROM", default="Meshwork <meshwork@localhost>")
 SITE_URL = env.str("SITE_URL", default="").rstrip("/") or f"http://localhost:{env.int('PORT', default=8000)}"
 INVITATION_DAYS = env.int("INVITATION_DAYS", default=7)
 PASSWORD_RESET_MINUTES = env.int("PASSWORD_RESET_MINUTES", default=60)
+PASSWORD_RESET_PAUSE = _duration("PASSWORD_RESET_PAUSE", default="5m")
 
 # The mirror of contacts, calls and tasks as JSON: in a folder, or with a bucket in S3.
 DOCUMENTS_DIR = Path(env.str("DOCUMENTS_DIR", default="") or DATA_DIR / "documents").resolve()

@@ -79,7 +79,7 @@ class AttendeeService(Service):
         status = RegistrationStatus.WAITING if event.is_full else RegistrationStatus.REGISTERED
         person = data.model_dump(include={"name", "email", "phone"})
         registration = Registration.objects.add(event, registrar_id=self.actor.id, status=status, **person)
-        self._tell([registration])
+        self._tell(data.email, [registration])
         self.changed(event)
         return self.show(registration, RegistrationOut, id=registration.attendee_id)
 
@@ -159,7 +159,7 @@ class AttendeeService(Service):
         person.updated_at = Now()
         person.save(update_fields=[*sent, "updated_at"])
         if is_new_address:
-            self._tell(person.registrations.to_come().select_related("event"))
+            self._tell(person.email, person.registrations.to_come().select_related("event"))
         self.changed(person)
         return self.show(person, EventAttendeeOut)
 
@@ -177,14 +177,14 @@ class AttendeeService(Service):
         for pk, *cells in seen.values_list("pk", *_CELLS).iterator(sheets.PART):
             yield dict(zip(COLUMNS, (*cells, places.get(pk)), strict=True))
 
-    def _tell(self, registrations: Iterable[Registration]) -> None:
-        """These are told that they have a seat, or wait for one."""
+    def _tell(self, email: str, registrations: Iterable[Registration]) -> None:
+        """A person is told that they have these seats, or wait for them."""
         ids: dict[Seating, list[int]] = {Seating.CONFIRMED: [], Seating.WAITING: []}
         for registration in registrations:
             waits = registration.status == RegistrationStatus.WAITING
             ids[Seating.WAITING if waits else Seating.CONFIRMED].append(registration.pk)
         for seating, chosen in ids.items():
-            tell_seats(self, chosen, seating)
+            tell_seats(self, email, chosen, seating)
 
 
 #: Orders those who wait among themselves; all others come first, and alike.

@@ -23,6 +23,8 @@ def tell(
     service: Service, event: Event, news: News, *, number: int | None = None, changes: Sequence[Change] = ()
 ) -> None:
     """Everyone who attends an event by now, and its owner, is told of it; `number` is by default its sequence."""
+    if news != News.REMINDER:
+        service.will_mail(_others_told(service, event, news, changes))
     service.defer(
         EventMailService.mail_event,
         id=event.pk,
@@ -36,12 +38,17 @@ def tell(
 
 def tell_moved_up(service: Service, registrations: Sequence[int]) -> None:
     """Those who have moved up from a waiting list are told so."""
+    if registrations:
+        own = Registration.objects.filter(pk__in=registrations).with_email(service.actor.email).count()
+        service.will_mail(len(registrations) - own)
     for part in _parts(registrations):
         service.defer(EventMailService.mail_moved_up, ids=part)
 
 
-def tell_seats(service: Service, registrations: Sequence[int], seating: Seating) -> None:
-    """These are told that they have a seat, or wait for one."""
+def tell_seats(service: Service, email: str, registrations: Sequence[int], seating: Seating) -> None:
+    """A person is told that they have these seats, or wait for them."""
+    if email.lower() != service.actor.email.lower():
+        service.will_mail(len(registrations))
     for part in _parts(registrations):
         service.defer(EventMailService.mail_seats, ids=part, seating=seating)
 
@@ -102,6 +109,15 @@ class EventMailService(Service):
         if len(soon) == MOST_REMINDED:
             self.defer(self.remind_of_events)
         self.changed()
+
+
+def _others_told(service: Service, event: Event, news: News, changes: Sequence[Change]) -> int:
+    """How many are told of it, without the actor."""
+    attending = event.attendee_count + event.waiting_count
+    if not attending or (news == News.CHANGED and not any(change.for_all for change in changes)):
+        return int(event.owner_id != service.actor.id)
+    own = event.registrations.with_email(service.actor.email).exists()
+    return attending - own + (event.owner_id != service.actor.id)
 
 
 def _parts(ids: Sequence[int]) -> list[list[int]]:

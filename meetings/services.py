@@ -56,6 +56,8 @@ class MeetingService(Service):
         meeting = Meeting.objects.schedule(organizer_id=self.actor.id, user_ids=user_ids, emails=emails, **fields)
         if user_ids or emails:
             self.defer(self.mail_invitations, id=meeting.pk)
+            if not meeting.is_over:
+                self.will_mail(len({*user_ids} - {self.actor.id}) + len(emails))
         self.changed(meeting)
         return self.show(meeting, MeetingOut)
 

@@ -118,5 +118,8 @@ class Identity(Protocol):
     def wants_mail(self, mails: Sequence[tuple[str, str]]) -> list[bool]:
         """Whether each (address, kind) of mail goes out: its user is not deactivated, and did not turn it off."""
 
-    def unsubscribe_path(self, email: str, kind: str) -> str:
-        """The page where this address turns this kind off, signed; empty for a kind that cannot be turned off."""
+    def unsubscribe_paths(self, mails: Sequence[tuple[str, str]]) -> list[str]:
+        """For each (address, kind) of mail: the page, signed, where a user turns this kind off, or a stranger all mail.
+
+        Empty where it cannot be turned off.
+        """

@@ -87,6 +87,7 @@ class Declaration:
     secret: bool
     form: bool
     account: str | None
+    counter: str = "login"
     media: str = ""
     filename: str = ""
     takes: str = ""
@@ -150,6 +151,7 @@ def command(
     secret: bool = False,
     form: bool = False,
     account: str | None = None,
+    counter: str = "login",
     takes: str = "",
     status: int = 0,
     any_key: bool = False,
@@ -162,7 +164,8 @@ def command(
     `location`: where the row it creates is read, such as `/users/{id}`; a POST beside a `GET …/{id}` of the same
     service has it already. `secret`: the answer holds a credential, so it is stored encrypted for replays.
     `form`: the body may be form-encoded too. `account`: counted against the login limits, per address and per
-    account, which the argument of this name holds (an empty name: per address alone). `takes`: the body may be a text
+    account, which the argument of this name holds (an empty name: per address alone). `counter`: what counts these
+    attempts; who uses up one counter has not used up the others. `takes`: the body may be a text
     of this media type too, which is the one argument. `status`: the HTTP status of success, where it is not what the
     answer makes it (202: it will be done later). `any_key`: an API key needs no scope for it, since it does not
     matter who asks. `dry_run`: whether it can be tried; by default not where it is `secret` or counted for an
@@ -179,6 +182,7 @@ def command(
         secret=secret,
         form=form,
         account=account,
+        counter=counter,
         takes=takes,
         status=status,
         any_key=any_key,

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection, transaction
 from pydantic import TypeAdapter
 
-from mesh import idempotency, mail, outbox, quotas, versions
+from mesh import idempotency, mail, mail_budget, outbox, quotas, versions
 from mesh.binding import bind_flat
 from mesh.call import Actor, Answer, Call
 from mesh.database import constraint_of, fetch, limit_statements, may_be_retried, refusal_of
@@ -117,15 +117,27 @@ def _in_transaction(operation: Operation, call: Call) -> Answer:
         quotas.require_room(operation.declaration.creates, call.actor.id)
     work = Work()
     answer = _encoded(operation, _method(operation, call, work)(**call.values))
+    budget = _charge(call, work)
     if call.dry_run:
         _foretell(call, work)
-        raise _RolledBack(_dry(answer, work))
+        raise _RolledBack(_dry(answer, work, budget))
     _require_declared(call, work)
     steps = {"audit": _audit(call, "ok", answer.row_id)}
     if keyed:
         steps["keep"] = idempotency.keep(operation, call, answer)
     _settle(call, work, steps)
     return answer
+
+
+def _charge(call: Call, work: Work) -> dict[str, int] | None:
+    """Counts the mails of a command and of its jobs, wanted or not, so that the count tells nothing of anyone.
+
+    Before they are written: who waits here for another command of the same user holds no mail up.
+    """
+    own = call.actor.email.lower()
+    told = {(letter.key, address) for letter in work.letters if (address := letter.to.lower()) != own}
+    count = len(told) + work.mails_to_come
+    return mail_budget.charge(call.actor, count) if count or call.dry_run else None
 
 
 def _foretell(call: Call, work: Work) -> None:
@@ -143,12 +155,15 @@ def _foretell(call: Call, work: Work) -> None:
         told = replace(call, operation=job.operation.name, actor=user, door="job")
         _method(job.operation, told, work)(**values)
     work.jobs = [job for place, job in enumerate(work.jobs) if place < asked or place not in parts]
-    _write_mails(work)
+    _note_mails(work, mail.foretell(work.letters))
 
 
-def _dry(answer: Answer, work: Work) -> Answer:
+def _dry(answer: Answer, work: Work, budget: dict[str, int] | None) -> Answer:
     jobs = [{"operation": job.operation.name, "arguments": job.arguments} for job in work.jobs]
-    rest = msgspec.json.encode({"jobs": jobs, "mails": work.mails})[1:]
+    told: dict[str, Any] = {"jobs": jobs, "mails": work.mails}
+    if work.mails and budget is not None:
+        told["mail_budget"] = budget
+    rest = msgspec.json.encode(told)[1:]
     return Answer(b'{"dry_run":true,"result":' + (answer.body or b"null") + b"," + rest, dry_run=True)
 
 
@@ -159,11 +174,10 @@ def _require_declared(call: Call, work: Work) -> None:
         )
 
 
-def _write_mails(work: Work) -> None:
-    if work.letters:
-        for id, to, subject in mail.write(work.letters):
-            work.jobs.append(Job(registry.operations["send_mail"], {"id": id}))
-            work.mails.append({"to": to, "subject": subject})
+def _note_mails(work: Work, written: list[tuple[int, str, str]]) -> None:
+    for id, to, subject in written:
+        work.jobs.append(Job(registry.operations["send_mail"], {"id": id}))
+        work.mails.append({"to": to, "subject": subject})
 
 
 def _settle(call: Call, work: Work, steps: dict[str, Step]) -> None:
@@ -171,7 +185,8 @@ def _settle(call: Call, work: Work, steps: dict[str, Step]) -> None:
 
     Jobs are handed to the broker after the commit.
     """
-    _write_mails(work)
+    if work.letters:
+        _note_mails(work, mail.write(work.letters))
     if work.documents:
         store = registry.operations["store_documents"]
         transaction.on_commit(partial(outbox.begin_soon, store), robust=True)

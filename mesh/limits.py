@@ -196,22 +196,25 @@ def _counted(
     return [(used, max(1, -(-left // 1000))) for used, left in pairs], answers[1] if wanted else None
 
 
-def count_login(address: str, account: str) -> None:
-    """Counts an attempt to sign in, per address and per account. Raises RateLimited."""
-    count_login_from(address)
-    count_login_of(account)
+def count_login(address: str, account: str, counter: str = "login") -> None:
+    """Counts an attempt to sign in, or another one that a `counter` is for, per address and account.
+
+    Raises RateLimited.
+    """
+    count_login_from(address, counter)
+    count_login_of(account, counter)
 
 
-def count_login_from(address: str) -> None:
-    """Counts an attempt to sign in, before anything of it is looked at. Raises RateLimited."""
-    _count_login(f"login:address:{address}")
+def count_login_from(address: str, counter: str = "login") -> None:
+    """Counts an attempt, before anything of it is looked at. Raises RateLimited."""
+    _count_login(f"{counter}:address:{address}")
 
 
-def count_login_of(account: str) -> None:
-    """Counts an attempt to sign in to an account; to none where the name is empty. Raises RateLimited."""
+def count_login_of(account: str, counter: str = "login") -> None:
+    """Counts an attempt that is about an account; about none where the name is empty. Raises RateLimited."""
     if account:
         digest = blake2b(account.lower().encode(errors="replace"), digest_size=16)
-        _count_login(f"login:account:{digest.hexdigest()}")
+        _count_login(f"{counter}:account:{digest.hexdigest()}")
 
 
 def _count_login(key: str) -> None:

@@ -11,7 +11,7 @@ import smtplib
 import unicodedata
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import format_datetime, parseaddr
 from functools import cache
@@ -58,6 +58,7 @@ class Letter:
     context: Mapping[str, Any] | Callable[[], Mapping[str, Any]]
     key: str
     attachments: Sequence[Attachment]
+    secret: bool = False
 
     def __post_init__(self) -> None:
         if _ADDRESS.fullmatch(self.to) is None:
@@ -73,26 +74,38 @@ class MailRefused(Exception):
 def write(letters: Sequence[Letter]) -> list[tuple[int, str, str]]:
     """Writes mails: the id, address and subject of each, without those written before and those nobody wants."""
     wanted = identity().wants_mail([(letter.to, letter.kind) for letter in letters])
-    rows = [_row(letter) for letter, wants in zip(letters, wanted, strict=True) if wants]
-    if not rows:
+    return _write([letter for letter, wants in zip(letters, wanted, strict=True) if wants])
+
+
+def foretell(letters: Sequence[Letter]) -> list[tuple[int, str, str]]:
+    """The same for a transaction that will be rolled back, of all of them: who is foretold a mail does not learn
+    whether it is wanted, or was written before."""
+    other = uuid.uuid4().hex
+    return _write([replace(letter, key=f"{letter.key}:{other}") for letter in letters])
+
+
+def _write(letters: Sequence[Letter]) -> list[tuple[int, str, str]]:
+    if not letters:
         return []
+    paths = identity().unsubscribe_paths([(letter.to, letter.kind) for letter in letters])
+    rows = [_row(letter, path) for letter, path in zip(letters, paths, strict=True)]
     return fetch(_INSERT, [[row[name] for row in rows] for name in _COLUMNS])
 
 
-#: A text each; the attachments' is JSON.
+#: A text each; the attachments' is JSON, whether it is secret `true` or `false`.
 _COLUMNS = (
-    "key", "recipient", "kind", "subject", "text", "html", "attachments", "message_id", "unsubscribe_url",
+    "key", "recipient", "kind", "subject", "text", "html", "attachments", "message_id", "unsubscribe_url", "secret",
 )  # fmt: skip
+_VALUES = ", ".join(_COLUMNS).replace("attachments", "attachments::jsonb").replace("secret", "secret::boolean")
 _INSERT = (
     f"INSERT INTO mesh_mail ({', '.join(_COLUMNS)}, status, error)"  # noqa: S608  (names of ours)
-    f" SELECT {', '.join(_COLUMNS).replace('attachments', 'attachments::jsonb')}, 'waiting', ''"
+    f" SELECT {_VALUES}, 'waiting', ''"
     f" FROM unnest({', '.join(['%s::text[]'] * len(_COLUMNS))}) AS mail ({', '.join(_COLUMNS)})"
     " ON CONFLICT DO NOTHING RETURNING id, recipient, subject"
 )
 
 
-def _row(letter: Letter) -> dict[str, str]:
-    path = identity().unsubscribe_path(letter.to, letter.kind)
+def _row(letter: Letter, path: str) -> dict[str, str]:
     unsubscribe_url = f"{settings.SITE_URL}{path}" if path else ""
     shown = {"recipient": letter.to, "site_url": settings.SITE_URL, "unsubscribe_url": unsubscribe_url}
     context = letter.context() if callable(letter.context) else letter.context
@@ -107,6 +120,7 @@ def _row(letter: Letter) -> dict[str, str]:
         "attachments": msgspec.json.encode([_packed(attachment) for attachment in letter.attachments]).decode(),
         "message_id": f"<{uuid.uuid4().hex}@{_domain()}>",
         "unsubscribe_url": unsubscribe_url,
+        "secret": "true" if letter.secret else "false",
     }
 
 

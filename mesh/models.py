@@ -134,6 +134,8 @@ class Mail(models.Model):
     message_id = models.CharField(max_length=255, unique=True)
     #: Where this kind can be turned off; empty where it cannot.
     unsubscribe_url = models.CharField(max_length=3000, blank=True, default="")
+    #: Whether it holds what opens an account.
+    secret = models.BooleanField(default=False, db_default=False)
     status = models.CharField(max_length=7, choices=MailStatus.choices, default=MailStatus.WAITING)
     error = models.CharField(max_length=500, blank=True, default="")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -150,7 +152,22 @@ class Mail(models.Model):
 
     def remains(self) -> dict[str, str]:
         """What is kept of its content once it is sent: nothing of a mail that opens an account."""
-        return {} if self.unsubscribe_url else {"text": "", "html": ""}
+        return {} if self.unsubscribe_url and not self.secret else {"text": "", "html": ""}
+
+
+class MailCount(models.Model):
+    """How many mails a user or an API key has caused on a day, in UTC: see `mesh/mail_budget.py`."""
+
+    #: `user:7` or `key:12`.
+    owner = models.CharField(max_length=100)
+    day = models.DateField()
+    used = models.PositiveIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["owner", "day"], name="mesh_mailcount_once")]
+
+    def __str__(self) -> str:
+        return f"{self.owner} {self.day}: {self.used}"
 
 
 class DocumentChange(models.Model):

@@ -255,6 +255,16 @@ _DRY_RUN: Schema = {
         "dry_run": {"const": True},
         "result": {"description": "The answer it would have given; null where it gives none."},
         "jobs": {"type": "array", "items": {"type": "object"}, "description": "Background work it would have begun."},
-        "mails": {"type": "array", "items": {"type": "object"}, "description": "Mails it would have sent."},
+        "mails": {
+            "type": "array",
+            "items": {"type": "object"},
+            "description": "Mails it would have written, whether or not those whom they are for want them.",
+        },
+        "mail_budget": {
+            "type": "object",
+            "description": "Beside `mails`: how many you may cause in a day (UTC), and how many you have, with these.",
+            "required": ["limit", "used"],
+            "properties": {"limit": {"type": "integer"}, "used": {"type": "integer"}},
+        },
     },
 }

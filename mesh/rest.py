@@ -241,14 +241,14 @@ class _Exchange:
         fresh = "no-cache" in request.META.get("HTTP_CACHE_CONTROL", "").lower()
         looked_up = self._count(mesh.whose, "" if fresh else self._cache_key(mesh))
         operation.permit(actor)
-        account = operation.declaration.account
+        account, counter = operation.declaration.account, operation.declaration.counter
         if account is not None:
-            count_login_from(client.address)
+            count_login_from(client.address, counter)
         takes_body = self.route.method not in ("GET", "DELETE")
         body = body_of(request, operation) if takes_body else {}
         values, plain = self.bound or self._bind(body)
         if account is not None:
-            count_login_of(str(plain.get(account, "")))
+            count_login_of(str(plain.get(account, "")), counter)
         found = mesh.call(
             operation,
             values,

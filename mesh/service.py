@@ -41,6 +41,8 @@ class Work:
         self.letters: list[Letter] = []
         #: `{to, subject}` of each mail, as a dry run tells them.
         self.mails: list[dict[str, str]] = []
+        #: How many mails its jobs will write, to addresses other than the actor's own.
+        self.mails_to_come = 0
         #: Whether rows changed that have documents.
         self.documents = False
         #: Changed rows whose audience may grow until the versions are raised.
@@ -157,14 +159,25 @@ class Service:
         context: Mapping[str, Any] | Callable[[], Mapping[str, Any]],
         key: str,
         attachments: Sequence[Attachment] = (),
+        secret: bool = False,
     ) -> None:
         """A mail to one address, sent when this command or job commits: see `mesh/mail.py` for its templates.
 
         All mails of a transaction are rendered and written together at its end, with `context` as it is then. `key`
         names the change: a second mail with it to the same address is the same mail. `kind` is what people turn off
-        (`GET /users/me/notifications`); who turned it off gets none.
+        (`GET /users/me/notifications`); who turned it off gets none. `secret`: it holds what opens an account, so its
+        text is forgotten once it is sent.
+
+        A user's command is charged for it: see `mesh/mail_budget.py`.
         """
-        self.work.letters.append(Letter(to, kind, template, context, key, attachments))
+        self.work.letters.append(Letter(to, kind, template, context, key, attachments, secret))
+
+    def will_mail(self, count: int) -> None:
+        """So many mails will be written by the jobs that this command begins, to addresses other than the actor's own.
+
+        The actor is charged for them with the command: see `mesh/mail_budget.py`.
+        """
+        self.work.mails_to_come += count
 
     def one(self, rows: QuerySet[Any], schema: type[Schema], ref: int | UUID) -> Schema:
         """The one of `rows` with this primary key or uuid, as `schema`. Raises NotFound.

@@ -8,7 +8,7 @@ from typing import Self
 from django.db.models.functions import Now
 from pydantic import Field
 
-from mesh import documents
+from mesh import documents, mail_budget
 from mesh.cache import lookups
 from mesh.call import identity
 from mesh.declarations import admins, job, query
@@ -46,10 +46,11 @@ class MailService(Service):
 
     @job(queue="mail", every=3600)
     def prune_mails(self) -> None:
-        """Remove mails that were sent, or dropped, three months ago."""
+        """Remove mails that were sent, or dropped, three months ago, and the counts of days gone by."""
         long_ago = Now() - timedelta(days=KEEP_SENT_DAYS)
         Mail.objects.filter(status=MailStatus.SENT, sent_at__lt=long_ago).delete()
         Mail.objects.filter(status=MailStatus.DROPPED, created_at__lt=long_ago).delete()
+        mail_budget.prune()
         self.changed()
 
 

@@ -112,7 +112,7 @@ class OrderService(Service):
             paying.begin(self, order)
         else:
             stock.sell([order.pk])
-            self._tell({News.PAID: [order.pk]})
+            self._tell_buyer(order, News.PAID)
         self.changed(order)
         return self.show(order, OrderOut)
 
@@ -126,7 +126,7 @@ class OrderService(Service):
         else:
             order.status, order.cancel_reason, order.updated_at = OrderStatus.CANCELLED, CancelReason.REQUESTED, Now()
             order.save(update_fields=["status", "cancel_reason", "updated_at"])
-        self._tell({News.CANCELLED: [order.pk]})
+        self._tell_buyer(order, News.CANCELLED)
         self.changed(order)
         return self.show(order, OrderOut)
 
@@ -180,6 +180,10 @@ class OrderService(Service):
         for item in News:  # in their order, which a row of JSON forgets
             letters.tell_buyers(self, news.get(item, []), item)
         self.changed()
+
+    def _tell_buyer(self, order: Order, news: News) -> None:
+        self._tell({news: [order.pk]})
+        self.will_mail(int(order.buyer_id != self.actor.id))
 
     def _tell(self, news: dict[News, list[int]]) -> None:
         if news:

@@ -8,7 +8,7 @@ from django.db import connections
 from django.test import Client
 
 from accounts.links import unsubscribe_path
-from accounts.models import MailKind, UnwantedMail
+from accounts.models import ClosedAddress, MailKind, UnwantedMail
 from accounts.tests.assertions import faults, nothing_changes, refused
 from mesh.call import identity
 from mesh.models import Mail
@@ -68,10 +68,38 @@ def test_it_needs_somebody(db, anonymous):
         refused(anonymous.patch("/users/me/notifications", {"task_due": False}), 401)
 
 
+def test_a_dry_run_does_not_tell_who_turned_a_kind_off_was_deactivated_or_wants_no_mail(alice, bob, ada):
+    def foretold():
+        tried = alice.api.post("/tasks", {"title": "x", "assignee_id": bob.id}, Prefer="dry-run").json
+        return tried["mails"], [job["operation"] for job in tried["jobs"]]
+
+    told = foretold()
+    assert told == ([{"to": "bob@example.com", "subject": "A task for you: x"}], ["send_mail"])
+    bob.api.patch("/users/me/notifications", {"task_assigned": False})
+    assert foretold() == told
+    ada.api.patch(f"/users/{bob.id}", {"is_active": False})
+    assert foretold() == told
+    ClosedAddress.objects.create(email="bob@example.com")
+    assert foretold() == told
+
+
+def test_a_dry_run_does_not_tell_which_guests_are_known_or_were_mailed_before(alice, bob, charlie):
+    guests = ["new@example.com", "charlie@example.com", "off@example.com", "closed@example.com"]
+    UnwantedMail.objects.create(email="off@example.com", kind="meeting_invitations")
+    ClosedAddress.objects.create(email="closed@example.com")
+    plan = {"title": "Plan", "scheduled_time": "2099-01-05T10:00:00Z", "attendee_emails": guests}
+    tried = alice.api.post("/meetings", plan, Prefer="dry-run").json
+    assert [mail["to"] for mail in tried["mails"]] == guests
+    made = alice.api.post("/meetings", plan)
+    run_jobs("mail_invitations")
+    assert sorted(Mail.objects.values_list("recipient", flat=True)) == ["charlie@example.com", "new@example.com"]
+    Mail.objects.update(key=f"meeting:{made.json['id']}:1:change")  # as if each was told of the next change already
+    tried = alice.api.patch(f"/meetings/{made.json['id']}", {"title": "Other"}, Prefer="dry-run").json
+    assert [mail["to"] for mail in tried["mails"]] == guests
+
+
 def test_who_turned_a_kind_off_gets_none(alice, bob, folder):
     bob.api.patch("/users/me/notifications", {"task_assigned": False})
-    dry = alice.api.post("/tasks", {"title": "x", "assignee_id": bob.id}, Prefer="dry-run")
-    assert (dry.json["mails"], dry.json["jobs"]) == ([], [])
     assert alice.api.post("/tasks", {"title": "x", "assignee_id": bob.id}).status == 201
     run_jobs()
     assert (Mail.objects.count(), mails_in(folder)) == (0, [])
@@ -98,7 +126,7 @@ def test_looking_at_the_link_does_nothing_and_its_button_turns_the_kind_off(alic
     path = message["List-Unsubscribe"].strip().removeprefix("<http://localhost:8000").removesuffix(">")
     browser = Client(enforce_csrf_checks=True)
     with nothing_changes():
-        page = browser.get(path)
+        page = browser.get(path, follow=True)
     assert page.status_code == 200
     assert "bob@example.com gets a mail each time: <em>Someone gives you a task.</em>" in page.content.decode()
     done = browser.post(path, {"token": page.context["token"]})

@@ -1,9 +1,13 @@
 """POST /auth/password/reset and …/confirm, and the page /reset: a new password for who forgot theirs."""
 
 import logging
+from datetime import timedelta
+from ipaddress import ip_network
 
 import pytest
 from django.core import signing
+from django.db.models import F
+from django.http import HttpResponse
 from django.test import Client
 
 from accounts.links import PASSWORD_RESET, password_url
@@ -11,7 +15,7 @@ from accounts.models import User
 from accounts.tests.assertions import at_once, faults, nothing_changes, refused
 from accounts.tests.test_invitation import NEW, confirm, link_in
 from mesh.models import AuditEntry, Mail, Outbox
-from mesh.testing import Api
+from mesh.testing import Answered, Api
 from mesh.tests.postbox import mails_in, run_jobs, texts_of
 
 OVER = {("body", "token"): "This link was used, or its time is over. Ask for a new one."}
@@ -29,6 +33,10 @@ def ask(api, email):
 
 def token_for(person):
     return password_url(person.user, PASSWORD_RESET).partition("token=")[2].replace("%3A", ":")
+
+
+def time_goes_by(minutes=5):
+    User.objects.update(reset_mailed_at=F("reset_mailed_at") - timedelta(minutes=minutes))
 
 
 def signs_in(email, password):
@@ -91,10 +99,11 @@ def test_a_dry_run_tells_the_same_of_everyone(alice, anonymous):
     assert Outbox.objects.count() == 0
 
 
-def test_asking_twice_mails_twice_and_the_first_password_ends_both_links(alice, anonymous, folder):
+def test_asking_twice_after_a_pause_mails_twice_and_the_first_password_ends_both_links(alice, anonymous, folder):
     for _ in range(2):
         ask(anonymous, "alice@example.com")
-    run_jobs()
+        run_jobs()
+        time_goes_by()
     first, second = (link_in(message)[1] for message in mails_in(folder))
     assert confirm(anonymous, second).status == 204
     with nothing_changes():
@@ -173,12 +182,65 @@ def test_an_email_is_one(db, anonymous, email):
     assert Outbox.objects.count() == 0
 
 
-def test_asking_and_guessing_are_limited_like_signing_in(alice, anonymous, settings):
+def test_asking_and_guessing_are_limited_each_by_a_counter_of_its_own(alice, anonymous, settings):
     settings.MESH = {**settings.MESH, "RATE_LIMIT_LOGIN": "2/min"}
     assert [ask(anonymous, "alice@example.com").status for _ in range(3)] == [202, 202, 429]
-    refused(confirm(anonymous, token_for(alice)), 429)
     assert Client().post("/reset", {"email": "alice@example.com"}).status_code == 429
+    assert [confirm(anonymous, "x").status for _ in range(3)] == [422, 422, 429]
     assert Client().post("/reset", {"token": token_for(alice), "new_password": NEW}).status_code == 429
+
+
+@pytest.mark.parametrize("door", ["api", "page"])
+def test_nobody_is_kept_from_signing_in_by_resets_that_others_ask_for(alice, bob, settings, door):
+    settings.MESH = {**settings.MESH, "RATE_LIMIT_LOGIN": "3/min"}
+    settings.TRUSTED_PROXIES = [ip_network("127.0.0.1")]
+    for number in range(6):
+        at = {"X_Forwarded_For": f"192.0.2.{number}"}
+        if door == "api":
+            assert ask(Api(**at), "alice@example.com").status == 202
+        else:
+            sent = {"email": "alice@example.com"}
+            assert Client().post("/reset", sent, HTTP_X_FORWARDED_FOR=at["X_Forwarded_For"]).status_code == 200
+    assert signs_in("alice@example.com", alice.password)
+    for _ in range(3):  # nor by what is asked at the same address
+        ask(Api(), "bob@example.com")
+    assert signs_in("bob@example.com", bob.password)
+
+
+def test_at_most_one_mail_goes_in_some_minutes_whoever_asks_and_the_answer_is_the_same(alice, anonymous, folder):
+    answers = [ask(anonymous, email) for email in ("alice@example.com", "ALICE@example.com", "nobody@example.com")]
+    run_jobs()
+    answers.append(ask(anonymous, "alice@example.com"))
+    run_jobs()
+    assert {(answer.status, answer.text) for answer in answers} == {(202, "")}
+    assert len({tuple(sorted(answer.headers.keys())) for answer in answers}) == 1
+    assert [message["To"] for message in mails_in(folder)] == ["alice@example.com"]
+    assert Outbox.objects.filter(operation="mail_password_reset", status="done").count() == 4
+    time_goes_by(minutes=4)
+    ask(anonymous, "alice@example.com")
+    run_jobs()
+    assert len(mails_in(folder)) == 1
+    time_goes_by(minutes=1)
+    ask(anonymous, "alice@example.com")
+    run_jobs()
+    assert len(mails_in(folder)) == 2
+
+
+def test_the_pause_is_a_setting_and_each_accounts_own(alice, bob, anonymous, folder, settings):
+    settings.PASSWORD_RESET_PAUSE = timedelta(hours=1)
+    for person in (alice, bob):
+        ask(anonymous, person.user.email)
+    run_jobs()
+    assert {message["To"] for message in mails_in(folder)} == {"alice@example.com", "bob@example.com"}
+    time_goes_by(minutes=59)
+    ask(anonymous, "alice@example.com")
+    run_jobs()
+    assert len(mails_in(folder)) == 2
+
+
+def test_of_two_that_ask_at_once_one_is_mailed(alice, transactional_db):
+    answers = at_once(*[lambda: Answered(HttpResponse(str(alice.user.may_be_mailed_a_reset())))] * 4)
+    assert sorted(answer.text for answer in answers) == ["False", "False", "False", "True"]
 
 
 def test_tokens_and_passwords_reach_no_log_and_no_trail(alice, anonymous, folder, caplog):
@@ -204,13 +266,13 @@ def test_the_page_asks_for_an_email_and_mails_the_link(alice, folder):
     run_jobs()
     [message] = mails_in(folder)
     path, token = link_in(message)
-    assert "For alice@example.com." in browser.get(path, {"token": token}).content.decode()
+    assert "For alice@example.com." in browser.get(path, {"token": token}, follow=True).content.decode()
     assert browser.post(path, {"token": token, "new_password": NEW}).status_code == 200
     assert signs_in("alice@example.com", NEW)
 
 
 def test_the_page_of_a_link_that_is_over_offers_a_new_one(alice):
-    page = Client().get("/reset", {"token": "x"})
+    page = Client().get("/reset", {"token": "x"}, follow=True)
     assert page.status_code == 422
     assert "This link does not work any more" in page.content.decode()
     assert 'action="/reset"' in page.content.decode()
@@ -219,4 +281,6 @@ def test_the_page_of_a_link_that_is_over_offers_a_new_one(alice):
 def test_the_pages_take_nothing_but_get_and_post(db):
     for path in ("/reset", "/join", "/unsubscribe"):
         assert Client().put(path).status_code == 405
-        assert Client().head(path + "?token=x").status_code == 422
+        browser = Client()
+        assert browser.head(path + "?token=x").status_code == 302
+        assert browser.head(path).status_code == 422

@@ -111,7 +111,8 @@ def test_every_variable_is_listed_and_every_listed_one_is_read():
     read = set(re.findall(r"\$\{([A-Z_0-9]+)", (ROOT / "docker-compose.yml").read_text())) | {"COMPOSE_PROFILES"}
     for path in [*ROOT.glob("config/*.py"), *ROOT.glob("deploy/*.py")]:
         if path.name != "pytest_environment.py":
-            calls = r"(?:env\.\w+|_required|_duration|_listed|_networks|os\.environ\.get)\(\s*\"([A-Z_0-9]+)\""
+            readers = r"env\.\w+|_required|_duration|_number_or_off|_listed|_networks|os\.environ\.get"
+            calls = rf"(?:{readers})\(\s*\"([A-Z_0-9]+)\""
             read |= set(re.findall(calls, path.read_text()))
     assert listed == read - {"NO_COLOR"}
 

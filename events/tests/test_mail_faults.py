@@ -88,7 +88,10 @@ def cancelled_by_two_workers(alice, sink, event, first, half):
 
 
 @pytest.mark.parametrize(("first", "threads", "attendees"), [(one_by_one, 1, 1000), (worker, 4, 300)])
-def test_a_worker_killed_half_way_through_the_cancellations(alice, bob, event, sink, first, threads, attendees):
+def test_a_worker_killed_half_way_through_the_cancellations(
+    alice, bob, event, sink, settings, first, threads, attendees
+):
+    settings.MESH = {**settings.MESH, "MAILS_PER_DAY": attendees}
     party = event()
     run_jobs()
     sink.taken.clear()

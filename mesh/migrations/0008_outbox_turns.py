@@ -7,7 +7,7 @@ from django.db.models.functions import Coalesce
 
 class Migration(migrations.Migration):
     atomic = False
-    dependencies = [("mesh", "0006_documents")]
+    dependencies = [("mesh", "0007_mail_budget")]
     operations = [
         AddIndexConcurrently(
             "outbox",

@@ -68,7 +68,7 @@ def test_what_it_looks_like(alice, bob, sink):
     assert text == (
         "Alice gave you a task.\n\nCall the bank\n\n-- \n"
         f"Sent by Meshwork at http://localhost:8000 to bob@example.com.\n"
-        f"Stop mails like this one: {mail.unsubscribe_url}\n"
+        f"Unsubscribe: {mail.unsubscribe_url}\n"
     )
     assert mail.unsubscribe_url.startswith("http://localhost:8000/unsubscribe?token=")
     assert '<p style="margin:0 0 12px;">Alice gave you a task.</p>' in html

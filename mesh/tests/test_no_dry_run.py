@@ -119,8 +119,9 @@ def test_it_is_refused_counted_and_audited(world, settings, name, position):
     assert (entry.actor_id, entry.address) == (alice.id, "127.0.0.1")
     counted = {f"meshwork:limit:WRITE:user:{alice.id}"}
     if account is not None:
-        counted.add("meshwork:limit:login:address:127.0.0.1")
-        counted |= {f"meshwork:limit:login:account:{arguments[account].lower()}"} if account else set()
+        counter = registry.operations[name].declaration.counter
+        counted.add(f"meshwork:limit:{counter}:address:127.0.0.1")
+        counted |= {f"meshwork:limit:{counter}:account:{arguments[account].lower()}"} if account else set()
     assert counts() == dict.fromkeys(counted, 1)
 
 

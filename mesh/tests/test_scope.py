@@ -8,7 +8,7 @@ from django.db.models import Value
 from django.db.models.functions import Concat
 from django.utils import timezone
 
-from accounts.models import ApiKey, Contact, Session, UnwantedMail, User
+from accounts.models import ApiKey, ClosedAddress, Contact, Session, UnwantedMail, User
 from conftest import make_person
 from events.models import Category, Event, Registration
 from meetings.models import Attendee, Call, Meeting
@@ -30,7 +30,7 @@ each_that_not_all_see = pytest.mark.parametrize(
 )
 
 #: Whose rows even an ADMIN reads only of their own: what is about signing in.
-PRIVATE = {ApiKey, Session, UnwantedMail}
+PRIVATE = {ApiKey, ClosedAddress, Session, UnwantedMail}
 
 
 def populate(seed: int) -> list[Actor]:
@@ -63,6 +63,7 @@ def populate(seed: int) -> list[Actor]:
         note = Note.objects.create(author=dice.choice(users), raw_text=f"Note {number}", meeting=dice.choice(meetings))
         ActionItem.objects.create(note=note, title="Item", quote="Quote", task=None)
         UnwantedMail.objects.get_or_create(email=users[number].email, kind="responses")
+        ClosedAddress.objects.get_or_create(email=users[number].email)
         ApiKey.objects.issue(user=users[number], name="Key", scopes=["read"])
     for number in range(4):
         product = Product.objects.create(
@@ -118,6 +119,7 @@ def test_a_scope_shows_something_to_some_and_not_all_to_all(db, model):
 def test_the_admin_sees_every_row(ada, model):
     populate(5)
     UnwantedMail.objects.create(email=ada.user.email, kind="responses")
+    ClosedAddress.objects.create(email=ada.user.email)
     ApiKey.objects.issue(user=ada.user, name="Key", scopes=["read"])
     seen = model._default_manager.all().visible_to(ada.actor)
     expected = {
