@@ -20,6 +20,7 @@ from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from accounts.links import never_again_path, unsubscribe_path
 from accounts.models import ApiKey, Role, Session, User
+from mesh import places
 from mesh.call import Actor, Client
 from mesh.database import fetch
 from mesh.errors import Invalid, RateLimited, Unauthenticated
@@ -260,8 +261,12 @@ class AdminBackend(BaseBackend):
                 count_login(client_of(request).address, username)
             except RateLimited as refusal:
                 raise ValidationError(refusal.detail) from None
+        address = client_of(request).address if request is not None else ""
         try:
-            user = checked_password(username, password)
+            with places.expensive(f"address:{address}"):
+                user = checked_password(username, password)
+        except places.Busy as refusal:
+            raise ValidationError(refusal.detail) from None
         except Unauthenticated:
             return None
         return user if user.is_admin else None

@@ -44,6 +44,7 @@ class AuthService(Service):
         location="/users/{id}",
         account="",
         unlimited="nobody is signed in: an address has so many a minute, where sign-up is open at all",
+        expensive=True,
     )
     def sign_up(self, *, data: SignupIn) -> UserOut:
         """Make an account of your own, with the role AGENT.
@@ -66,6 +67,7 @@ class AuthService(Service):
         secret=True,
         form=True,
         account="username",
+        expensive=True,
     )
     def log_in(self, *, data: LoginIn) -> TokensOut:
         """Sign in with e-mail and password, as JSON or as a form.
@@ -103,7 +105,7 @@ class AuthService(Service):
             raise absent(Session)
         self.changed()
 
-    @command("POST /auth/password", allow=in_person, tool=False, account="")
+    @command("POST /auth/password", allow=in_person, tool=False, account="", expensive=True)
     def change_password(self, *, data: PasswordIn) -> None:
         """Change your password. All your sessions end, this one too: sign in again with the new password."""
         user = self.take(User, self.actor.id)
@@ -145,7 +147,7 @@ class AuthService(Service):
             )
         self.changed()
 
-    @command("POST /auth/password/reset/confirm", allow=anyone, any_key=True, tool=False, account="")
+    @command("POST /auth/password/reset/confirm", allow=anyone, any_key=True, tool=False, account="", expensive=True)
     def confirm_password_reset(self, *, data: NewPasswordIn) -> None:
         """Set a new password with the token of a mailed link. All sessions of the account end."""
         user = owner_of(data.token, lock=True)

@@ -19,6 +19,8 @@ os.environ.update(
     RATE_LIMIT_WRITE="off",
     RATE_LIMIT_LOGIN="off",
     RATE_LIMIT_SECONDS="off",
+    EXPENSIVE_REQUESTS="100",
+    EXPENSIVE_REQUESTS_EACH="100",
     RATE_LIMIT_BYTES="off",
     DOCUMENTS_DIR="",
     AWS_S3_BUCKET="",

@@ -133,6 +133,7 @@ TEMPLATES = [
     }
 ]
 
+WEB_THREADS = env.int("WEB_THREADS", default=4)
 _STATEMENT_TIMEOUT = timedelta(seconds=15)
 
 # Postgres: the second wall. Statements, lock waits and forgotten transactions all have an end.
@@ -151,7 +152,7 @@ DATABASES["default"].update(
         **DATABASES["default"].get("OPTIONS", {}),
         "pool": {
             "min_size": 1,
-            "max_size": max(env.int("WEB_THREADS", default=4), env.int("WORKER_CONCURRENCY", default=8)) + 2,
+            "max_size": max(WEB_THREADS, env.int("WORKER_CONCURRENCY", default=8)) + 2,
             "timeout": 5,
         },
     },
@@ -214,6 +215,9 @@ MESH = {
     "RATE_LIMIT_BYTES": env.str("RATE_LIMIT_BYTES", default="200MB/min"),
     "ROWS_PER_USER": _number_or_off("ROWS_PER_USER", default="100000"),
     "MAILS_PER_DAY": _number_or_off("MAILS_PER_DAY", default="500"),
+    # Searches, exports, imports, passwords: how many at once, in each process of web. One thread is left for the rest.
+    "EXPENSIVE_REQUESTS": env.int("EXPENSIVE_REQUESTS", default=max(1, WEB_THREADS - 1)),
+    "EXPENSIVE_REQUESTS_EACH": env.int("EXPENSIVE_REQUESTS_EACH", default=2),
     "ROUTES": env.str("MESH_ROUTES", default=""),
     "CHECK_ANSWERS": env.bool("MESH_CHECK_ANSWERS", default=DEVELOPMENT),
     "CACHE": env.bool("MESH_CACHE", default=True),

@@ -96,6 +96,7 @@ class Declaration:
     dry_run: bool | None = None
     creates: type[Any] | None = None
     unlimited: str = ""
+    expensive: bool = False
     job: "JobOptions | None" = None
 
 
@@ -158,6 +159,7 @@ def command(
     dry_run: bool | None = None,
     creates: type[Any] | None = None,
     unlimited: str = "",
+    expensive: bool = False,
 ) -> Callable[[F], F]:
     """A change, in one transaction.
 
@@ -172,6 +174,8 @@ def command(
     `account`. What issues or consumes a credential has none: it would be tried without a trace. `creates`: the model
     of which it makes a row for the actor, who may have so many of them (`mesh/quotas.py`); what makes a row without
     that says in `unlimited` why rows have an end all the same.
+    `expensive`: it takes so long, as passwords do, that few of it may run at once; so do searches,
+    streamed answers and what `takes` a text, by themselves.
     """
     return _declare(
         "command",
@@ -189,6 +193,7 @@ def command(
         dry_run=dry_run,
         creates=creates,
         unlimited=unlimited,
+        expensive=expensive,
     )
 
 

@@ -19,6 +19,7 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response
 from django.utils.encoding import iri_to_uri
 
+from mesh import places
 from mesh.call import Answer, Client
 from mesh.errors import Invalid, Malformed, MeshError, TooLarge, UnsupportedMediaType
 from mesh.operations import Operation
@@ -165,7 +166,10 @@ def raw_body_of(request: HttpRequest, hint: str = "") -> bytes:
     if length > MAX_BODY:
         raise too_large
     try:
-        raw: bytes = request.META["wsgi.input"].read(MAX_BODY + 1 if chunked else length) if chunked or length else b""
+        raw = b""
+        if chunked or length:
+            with places.body():
+                raw = request.META["wsgi.input"].read(MAX_BODY + 1 if chunked else length)
     except OSError:
         raise Malformed("The body did not arrive, or not in time.") from None
     if len(raw) > MAX_BODY:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 import structlog
 from django.conf import settings
 
-from mesh import host, versions
+from mesh import host, places, versions
 from mesh.binding import bind_flat
 from mesh.cache import cached, key_of, look_up
 from mesh.call import Actor, Answer, Call, Client, Door
@@ -19,6 +19,7 @@ from mesh.transports import transport_of
 log = structlog.get_logger(__name__)
 S = TypeVar("S", bound=Service)
 
+_OF_WEB = ("rest", "tool", "admin")
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 
@@ -82,13 +83,22 @@ class Mesh:
             idempotency_key=idempotency_key,
             dry_run=dry_run,
         )
-        transport = transport_of(operation.service_name)
         if looked_up is None:
             if fresh or not self._may_be_cached(operation, arguments):
-                return transport.send(call)
+                return self._sent(operation, call)
             key = key_of(operation, self.actor, self._versions(operation, arguments), arguments)
             looked_up = key, look_up(key)
-        return cached(operation, self.actor, self.whose, *looked_up, lambda: transport.send(call))
+        return cached(operation, self.actor, self.whose, *looked_up, lambda: self._sent(operation, call))
+
+    def _sent(self, operation: Operation, call: Call) -> Answer:
+        """The host's answer; what is expensive waits for a place, where it comes through a door of web. Raises Busy."""
+        transport = transport_of(operation.service_name)
+        if call.door not in _OF_WEB or not operation.is_expensive(call.arguments):
+            return transport.send(call)
+        if operation.streams:
+            return places.streamed(self.whose, lambda: transport.send(call))
+        with places.expensive(self.whose):
+            return transport.send(call)
 
     @property
     def whose(self) -> str:

@@ -190,6 +190,11 @@ class Operation:
         """Whether a call with these plain arguments looks into texts, row by row."""
         return any(arguments.get(name) for name in self.word_arguments)
 
+    def is_expensive(self, arguments: Mapping[str, Any]) -> bool:
+        """Whether a call with these plain arguments takes a place among the few that there are (`mesh/places.py`)."""
+        declared = self.declaration
+        return declared.expensive or self.streams or bool(declared.takes) or self.searches(arguments)
+
     def is_likely_again(self, arguments: Mapping[str, Any]) -> bool:
         """Whether others, or the same one, will soon ask with these plain arguments again.
 
