@@ -11,8 +11,8 @@ from django_redis import get_redis_connection
 
 from accounts.credentials import open_session
 from accounts.models import Role, User
-from mesh.call import Actor, Client
-from mesh.mesh import Mesh
+from mesh.calling.client import Mesh
+from mesh.declarations.actors import Actor, Client
 from mesh.testing import Api
 
 BROWSER_TESTS = Path(__file__).parent / "config" / "tests" / "test_admin_browser.py"

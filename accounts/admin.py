@@ -11,7 +11,7 @@ from unfold.admin import TabularInline
 from unfold.decorators import display
 
 from accounts.models import ApiKey, Contact, ContactType, Role, Session, User
-from mesh.admin import MeshModelAdmin
+from mesh.doors.admin import MeshModelAdmin
 from mesh.errors import Invalid, MeshError
 
 TYPE_COLOURS = {ContactType.CLIENT: "success", ContactType.PROSPECT: "info", ContactType.PARTNER: "primary"}

@@ -5,7 +5,7 @@ from accounts.models import ApiKey, User
 from accounts.schemas import ApiKeyIn, ApiKeyOut, NewApiKeyOut
 from mesh import Page, PageParams, Service, command, in_person, query
 from mesh.errors import Conflict
-from mesh.service import absent
+from mesh.execution.service import absent
 
 MOST_KEYS = 100
 

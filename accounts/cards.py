@@ -16,8 +16,8 @@ from accounts.contact_imports import Row, Source, write
 from accounts.models import Contact, ContactType
 from mesh import Actor
 from mesh.errors import FieldError
-from mesh.ical import clean
-from mesh.sheets import MAX_ROWS, PART, Imported
+from mesh.formats.ical import clean
+from mesh.formats.sheets import MAX_ROWS, PART, Imported
 
 MEDIA = "text/vcard; charset=utf-8"
 

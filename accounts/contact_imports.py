@@ -8,12 +8,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from accounts.contact_schemas import ContactIn, ContactPatch
 from accounts.models import Contact, User, lowered
-from mesh import Actor, Email, sheets
-from mesh.database import fetch
+from mesh import Actor, Email
 from mesh.errors import FieldError, Invalid, field_errors
-from mesh.ical import clean
-from mesh.quotas import require_room
-from mesh.sheets import Imported, line_of
+from mesh.execution.quotas import require_room
+from mesh.formats import sheets
+from mesh.formats.ical import clean
+from mesh.formats.sheets import Imported, line_of
+from mesh.stores.postgres import fetch
 
 COLUMNS = ("name", "email", "company", "user_type", "phone", "notes")
 

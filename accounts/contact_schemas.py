@@ -7,7 +7,7 @@ from pydantic import Field
 
 from accounts.models import ContactType
 from mesh import Email, In, Out, Ref, Time, text
-from mesh.sheets import MAX_SHEET
+from mesh.formats.sheets import MAX_SHEET
 
 
 class ContactIn(In):

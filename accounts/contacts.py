@@ -20,11 +20,12 @@ from accounts.contact_schemas import (
 )
 from accounts.models import Contact, MergedContact, lowered
 from accounts.timeline import MOST_EMAILS, TimelineEntry, TimelineOut, TimelineParams, TimelinePart, TimelineWish
-from mesh import Id, Page, PageParams, Ref, Search, Service, Time, command, query, sheets, text
-from mesh.database import constraint_of
+from mesh import Id, Page, PageParams, Ref, Search, Service, Time, command, query, text
 from mesh.errors import Conflict, Invalid
-from mesh.service import absent
-from mesh.sheets import Imported, ImportedOut
+from mesh.execution.service import absent
+from mesh.formats import sheets
+from mesh.formats.sheets import Imported, ImportedOut
+from mesh.stores.postgres import constraint_of
 
 ServiceName = Annotated[str, text(1, 100)]
 Limit = Annotated[int, Field(ge=1, le=200)]

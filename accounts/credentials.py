@@ -20,13 +20,13 @@ from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from accounts.links import never_again_path, unsubscribe_path
 from accounts.models import ApiKey, Role, Session, User
-from mesh import places
-from mesh.call import Actor, Client
-from mesh.database import fetch
+from mesh.calling import concurrency
+from mesh.calling.limits import count_login
+from mesh.declarations.actors import Actor, Client
+from mesh.doors.http.requests import client_of
 from mesh.errors import Invalid, RateLimited, Unauthenticated
-from mesh.http import client_of
-from mesh.limits import count_login
-from mesh.versions import VERSION_OF
+from mesh.rows.versions import VERSION_OF
+from mesh.stores.postgres import fetch
 
 log = structlog.get_logger(__name__)
 
@@ -263,9 +263,9 @@ class AdminBackend(BaseBackend):
                 raise ValidationError(refusal.detail) from None
         address = client_of(request).address if request is not None else ""
         try:
-            with places.expensive(f"address:{address}"):
+            with concurrency.expensive(f"address:{address}"):
                 user = checked_password(username, password)
-        except places.Busy as refusal:
+        except concurrency.Busy as refusal:
             raise ValidationError(refusal.detail) from None
         except Unauthenticated:
             return None

@@ -8,7 +8,7 @@ from django.db.models.functions import Lower, NullIf
 
 from accounts.models import Contact, ContactType, lowered
 from mesh import Column, Email, Out, Time
-from mesh.documents import mirror
+from mesh.documents.mirror import mirror
 
 
 class UserDocument(Out):

@@ -15,8 +15,8 @@ from django.db.models.functions import Lower, Now
 from uuid_utils.compat import uuid7
 
 from mesh import Actor, ScopedModel, ScopedQuerySet
-from mesh.database import fetch
-from mesh.search import every_word
+from mesh.rows.search import every_word
+from mesh.stores.postgres import fetch
 
 #: Each returns the ids of the users who share something with a user; apps that let people share things add theirs.
 _acquaintances: list[Callable[[int], QuerySet[Any]]] = []

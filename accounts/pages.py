@@ -22,11 +22,11 @@ from django.views.decorators.http import require_http_methods
 from accounts.links import owner_of, unwanted_of
 from accounts.schemas import NotificationsOut
 from mesh import ANONYMOUS, Mesh
-from mesh.binding import bind_flat
+from mesh.calling.limits import count_login
+from mesh.declarations.arguments import bind_flat
+from mesh.declarations.registry import registry
+from mesh.doors.http.requests import client_of, request_id_of
 from mesh.errors import Invalid, MeshError
-from mesh.http import client_of, request_id_of
-from mesh.limits import count_login
-from mesh.service import registry
 
 _JOIN, _RESET = "Choose a password", "Set a new password"
 _COOKIE, _COOKIE_SECONDS = "meshwork_link", 900

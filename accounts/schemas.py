@@ -8,7 +8,7 @@ from pydantic import AfterValidator, AliasChoices, Field
 
 from accounts.models import Approval, Role
 from mesh import Email, In, Out, Time, text
-from mesh.service import registry
+from mesh.declarations.registry import registry
 
 Name = Annotated[str, text(1, 100)]
 Password = Annotated[str, text(1, 128, strip=False), Field(examples=["correct horse battery staple"])]

@@ -24,7 +24,7 @@ from accounts.schemas import (
 )
 from mesh import Page, PageParams, Service, anyone, command, in_person, job, query, text
 from mesh.errors import Forbidden, Invalid
-from mesh.service import absent
+from mesh.execution.service import absent
 
 
 class SignupClosed(Forbidden):

@@ -12,9 +12,10 @@ from django.db.models import Q, QuerySet
 from pydantic import AfterValidator, Field
 
 from mesh import Id, In, Out, Service, Time, text
-from mesh.operations import Operation
-from mesh.schemas import MAX_BIGINT, sealed, unsealed
-from mesh.service import registry
+from mesh.declarations.cursors import sealed, unsealed
+from mesh.declarations.fields import MAX_BIGINT
+from mesh.declarations.operations import Operation
+from mesh.declarations.registry import registry
 
 MOST_EMAILS = 1000  # that a contact has and had
 

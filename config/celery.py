@@ -16,9 +16,10 @@ django.setup()
 
 from config import broker  # noqa: E402
 from mesh import metrics  # noqa: E402
-from mesh.outbox import TICK  # noqa: E402
-from mesh.service import registry  # noqa: E402  (services are loaded by django.setup)
-from mesh.worker import hand_back, stop, turns  # noqa: E402
+from mesh.declarations.registry import registry  # noqa: E402  (services are loaded by django.setup)
+from mesh.outbox.messages import TICK  # noqa: E402
+from mesh.worker.runs import hand_back  # noqa: E402
+from mesh.worker.turns import stop_claiming, turns  # noqa: E402
 
 # As root in a container or at a first try: messages are JSON alone, so none of them can run code.
 warnings.filterwarnings("ignore", category=SecurityWarning)
@@ -78,7 +79,7 @@ def _share_threads(instance: Any, **kwargs: Any) -> None:
 @worker_shutting_down.connect
 def _end_in_time(**kwargs: Any) -> None:
     """No other job is begun. Calls that take longer than a stop may take are handed back, and the process ends."""
-    stop()
+    stop_claiming()
     timer = threading.Timer(_LAST_CALLS, _hand_back)
     timer.daemon = True
     timer.start()

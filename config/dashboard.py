@@ -18,12 +18,13 @@ from django.utils import timezone
 
 from accounts.models import Role, Session, User
 from events.models import Event, EventStatus
-from mesh import documents, outbox
 from mesh.admin import JOB_COLOURS, MAIL_COLOURS
-from mesh.cache import lookups
-from mesh.database import fetch
+from mesh.calling.cache import lookups
+from mesh.declarations.registry import registry
+from mesh.documents import mirror
 from mesh.models import JobStatus, Mail, MailStatus, Outbox, WaitingDocument
-from mesh.service import registry
+from mesh.outbox import overdue
+from mesh.stores.postgres import fetch
 from notes.admin import STATUS_COLOURS as NOTE_COLOURS
 from notes.models import Note, NoteStatus
 from shop import reconciler
@@ -218,7 +219,7 @@ def _decisions(now: datetime) -> dict[str, Any]:
 def _queues() -> list[Waiting]:
     """Every queue that some job is sent to."""
     names = {job.queue for operation in registry.operations.values() if (job := operation.declaration.job)}
-    depths = {(queue, status): (number, oldest) for queue, status, number, oldest in outbox.depths()}
+    depths = {(queue, status): (number, oldest) for queue, status, number, oldest in overdue.depths()}
     return [
         Waiting(
             name,
@@ -287,5 +288,5 @@ def _people(now: datetime) -> list[Number]:
 
 
 def _documents() -> dict[str, Any]:
-    number, oldest = documents.waiting()
+    number, oldest = mirror.waiting()
     return {"number": number, "oldest": _span(oldest if number else None), "url": _list_of(WaitingDocument)}

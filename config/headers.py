@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 
-from mesh.http import is_trusted
+from mesh.doors.http.requests import is_trusted
 
 
 class SecurityHeaders:

@@ -13,8 +13,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 from redis import RedisError
 
 import mesh.metrics
-from mesh import documents, outbox
-from mesh.outbox import celery
+from mesh.documents import mirror
+from mesh.outbox import overdue
+from mesh.outbox.messages import celery
 from shop import reconciler
 
 
@@ -33,7 +34,7 @@ def ready(request: HttpRequest) -> HttpResponse:
 def metrics(request: HttpRequest) -> HttpResponse:
     """Prometheus metrics, of all processes of this server, and the state of the queues and of the stock."""
     return HttpResponse(
-        generate_latest(mesh.metrics.registry()) + generate_latest(_state()), content_type=CONTENT_TYPE_LATEST
+        generate_latest(mesh.metrics.collector_registry()) + generate_latest(_state()), content_type=CONTENT_TYPE_LATEST
     )
 
 
@@ -42,11 +43,11 @@ def _state() -> CollectorRegistry:
     depth = Gauge("meshwork_jobs", "Jobs that are not done.", ["queue", "status"], registry=registry)
     age = Gauge("meshwork_job_oldest_seconds", "How long the oldest due job waits.", ["queue"], registry=registry)
     with contextlib.suppress(DatabaseError, InterfaceError):
-        for queue, status, count, oldest in outbox.depths():
+        for queue, status, count, oldest in overdue.depths():
             depth.labels(queue, status).set(count)
             if status == "waiting":
                 age.labels(queue).set(max(0.0, oldest))
-        count, oldest = documents.waiting()
+        count, oldest = mirror.waiting()
         Gauge("meshwork_documents_waiting", "Documents that are not stored yet.", registry=registry).set(count)
         name, meaning = "meshwork_document_oldest_seconds", "How long the oldest document waits."
         Gauge(name, meaning, registry=registry).set(oldest)

@@ -8,8 +8,9 @@ from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 
+from mesh.doors.http.requests import UNKNOWN_HOST, request_id_of
+from mesh.doors.http.responses import problem
 from mesh.errors import Forbidden, Malformed, MeshError, NotFound
-from mesh.http import UNKNOWN_HOST, problem, request_id_of
 
 log = structlog.get_logger(__name__)
 

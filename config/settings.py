@@ -103,7 +103,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "corsheaders.middleware.CorsMiddleware",
-    "mesh.rest.MeshMiddleware",
+    "mesh.doors.rest.middleware.MeshMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -258,7 +258,7 @@ STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
 STRIPE_WEBHOOK_SECRET = env.str("STRIPE_WEBHOOK_SECRET", default="")
 STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="").rstrip("/") or "https://api.stripe.com"
 
-REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "mesh.openapi.OperationSchema"}
+REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "mesh.descriptions.openapi.OperationSchema"}
 SPECTACULAR_SETTINGS = {
     "TITLE": "Meshwork",
     "DESCRIPTION": (BASE_DIR / "docs" / "api-introduction.md").read_text(),
@@ -269,7 +269,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"persistAuthorization": True, "displayRequestDuration": True, "docExpansion": "list"},
-    "POSTPROCESSING_HOOKS": ["mesh.openapi.add_components", "config.health.document"],
+    "POSTPROCESSING_HOOKS": ["mesh.descriptions.openapi.add_components", "config.health.document"],
 }
 
 CORS_ALLOWED_ORIGINS = _listed("CORS_ALLOWED_ORIGINS", default=[])

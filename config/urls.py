@@ -14,9 +14,9 @@ from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerView
 
 from accounts import pages as account_pages
 from config import health, pages
+from mesh.doors.http.responses import problem
+from mesh.doors.rest.views import url_patterns
 from mesh.errors import MethodNotAllowed
-from mesh.http import problem
-from mesh.rest import url_patterns
 from shop import webhooks
 
 

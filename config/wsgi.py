@@ -15,7 +15,7 @@ if "options" in _options:  # a pooler's sessions are everyone's
     _options["options"] += f" -c statement_timeout={settings.MESH['READ_TIMEOUT'].total_seconds():.0f}s"
 
 from config.headers import SecurityHeaders  # noqa: E402
-from mesh.rest import MeshLane  # noqa: E402  (its models need Django to be set up)
+from mesh.doors.rest.middleware import MeshLane  # noqa: E402  (its models need Django to be set up)
 
 application = SecurityHeaders(MeshLane(_django))
 

@@ -23,8 +23,8 @@ from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminTextInputWidg
 from events.attendee_admin import RegistrationInline, how_many
 from events.attendees import AlreadyRegistered, EventFull
 from events.models import SOONEST_FIRST, Category, Event, EventStatus
-from mesh.admin import MeshModelAdmin, badge
-from mesh.call import Answer
+from mesh.declarations.call import Answer
+from mesh.doors.admin import MeshModelAdmin, badge
 from mesh.errors import Invalid, MeshError
 
 EVENT_COLOURS = {EventStatus.ACTIVE: "success", EventStatus.CANCELLED: "danger"}

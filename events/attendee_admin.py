@@ -15,8 +15,8 @@ from unfold.forms import PaginationInlineFormSet
 from unfold.views import ChangeList
 
 from events.models import Attendee, Registration, RegistrationStatus, place_in_line
-from mesh.admin import MeshModelAdmin, badge
-from mesh.call import Actor
+from mesh.declarations.actors import Actor
+from mesh.doors.admin import MeshModelAdmin, badge
 
 SEAT_COLOURS = {RegistrationStatus.REGISTERED: "success", RegistrationStatus.WAITING: "warning"}
 _ON_PAGE = 50  # attendees of an event

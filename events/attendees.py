@@ -8,10 +8,10 @@ from django.db.models import BigIntegerField, Case, F, When
 from django.db.models.functions import Lower, Now
 from django.template.loader import render_to_string
 
-from events import letters
-from events.letters import Seating
-from events.mails import tell_moved_up, tell_seats
+from events import notifications
+from events.mailings import tell_moved_up, tell_seats
 from events.models import Attendee, Event, Registration, RegistrationStatus
+from events.notifications import Seating
 from events.schemas import (
     EventAttendeeOut,
     EventAttendeePatch,
@@ -19,9 +19,10 @@ from events.schemas import (
     RegistrationIn,
     RegistrationOut,
 )
-from mesh import Page, PageParams, Search, Service, command, query, sheets
+from mesh import Page, PageParams, Search, Service, command, query
 from mesh.errors import Conflict, Forbidden
-from mesh.service import absent
+from mesh.execution.service import absent
+from mesh.formats import sheets
 
 #: The columns of the lists to take along; the last one is counted.
 COLUMNS = ("name", "email", "phone", "status", "registration_date", "position")
@@ -96,7 +97,7 @@ class AttendeeService(Service):
         person = self.take(Attendee, attendee_id)
         if not event.is_over:
             registration.event, registration.attendee = event, person
-            letters.tell_of_seat(self, registration, Seating.WITHDRAWN)
+            notifications.tell_of_seat(self, registration, Seating.WITHDRAWN)
         if registration.status == RegistrationStatus.WAITING:
             event.waiting_count -= 1
         else:

@@ -9,7 +9,7 @@ from django.utils import timezone
 from icalendar import Event as Entry
 
 from events.models import Attendee, Event, EventStatus
-from mesh import ical
+from mesh.formats import ical
 
 
 def document(event: Event) -> str:

@@ -7,8 +7,8 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from events.models import MAX_CAPACITY, EventStatus, RegistrationStatus, place_in_line
 from mesh import Column, Email, Id, In, Out, PageParams, Time, text
-from mesh.schemas import words
-from mesh.search import MOST_WORDS
+from mesh.declarations.fields import words
+from mesh.declarations.words import MOST_WORDS
 
 ENDS_FIRST = "An event ends when it begins, or later."
 

@@ -4,16 +4,17 @@ from copy import copy
 
 from django.db.models.functions import Now
 
-from events import calendar, letters
+from events import calendar, notifications
 from events.attendees import AttendeeService as AttendeeService
 from events.categories import CategoryService as CategoryService
-from events.letters import News
-from events.mails import tell, tell_moved_up
+from events.mailings import tell, tell_moved_up
 from events.models import Category, Event, EventQuerySet, EventStatus, Registration
+from events.notifications import News
 from events.schemas import ENDS_FIRST, CountOut, EventFilters, EventIn, EventOut, EventPage, EventPatch
-from mesh import Id, Page, Search, Service, anyone, command, ical, query
+from mesh import Id, Page, Search, Service, anyone, command, query
 from mesh.errors import Conflict, Forbidden, Invalid
-from mesh.service import absent
+from mesh.execution.service import absent
+from mesh.formats import ical
 
 MOST_IN_FEED = 2000
 #: Under whose versions lists and single events are cached.
@@ -87,7 +88,7 @@ class EventService(Service):
             raise Invalid.field(["body", "end_date" if "end_date" in sent else "start_date"], ENDS_FIRST)
         if event.capacity is not None and event.capacity < event.attendee_count:
             raise CapacityTaken(f"{event.attendee_count} have a seat already, so there cannot be fewer seats.")
-        moved_up, changes = Registration.objects.move_up(event), letters.changes_between(before, event)
+        moved_up, changes = Registration.objects.move_up(event), notifications.changes_between(before, event)
         event.sequence += bool(changes)
         event.updated_at = Now()
         event.save()

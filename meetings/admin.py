@@ -14,7 +14,7 @@ from unfold.decorators import display
 
 from accounts.models import User
 from meetings.models import Attendee, Call, CallStatus, Meeting, Response
-from mesh.admin import MeshModelAdmin, badge
+from mesh.doors.admin import MeshModelAdmin, badge
 
 STATUS_COLOURS = {
     CallStatus.SCHEDULED: "info",

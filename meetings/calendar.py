@@ -7,7 +7,7 @@ from django.utils import timezone
 from icalendar import Event
 
 from meetings.models import Attendee, Meeting, Response
-from mesh import ical
+from mesh.formats import ical
 
 _PARTSTAT = {
     Response.PENDING: "NEEDS-ACTION",

@@ -16,7 +16,7 @@ from meetings.models import Call, CallStatus
 from meetings.schemas import BriefOut, CallFilters, CallIn, CallOut, CallPatch
 from mesh import Also, Page, PageParams, Ref, Search, Service, command, job, query
 from mesh.errors import Invalid
-from mesh.mail import in_words
+from mesh.mail.messages import in_words
 
 MOST_TALKS = 5  # and as many orders, in a brief
 MOST_LOOKED_AT = 200  # tasks of which a brief shows the open ones

@@ -8,7 +8,7 @@ from django.db.models.functions import NullIf
 
 from meetings.models import Call, CallStatus
 from mesh import Column, Out, Time
-from mesh.documents import mirror
+from mesh.documents.mirror import mirror
 
 
 class CallDocument(Out):

@@ -16,8 +16,8 @@ from uuid_utils.compat import uuid7
 
 from accounts.models import Contact, acquaintance
 from mesh import Actor, ScopedModel, ScopedQuerySet
-from mesh.database import fetch
-from mesh.search import every_word
+from mesh.rows.search import every_word
+from mesh.stores.postgres import fetch
 
 
 class MeetingQuerySet(ScopedQuerySet["Meeting"]):

@@ -9,13 +9,14 @@ from django.db.models.functions import Now
 from accounts import timeline
 from accounts.services import UserService
 from accounts.timeline import TimelineEntry, TimelinePart, TimelineWish
-from meetings import calendar, letters
+from meetings import calendar, notifications
 from meetings.calls import CallService as CallService
 from meetings.models import Attendee, CalendarKey, Meeting, Response
 from meetings.schemas import CalendarKeyOut, MeetingFilters, MeetingIn, MeetingOut, MeetingPatch, ResponseIn
-from mesh import Page, PageParams, Search, Service, anyone, command, ical, in_person, job, query, text
+from mesh import Page, PageParams, Search, Service, anyone, command, in_person, job, query, text
 from mesh.errors import FieldError, Forbidden, Invalid, NotFound
-from mesh.service import absent
+from mesh.execution.service import absent
+from mesh.formats import ical
 
 MOST_IN_FEED = 2000
 MOST_REMINDED = 50  # meetings, in one run
@@ -86,7 +87,7 @@ class MeetingService(Service):
         meeting.updated_at = Now()
         meeting.save()
         if differs:
-            letters.tell_changes(self, before, self._with_people(id))
+            notifications.tell_changes(self, before, self._with_people(id))
         self.changed(meeting)
         return self.show(meeting, MeetingOut)
 
@@ -97,7 +98,7 @@ class MeetingService(Service):
         All who were invited are told by mail.
         """
         meeting = self._own(id)
-        letters.cancel(self, self._with_people(id))
+        notifications.cancel(self, self._with_people(id))
         self.changed(meeting)
         meeting.delete()
 
@@ -111,7 +112,7 @@ class MeetingService(Service):
         if attendee.response != data.response:
             attendee.response = Response(data.response)
             attendee.save(update_fields=["response"])
-            letters.tell_answer(self, meeting, attendee)
+            notifications.tell_answer(self, meeting, attendee)
         self.changed(meeting)
         return self.show(meeting, MeetingOut)
 
@@ -141,7 +142,7 @@ class MeetingService(Service):
         """Invite everyone to a meeting that is new, as it is by now; to one that is gone nobody."""
         meeting = Meeting.objects.with_people().filter(pk=id).first()
         if meeting is not None:
-            letters.invite(self, meeting)
+            notifications.invite(self, meeting)
         self.changed()
 
     @job(queue="mail", every=60, lease=60)
@@ -150,7 +151,7 @@ class MeetingService(Service):
         waiting = Meeting.objects.to_remind_of().with_people()
         soon = waiting.select_for_update(of=("self",), no_key=True, skip_locked=True)[:MOST_REMINDED]
         for meeting in soon:
-            letters.remind(self, meeting)
+            notifications.remind(self, meeting)
         Meeting.objects.filter(pk__in=[meeting.pk for meeting in soon]).update(reminded_for=F("scheduled_time"))
         if len(soon) == MOST_REMINDED:
             self.defer(self.remind_of_meetings)

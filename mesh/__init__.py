@@ -7,44 +7,44 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mesh.call import ANONYMOUS as ANONYMOUS
-    from mesh.call import Actor as Actor
-    from mesh.declarations import Also as Also
-    from mesh.declarations import admins as admins
-    from mesh.declarations import anyone as anyone
-    from mesh.declarations import command as command
-    from mesh.declarations import in_person as in_person
-    from mesh.declarations import job as job
-    from mesh.declarations import query as query
-    from mesh.declarations import signed_in as signed_in
-    from mesh.mail import Attachment as Attachment
-    from mesh.mesh import Mesh as Mesh
-    from mesh.schemas import Column as Column
-    from mesh.schemas import Email as Email
-    from mesh.schemas import Id as Id
-    from mesh.schemas import In as In
-    from mesh.schemas import Out as Out
-    from mesh.schemas import Page as Page
-    from mesh.schemas import PageParams as PageParams
-    from mesh.schemas import Ref as Ref
-    from mesh.schemas import Search as Search
-    from mesh.schemas import Time as Time
-    from mesh.schemas import text as text
-    from mesh.scope import ScopedModel as ScopedModel
-    from mesh.scope import ScopedQuerySet as ScopedQuerySet
-    from mesh.service import Service as Service
+    from mesh.calling.client import Mesh as Mesh
+    from mesh.declarations.actors import ANONYMOUS as ANONYMOUS
+    from mesh.declarations.actors import Actor as Actor
+    from mesh.declarations.decorators import Also as Also
+    from mesh.declarations.decorators import command as command
+    from mesh.declarations.decorators import job as job
+    from mesh.declarations.decorators import query as query
+    from mesh.declarations.fields import Email as Email
+    from mesh.declarations.fields import Id as Id
+    from mesh.declarations.fields import Ref as Ref
+    from mesh.declarations.fields import Search as Search
+    from mesh.declarations.fields import Time as Time
+    from mesh.declarations.fields import text as text
+    from mesh.declarations.permissions import admins as admins
+    from mesh.declarations.permissions import anyone as anyone
+    from mesh.declarations.permissions import in_person as in_person
+    from mesh.declarations.permissions import signed_in as signed_in
+    from mesh.declarations.schemas import Column as Column
+    from mesh.declarations.schemas import In as In
+    from mesh.declarations.schemas import Out as Out
+    from mesh.declarations.schemas import Page as Page
+    from mesh.declarations.schemas import PageParams as PageParams
+    from mesh.execution.service import Service as Service
+    from mesh.mail.messages import Attachment as Attachment
+    from mesh.rows.visibility import ScopedModel as ScopedModel
+    from mesh.rows.visibility import ScopedQuerySet as ScopedQuerySet
 
 _HOMES = {
-    "mesh.call": ("ANONYMOUS", "Actor"),
-    "mesh.declarations": ("Also", "admins", "anyone", "command", "in_person", "job", "query", "signed_in"),
-    "mesh.mail": ("Attachment",),
-    "mesh.mesh": ("Mesh",),
-    "mesh.schemas": (
-        "Column", "Email", "Id", "In", "Out", "Page", "PageParams", "Ref", "Search", "Time", "text",
-    ),
-    "mesh.scope": ("ScopedModel", "ScopedQuerySet"),
-    "mesh.service": ("Service",),
-}  # fmt: skip
+    "mesh.calling.client": ("Mesh",),
+    "mesh.declarations.actors": ("ANONYMOUS", "Actor"),
+    "mesh.declarations.decorators": ("Also", "command", "job", "query"),
+    "mesh.declarations.fields": ("Email", "Id", "Ref", "Search", "Time", "text"),
+    "mesh.declarations.permissions": ("admins", "anyone", "in_person", "signed_in"),
+    "mesh.declarations.schemas": ("Column", "In", "Out", "Page", "PageParams"),
+    "mesh.execution.service": ("Service",),
+    "mesh.mail.messages": ("Attachment",),
+    "mesh.rows.visibility": ("ScopedModel", "ScopedQuerySet"),
+}
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 

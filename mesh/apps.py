@@ -9,6 +9,9 @@ class MeshConfig(AppConfig):
     verbose_name = "Mesh"
 
     def ready(self) -> None:
-        from mesh import checks, jobs, tools  # noqa: F401  (registers system checks, and the mesh's own services)
+        from mesh import checks  # noqa: F401  (registers system checks)
+        from mesh.calling import transports
+        from mesh.execution.local_transport import LocalTransport
 
+        transports.register("local", LocalTransport)
         autodiscover_modules("services", "documents")

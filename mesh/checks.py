@@ -13,12 +13,12 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from mesh import unscoped
-from mesh.database import fetch
-from mesh.mail import backend_of
-from mesh.operations import Operation
-from mesh.schemas import TextLimits
-from mesh.scope import ScopedModel, ScopedQuerySet
-from mesh.service import registry
+from mesh.declarations.fields import TextLimits
+from mesh.declarations.operations import Operation
+from mesh.declarations.registry import registry
+from mesh.mail.delivery import backend_of
+from mesh.rows.visibility import ScopedModel, ScopedQuerySet
+from mesh.stores.postgres import fetch
 
 
 @register()

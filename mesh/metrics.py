@@ -11,13 +11,13 @@ from prometheus_client import REGISTRY, CollectorRegistry, multiprocess, start_h
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from mesh import service
-from mesh.database import fetch
+from mesh.declarations.registry import registry
+from mesh.stores.postgres import fetch
 
 _OFTEN = 60  # seconds: what is begun more rarely says too late that nothing is
 
 
-def registry() -> CollectorRegistry:
+def collector_registry() -> CollectorRegistry:
     """What this server has counted, and what its database tells of the schedule."""
     found = CollectorRegistry()
     found.register(_counted())
@@ -52,7 +52,7 @@ class _Schedule(Collector):
 
 
 def _periodic() -> list[str]:
-    jobs = ((name, operation.declaration.job) for name, operation in service.registry.operations.items())
+    jobs = ((name, operation.declaration.job) for name, operation in registry.operations.items())
     return [name for name, job in jobs if job is not None and job.every and job.every <= _OFTEN]
 
 

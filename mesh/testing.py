@@ -8,8 +8,8 @@ from django.db.models import Model
 from django.http import HttpResponse, StreamingHttpResponse
 from django.test import Client
 
-from mesh.call import Actor
-from mesh.scope import ScopedModel
+from mesh.declarations.actors import Actor
+from mesh.rows.visibility import ScopedModel
 
 
 class Answered:

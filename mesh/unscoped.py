@@ -16,7 +16,7 @@ from django.apps import apps
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from mesh.service import registry
+from mesh.declarations.registry import registry
 
 #: What reads any row, wherever it stands.
 READERS = frozenset({"read_row", "read_many", "_base_manager", "_default_manager"})
@@ -25,24 +25,24 @@ _WRITERS = frozenset({"create", "bulk_create"})
 _NAMED = re.compile(r"\b(?:objects|{})\b".format("|".join(sorted(READERS))))
 
 PLACES: Mapping[str, str] = {
-    "mesh.admin.MeshModelAdmin.save_form": "the row that the operation has just made, for an ADMIN",
+    "mesh.doors.admin.MeshModelAdmin.save_form": "the row that the operation has just made, for an ADMIN",
     "mesh.checks.check_models": "looks at the queryset's class, and reads nothing",
-    "mesh.documents.Mirrored.bodies": "the mirror's documents, which nobody asks for through the mesh",
-    "mesh.jobs.JobService.list_jobs": "jobs, which ADMINs alone see",
-    "mesh.jobs.JobService.retry_job": "jobs, which ADMINs alone see",
-    "mesh.jobs.JobService.retry_jobs": "jobs, which ADMINs alone see",
-    "mesh.mirror._referred": "the operator restores documents",
-    "mesh.mirror._uuids": "the operator rebuilds documents",
-    "mesh.mirror._without_row": "the operator restores documents",
-    "mesh.mirror._write": "the operator restores documents",
-    "mesh.mirror.size": "a number of rows, for the operator",
-    "mesh.quotas._count": "a number of the user's own rows",
-    "mesh.rows._projection": "the columns alone; each caller says which rows",
-    "mesh.rows.take_row": "rows that are chosen by a scope",
-    "mesh.scope._scope": "this is where the scope begins",
-    "mesh.service.Service.show": "a row that this command has just made or changed",
-    "mesh.service.Service.take": "the key of a uuid, which is then looked for in the scope",
-    "mesh.services.MailService.mail_failed": "a job that failed for good, which answers nobody",
+    "mesh.documents.mirror.Mirrored.bodies": "the mirror's documents, which nobody asks for through the mesh",
+    "mesh.services.jobs.JobService.list_jobs": "jobs, which ADMINs alone see",
+    "mesh.services.jobs.JobService.retry_job": "jobs, which ADMINs alone see",
+    "mesh.services.jobs.JobService.retry_jobs": "jobs, which ADMINs alone see",
+    "mesh.documents.bulk._referred": "the operator restores documents",
+    "mesh.documents.bulk._uuids": "the operator rebuilds documents",
+    "mesh.documents.bulk._without_row": "the operator restores documents",
+    "mesh.documents.bulk._write": "the operator restores documents",
+    "mesh.documents.bulk.size": "a number of rows, for the operator",
+    "mesh.execution.quotas._count": "a number of the user's own rows",
+    "mesh.rows.reads._projection": "the columns alone; each caller says which rows",
+    "mesh.rows.reads.take_row": "rows that are chosen by a scope",
+    "mesh.rows.visibility._scope": "this is where the scope begins",
+    "mesh.execution.service.Service.show": "a row that this command has just made or changed",
+    "mesh.execution.service.Service.take": "the key of a uuid, which is then looked for in the scope",
+    "mesh.services.mails.MailService.mail_failed": "a job that failed for good, which answers nobody",
     "mesh.testing.scope_mismatches": "holds both sides of every scope against each other",
     "mesh.unscoped": "names them",
 }

@@ -6,7 +6,7 @@ from django.http import HttpRequest
 from unfold.admin import TabularInline
 from unfold.decorators import display
 
-from mesh.admin import MeshModelAdmin, badge
+from mesh.doors.admin import MeshModelAdmin, badge
 from notes.models import ActionItem, Note, NoteStatus
 
 STATUS_COLOURS = {

@@ -10,8 +10,8 @@ from django.db.models.functions import Length, Now
 from django.db.models.lookups import GreaterThanOrEqual, LessThanOrEqual
 
 from mesh import Actor, ScopedModel, ScopedQuerySet
-from mesh.database import fetch
-from mesh.search import every_word
+from mesh.rows.search import every_word
+from mesh.stores.postgres import fetch
 from notes.summarizer import Summary
 
 

@@ -18,11 +18,10 @@ from unfold.forms import ActionForm
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldBooleanWidget
 
 from accounts.models import User
-from mesh.admin import MeshModelAdmin, badge
+from mesh.doors.admin import MeshModelAdmin, badge
+from mesh.doors.http.requests import MAX_BODY
 from mesh.errors import FieldError, Invalid, MeshError
-from mesh.http import MAX_BODY
 from shop.imports import COLUMNS, MORE
-from shop.letters import money
 from shop.models import (
     MAX_STOCK,
     MovementKind,
@@ -34,6 +33,7 @@ from shop.models import (
     Product,
     StockMovement,
 )
+from shop.notifications import money
 from shop.reconciler import StockDiscrepancy
 
 STATUS_COLOURS = {

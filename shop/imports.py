@@ -5,11 +5,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mesh import Actor, sheets
-from mesh.database import fetch
+from mesh import Actor
 from mesh.errors import FieldError, Invalid, field_errors
-from mesh.quotas import require_room
-from mesh.sheets import Imported, fault, line_of
+from mesh.execution.quotas import require_room
+from mesh.formats import sheets
+from mesh.formats.sheets import Imported, fault, line_of
+from mesh.stores.postgres import fetch
 from shop import stock
 from shop.models import MovementKind, Product
 from shop.schemas import ProductIn, ProductPatch

@@ -14,10 +14,10 @@ from django.db.models import F, Q
 from django.db.models.functions import Lower, Now
 
 from mesh import Actor, ScopedModel, ScopedQuerySet
-from mesh.database import fetch
-from mesh.search import every_word
+from mesh.rows.search import every_word
+from mesh.stores.postgres import fetch
 from shop.payment_models import Payment as Payment
-from shop.payment_models import PaymentStatus as PaymentStatus
+from shop.payment_status import PaymentStatus as PaymentStatus
 from shop.reconciler import StockDiscrepancy as StockDiscrepancy
 
 MAX_QUANTITY = 1000  # of one product on one line as it is sent

@@ -13,10 +13,11 @@ import structlog
 from django.conf import settings
 
 from mesh import Service, admins, command, job, query
-from shop import letters, stock
-from shop.letters import News
+from shop import notifications, stock
 from shop.models import HOLDING, CancelReason, Order, OrderStatus
-from shop.payment_models import Payment, PaymentStatus
+from shop.notifications import News
+from shop.payment_models import Payment
+from shop.payment_status import PaymentStatus
 from shop.payments import Demand, Report, provider
 from shop.schemas import BuyersPaymentOut, PaymentOut
 
@@ -89,7 +90,7 @@ class PaymentService(Service):
             log.error("payment_of_another_amount", payment=payment.pk, cents=report.amount_cents, of=report.currency)
         elif self._pays(order):
             payment.become(PaymentStatus.SUCCEEDED)
-            letters.tell_buyers(self, [order.pk], News.PAID)
+            notifications.tell_buyers(self, [order.pk], News.PAID)
             return
         payment.become(PaymentStatus.REFUNDING)
         self.defer(self.follow_payment, id=payment.pk)
@@ -102,7 +103,7 @@ class PaymentService(Service):
         if (order.status, order.cancel_reason) != (OrderStatus.CANCELLED, CancelReason.EXPIRED):
             return False
         low = stock.sell_late(order.pk)
-        letters.tell_low_stock(self, low or [])
+        notifications.tell_low_stock(self, low or [])
         return low is not None
 
     def _go_on(self, order: Order, payment: Payment, report: Report) -> None:
@@ -112,7 +113,7 @@ class PaymentService(Service):
         if before == PaymentStatus.STARTING and order.status not in HOLDING:
             self.defer(self.follow_payment, id=payment.pk)  # which cancels it
         elif before == PaymentStatus.REFUNDING and report.status == PaymentStatus.REFUNDED:
-            letters.tell_buyers(self, [order.pk], News.REFUNDED)
+            notifications.tell_buyers(self, [order.pk], News.REFUNDED)
         elif report.status == PaymentStatus.REFUND_FAILED:
             log.error("refund_failed", payment=payment.pk, order=order.pk, error=report.error)
 

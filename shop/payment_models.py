@@ -9,32 +9,16 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from mesh import Actor, ScopedModel, ScopedQuerySet
-from mesh.database import fetch
+from mesh.stores.postgres import fetch
 
 if TYPE_CHECKING:
     from shop.payments import Report
+from shop.payment_status import PaymentStatus
 
 MOST_CHECKED = 100  # payments that one look at what is due takes up
 PATIENCE = timedelta(minutes=1)  # for which a provider's message is waited for, before it is asked
 _LONGEST_PATIENCE = timedelta(hours=1)
 _LONGEST_ERROR = 500
-
-
-class PaymentStatus(models.TextChoices):
-    """How far a payment has come. It only ever moves down this list, so reports may come twice and in any order."""
-
-    STARTING = "starting"
-    PENDING = "pending"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    SUCCEEDED = "succeeded"
-    REFUNDING = "refunding"
-    REFUNDED = "refunded"
-    REFUND_FAILED = "refund_failed"
-
-    def is_beyond(self, other: "PaymentStatus") -> bool:
-        order = list(PaymentStatus)
-        return order.index(self) > order.index(other)
 
 
 OPEN = (PaymentStatus.STARTING, PaymentStatus.PENDING)

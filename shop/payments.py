@@ -13,7 +13,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from django.utils.module_loading import import_string
 
 from mesh import In
-from shop.payment_models import PaymentStatus
+from shop.payment_status import PaymentStatus
 
 MANUAL, TRUST = "manual", "trust"
 PROVIDERS = {"stripe": "shop.stripe_payments.StripePayments"}

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 from django.db.models.functions import Now
 
-from mesh import Page, PageParams, Search, Service, anyone, command, query, sheets, signed_in
+from mesh import Page, PageParams, Search, Service, anyone, command, query, signed_in
 from mesh.errors import Conflict, Forbidden
-from mesh.sheets import ImportedOut
+from mesh.formats import sheets
+from mesh.formats.sheets import ImportedOut
 from shop import imports, stock
 from shop.models import MAX_STOCK, MovementKind, Product, StockMovement
 from shop.schemas import (

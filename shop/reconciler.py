@@ -11,7 +11,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Now
 
-from mesh.database import fetch
+from mesh.stores.postgres import fetch
 
 log = structlog.get_logger(__name__)
 

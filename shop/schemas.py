@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field
 
 from accounts.schemas import PersonOut
 from mesh import Column, Id, In, Out, Time, text
-from mesh.sheets import MAX_SHEET
+from mesh.formats.sheets import MAX_SHEET
 from shop.models import (
     MAX_LINES,
     MAX_PRICE,

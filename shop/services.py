@@ -11,11 +11,12 @@ from pydantic import Field
 
 from accounts import timeline
 from accounts.timeline import TimelineEntry, TimelinePart, TimelineWish
-from mesh import Actor, Id, Page, PageParams, Service, admins, command, job, query, sheets
+from mesh import Actor, Id, Page, PageParams, Service, admins, command, job, query
 from mesh.errors import Conflict, FieldError, Forbidden, Invalid
-from shop import letters, paying, reconciler, stock
-from shop.letters import News
+from mesh.formats import sheets
+from shop import notifications, paying, reconciler, stock
 from shop.models import CancelReason, Order, OrderLine, OrderStatus, Product
+from shop.notifications import News
 from shop.paying import PaymentService as PaymentService
 from shop.payments import PROVIDERS, TRUST
 from shop.products import ProductService as ProductService
@@ -153,7 +154,7 @@ class OrderService(Service):
         decided = stock.reserve_pending()
         told = {News.RECEIVED: decided.orders, News.RESERVED: decided.reserved, News.FAILED: decided.failed}
         self._tell({news: ids for news, ids in told.items() if ids})
-        letters.tell_low_stock(self, decided.low)
+        notifications.tell_low_stock(self, decided.low)
         if decided.more:
             self.defer(self.reserve_stock)
         self.changed()
@@ -178,7 +179,7 @@ class OrderService(Service):
     def mail_orders(self, *, news: Annotated[dict[News, _Ids], Field(max_length=len(News))]) -> None:
         """Tell buyers what became of their orders."""
         for item in News:  # in their order, which a row of JSON forgets
-            letters.tell_buyers(self, news.get(item, []), item)
+            notifications.tell_buyers(self, news.get(item, []), item)
         self.changed()
 
     def _tell_buyer(self, order: Order, news: News) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from mesh.database import fetch
+from mesh.stores.postgres import fetch
 from shop.models import CancelReason, reservation_ttl
 
 MOST_AT_ONCE = 500  # orders that one run reserves

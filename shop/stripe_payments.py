@@ -13,9 +13,9 @@ from uuid import UUID
 
 from django.conf import settings
 
+from mesh.doors.http.requests import parse_json
 from mesh.errors import Malformed
-from mesh.http import parse_json
-from shop.payment_models import PaymentStatus
+from shop.payment_status import PaymentStatus
 from shop.payments import Demand, ProviderError, Report
 
 if TYPE_CHECKING:

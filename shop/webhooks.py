@@ -5,9 +5,10 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from mesh import Mesh
-from mesh.call import SYSTEM
+from mesh.declarations.actors import SYSTEM
+from mesh.doors.http.requests import client_of, raw_body_of, request_id_of
+from mesh.doors.http.responses import problem
 from mesh.errors import MeshError, MethodNotAllowed, NotFound
-from mesh.http import client_of, problem, raw_body_of, request_id_of
 from shop.paying import PaymentService
 from shop.payments import provider
 

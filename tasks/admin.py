@@ -10,7 +10,7 @@ from django.utils.html import format_html
 from unfold.admin import TabularInline
 from unfold.decorators import display
 
-from mesh.admin import MeshModelAdmin, badge
+from mesh.doors.admin import MeshModelAdmin, badge
 from tasks.models import Project, Task, TaskStatus
 
 STATUS_COLOURS = {TaskStatus.TODO: "info", TaskStatus.IN_PROGRESS: "primary", TaskStatus.DONE: "success"}

@@ -7,7 +7,7 @@ from django.db.models import F, Value
 from django.db.models.functions import NullIf
 
 from mesh import Column, Out, Time
-from mesh.documents import mirror
+from mesh.documents.mirror import mirror
 from tasks.models import Task, TaskStatus
 
 

@@ -11,8 +11,8 @@ from uuid_utils.compat import uuid7
 
 from accounts.models import Contact, acquaintance
 from mesh import Actor, ScopedModel, ScopedQuerySet
-from mesh.lookups import any_of
-from mesh.search import every_word
+from mesh.rows.lookups import any_of
+from mesh.rows.search import every_word
 
 
 class ProjectQuerySet(ScopedQuerySet["Project"]):

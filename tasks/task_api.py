@@ -25,8 +25,19 @@ from accounts.models import Contact, ContactType, MailKind, UnwantedMail, User
 from meetings.documents import CallDocument
 from meetings.models import Call, CallStatus
 from mesh import Actor, Email, Mesh, PageParams, ScopedModel, Time, text
-from mesh.call import Answer, identity
-from mesh.database import refusal_of
+from mesh.calling.limits import Usage, count_request, refuse_if_exceeded, spend
+from mesh.declarations.call import Answer
+from mesh.declarations.identity import identity
+from mesh.declarations.registry import registry
+from mesh.doors.http.requests import (
+    client_of,
+    is_local,
+    parse_json,
+    prefers_dry_run,
+    query_of,
+    raw_body_of,
+    request_id_of,
+)
 from mesh.errors import (
     Forbidden,
     Invalid,
@@ -37,11 +48,9 @@ from mesh.errors import (
     Unauthenticated,
     field_errors,
 )
-from mesh.http import client_of, is_local, parse_json, prefers_dry_run, query_of, raw_body_of, request_id_of
-from mesh.limits import Usage, count_request, refuse_if_exceeded, spend
-from mesh.rows import read_one, read_page
-from mesh.scope import scoped
-from mesh.service import registry
+from mesh.rows.reads import read_one, read_page
+from mesh.rows.visibility import scoped
+from mesh.stores.postgres import refusal_of
 from tasks.documents import TaskDocument
 from tasks.models import Task, TaskStatus
 

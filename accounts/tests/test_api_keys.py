@@ -18,8 +18,8 @@ from accounts.schemas import ApiKeyIn
 from accounts.tests.assertions import TIME, Like, at_once, faults, ids, nothing_changes, refused
 from accounts.tests.browser import text_of
 from meetings.models import Meeting
+from mesh.declarations.registry import registry
 from mesh.models import AuditEntry, IdempotencyKey, Mail, Outbox
-from mesh.service import registry
 from mesh.testing import Api
 from tasks.models import Project, Task
 
@@ -516,8 +516,8 @@ def test_a_cached_read_asks_for_the_key_and_the_versions_in_one_statement(alice,
 
     original = credentials.fetch
     monkeypatch.setattr("accounts.credentials.fetch", fetch)
-    monkeypatch.setattr("mesh.versions.fetch", fetch)
-    monkeypatch.setattr("mesh.rows.fetch", fetch)
+    monkeypatch.setattr("mesh.rows.versions.fetch", fetch)
+    monkeypatch.setattr("mesh.rows.reads.fetch", fetch)
     assert by_key.get(path).headers["X-Cache"] == "hit"
     assert len(asked) == 1
     alice.api.patch(path, {"title": "Changed"})

@@ -11,8 +11,8 @@ from django.db import connection, connections
 from accounts.models import Contact, MergedContact
 from accounts.tests.assertions import TIME, UUID7, at_once, faults, ids, nothing_changes, refused
 from accounts.timeline import MOST_EMAILS
-from mesh.database import fetch
-from mesh.documents import mirrored
+from mesh.documents.mirror import mirrored
+from mesh.stores.postgres import fetch
 from mesh.tests.background import eventually
 
 MARIA = {"name": "María García", "email": "maria@example.com", "company": "Azollon"}

@@ -11,7 +11,7 @@ from accounts.links import never_again_path
 from accounts.models import ClosedAddress, MailKind, UnwantedMail, User
 from accounts.tests.assertions import nothing_changes
 from accounts.tests.test_invitation import DANA, NEW, confirm, link_in
-from mesh.call import identity
+from mesh.declarations.identity import identity
 from mesh.models import Mail
 from mesh.testing import Api, scope_mismatches
 from mesh.tests.postbox import mails_in, run_jobs, texts_of

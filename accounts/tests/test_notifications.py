@@ -10,7 +10,7 @@ from django.test import Client
 from accounts.links import unsubscribe_path
 from accounts.models import ClosedAddress, MailKind, UnwantedMail
 from accounts.tests.assertions import faults, nothing_changes, refused
-from mesh.call import identity
+from mesh.declarations.identity import identity
 from mesh.models import Mail
 from mesh.testing import scope_mismatches
 from mesh.tests.postbox import mails_in, run_jobs

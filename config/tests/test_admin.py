@@ -8,7 +8,7 @@ from django.test import Client
 
 from accounts.tests.browser import form_of, submit, text_of
 from conftest import PASSWORD
-from mesh.admin import MeshModelAdmin
+from mesh.doors.admin import MeshModelAdmin
 
 
 @pytest.fixture

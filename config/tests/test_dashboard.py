@@ -16,9 +16,9 @@ from accounts.tests.assertions import nothing_changes
 from accounts.tests.browser import text_of
 from config import dashboard
 from events.models import Event
-from mesh import cache
-from mesh.database import _Statements, fetch
+from mesh.calling import cache
 from mesh.models import AuditEntry, Mail, Outbox, WaitingDocument
+from mesh.stores.postgres import _Statements, fetch
 from mesh.testing import Api
 from notes.models import Note
 from shop.models import Order, OrderLine, Product, StockDiscrepancy, StockMovement

@@ -22,7 +22,7 @@ from django.test import Client, RequestFactory
 from config import supervisor
 from config.headers import SecurityHeaders
 from mesh import metrics
-from mesh.database import _Statements
+from mesh.stores.postgres import _Statements
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

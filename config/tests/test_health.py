@@ -23,7 +23,7 @@ from accounts.tests.assertions import TIME, refused
 from mesh.models import Outbox
 from mesh.testing import Api
 from mesh.tests.background import worker
-from mesh.worker import tick
+from mesh.worker.tasks import tick
 
 ROOT = Path(__file__).resolve().parents[2]
 

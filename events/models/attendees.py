@@ -10,8 +10,8 @@ from django.db.models.functions import Now
 from events.folding import folded
 from events.models.events import Event, EventStatus
 from mesh import Actor, ScopedModel, ScopedQuerySet
-from mesh.database import fetch
-from mesh.search import every_word
+from mesh.rows.search import every_word
+from mesh.stores.postgres import fetch
 
 
 class RegistrationStatus(models.TextChoices):

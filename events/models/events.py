@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from events.models.categories import Category
 from mesh import Actor, ScopedModel, ScopedQuerySet
-from mesh.search import every_word
+from mesh.rows.search import every_word
 
 MAX_CAPACITY = 1_000_000
 #: What is to come, the next one first; then what is over, the latest first.

@@ -13,9 +13,8 @@ from django.db import connection, connections
 
 from accounts.tests.assertions import at_once
 from events.models import Category, Event, Registration
-from mesh import worker
+from mesh.execution.service import Service, absent
 from mesh.models import Outbox
-from mesh.service import Service, absent
 from mesh.testing import Answered, Api
 from mesh.tests.background import eventually
 from mesh.tests.conftest import sql
@@ -152,7 +151,7 @@ def run_thrice() -> int:
     runs = 0
     while ids := list(Outbox.objects.filter(status="waiting").order_by("pk").values_list("pk", flat=True)):
         due_now()
-        runs += sum(at_once(*[partial(worker.run, ids)] * 3))  # type: ignore[list-item]
+        runs += sum(at_once(*[partial(runs.run, ids)] * 3))  # type: ignore[list-item]
     return runs
 
 

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-import mesh.cache
+import mesh.calling.cache
 from accounts.tests.assertions import at_once
 from events.services import EventService
 from events.tests.conftest import BEGINS, ENDS, register
@@ -144,8 +144,10 @@ def test_writes_of_four_kinds_against_readers_leave_no_stale_read(alice, bob, ch
 
 @pytest.mark.django_db(transaction=True)
 def test_with_the_versions_left_out_of_the_key_stale_reads_are_seen(alice, bob, live, everyone_connected, monkeypatch):
-    key_of = mesh.cache.key_of
-    monkeypatch.setattr("mesh.mesh.key_of", lambda op, actor, versions, arguments: key_of(op, actor, {}, arguments))
+    key_of = mesh.calling.cache.key_of
+    monkeypatch.setattr(
+        "mesh.calling.client.key_of", lambda op, actor, versions, arguments: key_of(op, actor, {}, arguments)
+    )
     run = Race(live, alice, [bob.api.token, ""])
     run.write_and_read(40)
     assert run.history.stale.keys() == run.reads.keys()
@@ -173,9 +175,9 @@ def cached(anonymous):
 
 def is_hit(api, path):
     """Whether this is answered from the cache now; a text does not tell so itself."""
-    before = mesh.cache.lookups()
+    before = mesh.calling.cache.lookups()
     answer = api.get(path)
-    (change,) = mesh.cache.lookups() - before
+    (change,) = mesh.calling.cache.lookups() - before
     assert "json" not in answer.headers["Content-Type"] or (change[1] == "hit") == ("X-Cache" in answer.headers)
     return change[1] == "hit"
 
@@ -254,7 +256,7 @@ def test_misses_of_the_list_at_the_same_time_compute_once_and_without_a_lock_eac
     alice, bob, event, live, monkeypatch, everyone_connected, locked, times
 ):
     event()
-    compute, attempt, computed, locking = EventService.list_events, mesh.cache.attempt, [], []
+    compute, attempt, computed, locking = EventService.list_events, mesh.calling.cache.attempt, [], []
 
     def noted(*commands):
         answers = attempt(*commands)
@@ -268,7 +270,7 @@ def test_misses_of_the_list_at_the_same_time_compute_once_and_without_a_lock_eac
         eventually(lambda: len(locking) == 9)
         return compute(service, **values)
 
-    monkeypatch.setattr(mesh.cache, "attempt", noted)
+    monkeypatch.setattr(mesh.calling.cache, "attempt", noted)
     monkeypatch.setattr(EventService, "list_events", slow)
     answers = at_once(*[partial(live, "GET", "/events", token) for token in [alice.api.token, bob.api.token, ""] * 3])
     assert [(status, body["count"]) for status, _, body in answers] == [(200, 1)] * 9

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from events import mails as mail_jobs
+from events import mailings as mail_jobs
 from events.models import Event, Registration
 from events.tests.conftest import BEGINS, ENDS, MONDAY, TUESDAY, is_over, register
 from meetings.tests.calendars import events as entries

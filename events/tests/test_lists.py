@@ -9,7 +9,7 @@ import pytest
 
 from accounts.tests.assertions import TIME, refused
 from events.tests.conftest import register
-from mesh import sheets
+from mesh.formats import sheets
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ from events.models import Event
 from events.tests.conftest import JOBS, MONDAY, register
 from events.tests.races import Gate, all_at_once, attend, outcomes, run_thrice, take_locks_off
 from events.tests.races import everyone_connected as everyone_connected
-from mesh import worker as jobs
 from mesh.models import Mail, Outbox
 from mesh.tests.background import QUEUES, empty_broker, eventually, process, relay, worker
 from mesh.tests.postbox import due_now, listening, run_jobs
 from mesh.tests.test_faults import time_goes_by
+from mesh.worker import runs as jobs
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -196,7 +196,7 @@ def test_a_refused_command_mails_nobody(alice, bob, party, sink, written):
 
 def test_what_fails_with_its_last_statement_mails_nobody(alice, party, sink, written, monkeypatch):
     monkeypatch.setattr(
-        "mesh.versions.BUMP", "INSERT INTO mesh_version SELECT scope, 1 / 0 FROM unnest(%s::text[]) AS scope"
+        "mesh.rows.versions.BUMP", "INSERT INTO mesh_version SELECT scope, 1 / 0 FROM unnest(%s::text[]) AS scope"
     )
     alice.api.client.raise_request_exception = False
     assert alice.api.post(f"/events/{party}/cancel").status == 500

@@ -30,7 +30,7 @@ from events.tests.races import (
     without_constraints,
 )
 from events.tests.races import everyone_connected as everyone_connected
-from mesh import host
+from mesh.execution import flush
 from mesh.models import Mail
 from mesh.testing import Api
 from mesh.tests.conftest import sql
@@ -357,14 +357,14 @@ def test_no_event_is_in_a_category_that_was_deleted_at_once(alice):
 @pytest.fixture
 def both_before_they_end(monkeypatch):
     """No lock; both commands have changed their rows and made their answers before one of them ends."""
-    gate, settle = Gate(2), host._settle
+    gate, settle = Gate(2), flush._settle
 
     def settle_together(*work):
         gate()
         settle(*work)
 
     take_locks_off(monkeypatch)
-    monkeypatch.setattr(host, "_settle", settle_together)
+    monkeypatch.setattr(flush, "_settle", settle_together)
 
 
 def test_without_locks_the_foreign_key_refuses_one(alice, request):

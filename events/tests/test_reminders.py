@@ -9,10 +9,10 @@ from accounts.tests.assertions import at_once
 from events.models import Event
 from events.tests.conftest import register
 from events.tests.races import attend
-from mesh import worker
+from mesh.declarations.registry import registry
 from mesh.models import Mail, Outbox
-from mesh.service import registry
 from mesh.tests.postbox import run_jobs
+from mesh.worker import tasks
 
 pytestmark = pytest.mark.django_db(transaction=True)
 BOTH = ["eve@example.com", "finn@example.com"]
@@ -34,7 +34,7 @@ def begins_in(event, hours):
 
 def run():
     """Begins the job as the schedule does."""
-    worker.tick("remind_of_events")
+    tasks.tick("remind_of_events")
     job = Outbox.objects.filter(operation="remind_of_events").latest("pk")
     assert (job.status, job.error) == ("done", "")
 
@@ -71,11 +71,11 @@ def test_of_more_events_than_one_run_takes_all_are_reminded(alice, bob):
     made = Event.objects.bulk_create(Event(owner=alice.user, name="Open day", **dates) for _ in range(120))
     for event in made:
         attend(event.pk, bob, 1)
-    worker.tick("remind_of_events")
+    tasks.tick("remind_of_events")
     run_jobs("remind_of_events", "mail_event")
     assert Mail.objects.filter(kind="event_reminders").count() == 120
-    runs = Outbox.objects.filter(operation="remind_of_events")
-    assert list(runs.values_list("status", flat=True)) == ["done"] * 3
+    rows = Outbox.objects.filter(operation="remind_of_events")
+    assert list(rows.values_list("status", flat=True)) == ["done"] * 3
 
 
 def test_two_runs_at_once_remind_once(house, mails):
@@ -85,7 +85,7 @@ def test_two_runs_at_once_remind_once(house, mails):
 
 
 def run_if_it_may():
-    worker.tick("remind_of_events")
+    tasks.tick("remind_of_events")
 
 
 def test_of_what_is_called_off_over_or_begun_nobody_is_reminded(alice, house, event, bob, mails):

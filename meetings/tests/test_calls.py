@@ -8,10 +8,10 @@ from django.utils import timezone
 
 from accounts.tests.assertions import TIME, UUID7, faults, ids, nothing_changes, refused
 from meetings.models import Call
-from mesh import worker
+from mesh.declarations.registry import registry
 from mesh.models import Mail, Outbox
-from mesh.service import registry
 from mesh.tests.postbox import run_jobs
+from mesh.worker import tasks
 
 WHEN = "2030-01-01T10:00:00Z"
 
@@ -129,7 +129,7 @@ def test_a_deleted_call_is_gone(alice, schedule):
 def remind():
     """Begins the job as the schedule does. Who was reminded since, in order."""
     before = Mail.objects.count()
-    worker.tick("remind_of_calls")
+    tasks.tick("remind_of_calls")
     job = Outbox.objects.filter(operation="remind_of_calls").latest("pk")
     assert (job.status, job.error) == ("done", "")
     rows = Mail.objects.filter(kind="call_reminders").order_by("pk")
@@ -160,11 +160,11 @@ def test_its_owner_is_reminded_a_quarter_of_an_hour_before_once_for_each_time(sc
 def test_of_more_than_one_run_takes_all_are_reminded(maria):
     soon = timezone.now() + timedelta(minutes=5)
     Call.objects.bulk_create(Call(contact_id=maria["id"], title="Talk", scheduled_for=soon) for _ in range(120))
-    worker.tick("remind_of_calls")
+    tasks.tick("remind_of_calls")
     run_jobs("remind_of_calls")
     assert Mail.objects.filter(kind="call_reminders").count() == 120
-    runs = Outbox.objects.filter(operation="remind_of_calls")
-    assert list(runs.values_list("status", flat=True)) == ["done"] * 3
+    rows = Outbox.objects.filter(operation="remind_of_calls")
+    assert list(rows.values_list("status", flat=True)) == ["done"] * 3
 
 
 @pytest.mark.django_db(transaction=True)

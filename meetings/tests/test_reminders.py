@@ -7,10 +7,10 @@ from django.utils import timezone
 
 from accounts.tests.assertions import at_once
 from meetings.models import Meeting
-from mesh import worker
+from mesh.declarations.registry import registry
 from mesh.models import AuditEntry, Mail, Outbox
-from mesh.service import registry
 from mesh.tests.postbox import run_jobs
+from mesh.worker import runs, tasks
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,7 +30,7 @@ def in_(minutes):
 
 def run():
     """Begins the job as the schedule does."""
-    worker.tick("remind_of_meetings")
+    tasks.tick("remind_of_meetings")
     job = Outbox.objects.filter(operation="remind_of_meetings").latest("pk")
     assert (job.status, job.error) == ("done", "")
 
@@ -121,6 +121,6 @@ def test_two_runs_at_once_remind_once(schedule, bob):
     for _ in range(2):
         job = Outbox.objects.create(operation="remind_of_meetings", queue="mail", lease=60)
         jobs.append(job.pk)
-    at_once(*[lambda pk=pk: worker.run([pk]) for pk in jobs])
+    at_once(*[lambda pk=pk: runs.run([pk]) for pk in jobs])
     assert sorted(reminded()) == ["alice@example.com"] * 5 + ["bob@example.com"] * 5
     assert set(Outbox.objects.filter(pk__in=jobs).values_list("status", flat=True)) == {"done"}

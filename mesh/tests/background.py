@@ -13,7 +13,7 @@ from urllib.parse import quote
 from django.conf import settings
 from django.db import connection
 
-from mesh.outbox import celery
+from mesh.outbox.messages import celery
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 QUEUES = "notes,mail,stock,documents,default"

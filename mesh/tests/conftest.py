@@ -12,18 +12,18 @@ import pytest
 from django.apps import apps
 from django.db import connection
 
-import mesh.redis
-from mesh import worker
-from mesh.outbox import celery
-from mesh.router import router
-from mesh.scope import ScopedModel
-from mesh.service import registry
+import mesh.stores.redis
+from mesh.declarations.registry import registry
+from mesh.doors.rest.router import router
+from mesh.outbox.messages import celery
+from mesh.rows.visibility import ScopedModel
+from mesh.worker import tasks
 
 
 @pytest.fixture(autouse=True)
 def _redis_is_here(monkeypatch):
-    mesh.redis.forget_connections()
-    monkeypatch.setattr(mesh.redis, "_closed_until", 0.0)
+    mesh.stores.redis.forget_connections()
+    monkeypatch.setattr(mesh.stores.redis, "_closed_until", 0.0)
 
 
 @pytest.fixture
@@ -134,4 +134,4 @@ def kept(request):
 
 def store_documents() -> None:
     """What the job does when its time has come."""
-    worker.tick("store_documents")
+    tasks.tick("store_documents")

@@ -12,7 +12,7 @@ from accounts.models import ApiKey, Contact, Session
 from conftest import PASSWORD, make_person
 from events.models import Category, Event, Registration
 from meetings.models import Attendee, Call, Meeting
-from mesh.service import registry
+from mesh.declarations.registry import registry
 from mesh.testing import Api
 from mesh.tests.conftest import sql
 from notes.models import ActionItem, Note

@@ -13,7 +13,6 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope
 
-from mesh import worker
 from mesh.models import Outbox
 
 OK = "250 Taken"
@@ -108,7 +107,7 @@ def run_jobs(*operations: str) -> int:
     while True:
         waiting = Outbox.objects.filter(status="waiting", **({"operation__in": operations} if operations else {}))
         waiting.filter(attempt=0).update(due_at=_LONG_AGO)  # in a test's own transaction nothing new is due yet
-        ran = worker.run(list(waiting.order_by("id").values_list("id", flat=True)))
+        ran = runs.run(list(waiting.order_by("id").values_list("id", flat=True)))
         if not ran:
             return runs
         runs += ran

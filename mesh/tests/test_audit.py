@@ -78,6 +78,6 @@ def test_the_entry_and_the_change_stand_or_fall_together(alice, monkeypatch):
     def broken(*values: Any) -> Any:
         raise RuntimeError("no audit today")
 
-    monkeypatch.setattr("mesh.host._audit", broken)
+    monkeypatch.setattr("mesh.execution.audit.audit_statement", broken)
     assert alice.api.post("/projects", {"title": "A"}).status == 500
     assert (Project.objects.count(), AuditEntry.objects.count()) == (0, 0)

@@ -3,7 +3,7 @@
 import re
 
 from accounts.tests.assertions import refused
-from mesh.service import registry
+from mesh.declarations.registry import registry
 
 
 def stats(ada):

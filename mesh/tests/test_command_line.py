@@ -6,7 +6,7 @@ import json
 import pytest
 from django.core.management import CommandError, call_command
 
-from mesh.service import registry
+from mesh.declarations.registry import registry
 from tasks.models import Project, Task
 
 

@@ -4,8 +4,9 @@ import time
 
 import pytest
 
-from mesh import limits, query
-from mesh.service import Service
+from mesh import query
+from mesh.calling import limits
+from mesh.execution.service import Service
 from mesh.testing import Api
 from mesh.tests.conftest import at_once
 from tasks.models import Project

@@ -5,8 +5,9 @@ import threading
 import pytest
 from django.db import DataError, IntegrityError, connection, transaction
 
-from mesh import database, worker
-from mesh.database import fetch
+from mesh.stores import postgres
+from mesh.stores.postgres import fetch
+from mesh.worker import tasks
 
 
 def prepared() -> int:
@@ -37,7 +38,7 @@ def test_a_percent_sign_that_is_doubled_is_one(db):
 @pytest.mark.django_db(transaction=True)
 def test_more_statements_than_are_kept_go_on_working(monkeypatch):
     connection.close()
-    monkeypatch.setattr(database, "_MOST_PREPARED", 5)
+    monkeypatch.setattr(postgres, "_MOST_PREPARED", 5)
     for round in range(3):
         for number in range(20):
             assert fetch(f"SELECT {number} + %s::int", [round]) == [(number + round,)]
@@ -57,7 +58,7 @@ def test_the_broken_constraint_is_told(db):
     for _ in range(3):
         with pytest.raises(IntegrityError) as refused, transaction.atomic():
             fetch("INSERT INTO mesh_version (scope, number) VALUES (%s, 1), (%s, 1)", ["a", "a"])
-        assert database.constraint_of(refused.value) == "mesh_version_pkey"
+        assert postgres.constraint_of(refused.value) == "mesh_version_pkey"
 
 
 def test_a_statement_without_rows_answers_none(db):
@@ -73,13 +74,13 @@ def test_one_thread_drains_and_looks_again_when_it_was_asked_meanwhile(monkeypat
         began.set()
         assert go_on.wait(10)
 
-    monkeypatch.setattr(worker, "run_all", run_all)
-    first = threading.Thread(target=worker.drain, args=("prune",), name="first")
+    monkeypatch.setattr(runs, "run_all", run_all)
+    first = threading.Thread(target=tasks.drain, args=("prune",), name="first")
     first.start()
     assert began.wait(10)
-    worker.drain("prune")
+    tasks.drain("prune")
     assert runs == ["first"]
     go_on.set()
     first.join(10)
     assert runs == ["first", "first"]
-    assert worker._asked_again == {}
+    assert tasks._asked_again == {}

@@ -9,9 +9,9 @@ from accounts.services import UserService
 from meetings.schemas import MeetingFilters, MeetingIn, MeetingOut
 from meetings.services import MeetingService
 from mesh import ANONYMOUS, Also, In, Mesh, Page, Service, command, query, text
+from mesh.declarations.schemas import PageParams
 from mesh.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from mesh.models import Version
-from mesh.schemas import PageParams
 from mesh.testing import Api
 from tasks.models import Project
 from tasks.schemas import ProjectIn, ProjectOut

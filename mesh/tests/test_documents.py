@@ -13,9 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from accounts.tests.browser import submit
 from meetings.models import Call
 from mesh.checks import check_documents
-from mesh.database import fetch
 from mesh.models import AuditEntry, DocumentChange, Outbox, WaitingDocument
-from mesh.storage import Folder, storage
+from mesh.stores.objects import Folder, storage
+from mesh.stores.postgres import fetch
 from mesh.testing import Api
 from mesh.tests.background import eventually
 from mesh.tests.conftest import sql, store_documents

@@ -11,9 +11,9 @@ from django.core.management import CommandError, call_command
 
 from accounts.models import Contact
 from meetings.models import Call
-from mesh import mirror
+from mesh.documents import bulk
 from mesh.models import DocumentChange, WaitingDocument
-from mesh.storage import storage
+from mesh.stores.objects import storage
 from mesh.tests.background import eventually, process
 from mesh.tests.conftest import sql, store_documents
 from tasks.models import Task
@@ -94,14 +94,14 @@ def test_what_is_still_to_be_stored_is_not_wrong(alice, rows):
 
 
 def test_what_changes_while_verify_looks_is_looked_at_again(rows, monkeypatch):
-    look = mirror._look
+    look = bulk._look
 
     def look_while_it_changes(each, uuids):
         found = look(each, uuids)
         monkeypatch.undo()
         return found | dict.fromkeys(uuids, "stale")
 
-    monkeypatch.setattr(mirror, "_look", look_while_it_changes)
+    monkeypatch.setattr(bulk, "_look", look_while_it_changes)
     assert documents("verify") == ["5 documents agree, 0 wait to be stored"]
 
 
@@ -126,7 +126,7 @@ def test_rebuild_fills_a_storage_that_lost_everything(rows, kept, settings, tmp_
 
 
 def test_more_documents_than_are_in_memory_at_a_time(alice, folder, monkeypatch):
-    monkeypatch.setattr(mirror, "_AT_ONCE", 7)
+    monkeypatch.setattr(bulk, "_AT_ONCE", 7)
     Task.objects.bulk_create(Task(creator=alice.user, title=f"Task {n}") for n in range(40))
     assert documents("rebuild") == ["40 documents are stored"]
     assert documents("verify") == ["40 documents agree, 0 wait to be stored"]
@@ -154,7 +154,7 @@ def test_restore_makes_the_same_rows_and_leaves_the_documents_as_they_are(alice,
 
 def test_restore_goes_on_where_it_was_interrupted(alice, rows):
     empty_database()
-    list(zip(range(2), mirror.restore(alice.id), strict=False))
+    list(zip(range(2), bulk.restore(alice.id), strict=False))
     assert Contact.objects.count() == 2
     assert not Call.objects.exists()
     assert documents("restore", "--as", "alice@example.com") == ["3 rows made, 2 were there already"]

@@ -10,11 +10,11 @@ from contextlib import ExitStack
 import pytest
 from django.db import connection
 
-from mesh import documents
-from mesh.database import fetch
+from mesh.documents import mirror
 from mesh.models import DocumentChange, Outbox, WaitingDocument
-from mesh.outbox import TICK, celery, took_up
-from mesh.storage import storage
+from mesh.outbox.messages import TICK, celery, took_up
+from mesh.stores.objects import storage
+from mesh.stores.postgres import fetch
 from mesh.tests.background import empty_broker, eventually, relay, worker
 from mesh.tests.conftest import store_documents
 from tasks.models import Task
@@ -191,17 +191,17 @@ def test_pauses_grow_to_five_minutes(alice, s3):
 
 
 def test_a_slow_s3_holds_up_nobody_and_a_run_ends_in_time(alice, s3, monkeypatch):
-    monkeypatch.setattr(documents, "_LONGEST", 0.5)
+    monkeypatch.setattr(mirror, "_LONGEST", 0.5)
     Task.objects.bulk_create(Task(creator=alice.user, title=f"Task {n}") for n in range(30))
     storage()
     held = s3.hold(8)
     threading.Timer(1, held.set).start()
     started = time.monotonic()
-    batch = documents.lease()
-    tried = documents.store(batch)
+    batch = mirror.lease()
+    tried = mirror.store(batch)
     assert 0.5 < time.monotonic() - started < 5
     assert len(tried) == 8
-    assert documents.settle(batch, tried)
+    assert mirror.settle(batch, tried)
     assert alice.api.post("/tasks", {"title": "Another"}).status == 201
     assert WaitingDocument.objects.filter(token=None, error="").count() == 22
     store_documents()

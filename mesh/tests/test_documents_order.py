@@ -8,11 +8,13 @@ import pytest
 from django.db import connection, transaction
 from django.db.models import Max
 
-from mesh import documents, storage, worker
-from mesh.database import fetch
+from mesh.documents import mirror
 from mesh.models import DocumentChange, WaitingDocument
-from mesh.storage import Folder
+from mesh.stores import objects
+from mesh.stores.objects import Folder
+from mesh.stores.postgres import fetch
 from mesh.tests.background import eventually
+from mesh.worker import tasks
 from tasks.models import Task
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -21,10 +23,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def write():
     """One run, as the job does it."""
     with transaction.atomic():
-        batch = documents.lease()
-    tried = documents.store(batch)
+        batch = mirror.lease()
+    tried = mirror.store(batch)
     with transaction.atomic():
-        documents.settle(batch, tried)
+        mirror.settle(batch, tried)
     return len(batch.documents)
 
 
@@ -55,7 +57,7 @@ class Hanging(Folder):
 @pytest.fixture
 def hanging(folder, monkeypatch, tmp_path):
     made = Hanging(tmp_path / "documents")
-    monkeypatch.setattr(documents, "storage", lambda: made)
+    monkeypatch.setattr(mirror, "storage", lambda: made)
     yield made
     made.may_go_on.set()
 
@@ -106,8 +108,8 @@ def test_while_one_writer_has_a_document_no_other_touches_it(late, hanging, titl
 
 
 def test_with_what_guards_the_order_turned_off_the_older_version_stays(late, title, monkeypatch):
-    monkeypatch.setattr(documents, "_find_out", lambda batch, tried: None)
-    monkeypatch.setattr(documents, "UNSURE", 0.0)
+    monkeypatch.setattr(mirror, "_find_out", lambda batch, tried: None)
+    monkeypatch.setattr(mirror, "UNSURE", 0.0)
     leases_pass()
     assert [write(), write(), write()] == [1, 1, 0]
     assert title() == ["new"]
@@ -117,7 +119,7 @@ def test_with_what_guards_the_order_turned_off_the_older_version_stays(late, tit
 
 
 def test_a_writer_that_hung_past_its_lease_finds_out_and_the_document_is_stored_once_more(late, title, monkeypatch):
-    monkeypatch.setattr(documents, "UNSURE", 0.0)
+    monkeypatch.setattr(mirror, "UNSURE", 0.0)
     leases_pass()
     assert [write(), write(), write()] == [1, 1, 0]
     late()
@@ -128,14 +130,14 @@ def test_a_writer_that_hung_past_its_lease_finds_out_and_the_document_is_stored_
 
 
 def test_a_writer_killed_after_it_hung_past_its_lease_is_made_up_for_by_who_took_over(late, title, monkeypatch):
-    find_out = documents._find_out
+    find_out = mirror._find_out
 
     def killed_or(batch, tried):
         if threading.current_thread() is not threading.main_thread():
             raise SystemExit
         find_out(batch, tried)
 
-    monkeypatch.setattr(documents, "_find_out", killed_or)
+    monkeypatch.setattr(mirror, "_find_out", killed_or)
     leases_pass()
     assert [write(), write()] == [1, 0]
     assert title() == ["new"]
@@ -164,8 +166,8 @@ def test_what_changes_while_it_is_not_sure_is_stored_at_once_and_once_more(folde
 
 
 def test_what_s3_does_after_nobody_waits_for_it_is_made_good(alice, s3, monkeypatch):
-    monkeypatch.setattr(storage, "TIMEOUT", 0.5)
-    storage._s3.cache_clear()
+    monkeypatch.setattr(objects, "TIMEOUT", 0.5)
+    objects._s3.cache_clear()
     task = Task.objects.create(creator=alice.user, title="old")
     name = f"tasks/{task.uuid}.json"
     held = s3.hold()
@@ -183,7 +185,7 @@ def test_what_s3_does_after_nobody_waits_for_it_is_made_good(alice, s3, monkeypa
     assert write() == 1
     assert json.loads(s3.documents()[name])["title"] == "new"
     assert not WaitingDocument.objects.exists()
-    storage._s3.cache_clear()
+    objects._s3.cache_clear()
 
 
 def test_a_body_is_never_older_than_the_changes_that_its_lease_answers(alice, folder):
@@ -203,11 +205,11 @@ def test_a_body_is_never_older_than_the_changes_that_its_lease_answers(alice, fo
     for _ in range(200):
         with transaction.atomic():
             known = DocumentChange.objects.aggregate(last=Max("pk"))["last"] or first
-            batch = documents.lease()
+            batch = mirror.lease()
         for document in batch.documents:
             assert int(json.loads(document.body)["title"]) >= known - first
         with transaction.atomic():
-            documents.settle(batch, {document.id: documents.Tried() for document in batch.documents})
+            mirror.settle(batch, {document.id: mirror.Tried() for document in batch.documents})
     ended.set()
     changing.join()
     assert Task.objects.get().title != "0"
@@ -218,12 +220,12 @@ def test_changes_that_become_visible_in_another_order_are_all_answered(alice, ti
     task = Task.objects.get()
     DocumentChange.objects.create(pk=1_000_002, kind="tasks", uuid=task.uuid)
     with transaction.atomic():
-        batch = documents.lease()
+        batch = mirror.lease()
     DocumentChange.objects.create(pk=1_000_001, kind="tasks", uuid=task.uuid)  # of a transaction that took longer
     with transaction.atomic():
-        assert documents.lease().documents == []
+        assert mirror.lease().documents == []
     with transaction.atomic():
-        assert documents.settle(batch, documents.store(batch))
+        assert mirror.settle(batch, mirror.store(batch))
     assert write() == 1
     assert write() == 0
 
@@ -241,14 +243,14 @@ def test_what_changes_during_a_run_that_serves_others_too_is_seen_after_it(hangi
     )
 
     def run():
-        worker.drain("store_documents")
+        tasks.drain("store_documents")
         connection.close()
 
     running = threading.Thread(target=run)
     running.start()
     assert hanging.hangs.wait(5)
     Task.objects.create(creator=Task.objects.get().creator, title="new")
-    worker.tick("store_documents", nudged=True)
+    tasks.tick("store_documents", nudged=True)
     hanging.may_go_on.set()
     running.join(10)
     assert not DocumentChange.objects.exists()

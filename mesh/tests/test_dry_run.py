@@ -8,9 +8,9 @@ from pydantic import Field
 
 from accounts.models import User
 from mesh import Id, Service, command, job
-from mesh.host import MOST_FORETOLD
+from mesh.declarations.registry import registry
+from mesh.execution.dry_run import MOST_FORETOLD
 from mesh.models import AuditEntry, IdempotencyKey
-from mesh.service import registry
 from mesh.testing import Api
 from mesh.tests.conftest import everything
 from mesh.tests.matrix import CASES, ROUTES, make_world, send

@@ -15,12 +15,12 @@ import redis
 
 from config.servers import Valkey
 from mesh import Service, command, job
-from mesh import worker as jobs
-from mesh.database import fetch
 from mesh.models import AuditEntry, Outbox
-from mesh.outbox import TASK, celery
+from mesh.outbox.messages import TASK, celery
+from mesh.stores.postgres import fetch
 from mesh.tests.background import eventually, process, relay, worker
 from mesh.tests.conftest import Live, sql
+from mesh.worker import runs as jobs
 from notes.models import Note
 
 pytestmark = pytest.mark.django_db(transaction=True)

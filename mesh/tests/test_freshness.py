@@ -12,8 +12,8 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-import mesh.cache
-import mesh.redis
+import mesh.calling.cache
+import mesh.stores.redis
 from meetings.models import Meeting
 from meetings.services import MeetingService
 from mesh.tests.conftest import at_once, sql, wait_for_a_lock
@@ -75,8 +75,10 @@ def test_three_hundred_writes_against_four_readers_leave_no_stale_read(alice, bo
 
 @pytest.mark.django_db(transaction=True)
 def test_with_the_version_left_out_of_the_key_stale_reads_are_seen(alice, bob, live, monkeypatch):
-    key_of = mesh.cache.key_of
-    monkeypatch.setattr("mesh.mesh.key_of", lambda op, actor, versions, arguments: key_of(op, actor, {}, arguments))
+    key_of = mesh.calling.cache.key_of
+    monkeypatch.setattr(
+        "mesh.calling.client.key_of", lambda op, actor, versions, arguments: key_of(op, actor, {}, arguments)
+    )
     _, stale, _ = race(live, alice, [alice, bob], plan(alice, bob), 20)
     assert stale > 10
 
@@ -148,16 +150,16 @@ def test_without_redis_it_is_slower_and_right(alice, bob, monkeypatch):
     meeting = plan(alice, bob)
     cached_list(bob)
     monkeypatch.setattr(
-        mesh.redis, "get_redis_connection", lambda alias: Redis(port=DEAD_PORT, retry=Retry(NoBackoff(), 0))
+        mesh.stores.redis, "get_redis_connection", lambda alias: Redis(port=DEAD_PORT, retry=Retry(NoBackoff(), 0))
     )
-    mesh.redis.forget_connections()
+    mesh.stores.redis.forget_connections()
     alice.api.patch(f"/meetings/{meeting}", {"title": "While Redis was away"})
     answers = [bob.api.get("/meetings") for _ in range(3)]
     assert [a.json["results"][0]["title"] for a in answers] == ["While Redis was away"] * 3
     assert [a.headers.get("X-Cache") for a in answers] == [None] * 3
     monkeypatch.undo()
-    mesh.redis.forget_connections()
-    monkeypatch.setattr(mesh.redis, "_closed_until", 0.0)
+    mesh.stores.redis.forget_connections()
+    monkeypatch.setattr(mesh.stores.redis, "_closed_until", 0.0)
     assert cached_list(bob)[0]["title"] == "While Redis was away"
 
 

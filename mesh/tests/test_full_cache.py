@@ -9,11 +9,11 @@ from django_redis import get_redis_connection
 from redis import Redis
 from redis.exceptions import OutOfMemoryError
 
-import mesh.redis
+import mesh.stores.redis
 from config.servers import _valkey_binary
 from conftest import PASSWORD
 from events.models import Event
-from mesh import cache
+from mesh.calling import cache
 from mesh.testing import Api
 
 KILOBYTES_64 = "x" * 65536
@@ -30,11 +30,11 @@ def small(tmp_path, monkeypatch):
         while not path.exists():
             assert process.poll() is None
             time.sleep(0.01)
-        monkeypatch.setattr(mesh.redis, "get_redis_connection", lambda alias: redis)
-        mesh.redis.forget_connections()
+        monkeypatch.setattr(mesh.stores.redis, "get_redis_connection", lambda alias: redis)
+        mesh.stores.redis.forget_connections()
         yield redis
     finally:
-        mesh.redis.forget_connections()
+        mesh.stores.redis.forget_connections()
         redis.close()
         process.kill()
         process.wait()

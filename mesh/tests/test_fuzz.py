@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from mesh.service import registry
+from mesh.declarations.registry import registry
 from mesh.testing import Api
 
 CHECKS = [

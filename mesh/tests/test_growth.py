@@ -9,9 +9,11 @@ from pydantic import TypeAdapter, ValidationError
 from accounts import cards
 from accounts.contact_imports import COLUMNS
 from accounts.models import Contact
-from mesh import Email, ical, mail, sheets
+from mesh import Email
+from mesh.doors.http.requests import _fields_of, parse_json
 from mesh.errors import Invalid, Malformed
-from mesh.http import _fields_of, parse_json
+from mesh.formats import ical, sheets
+from mesh.mail import messages
 from mesh.tests.growth import LINEAR, exponent, hostile
 from notes import llm
 from notes.action_items import action_items
@@ -220,7 +222,7 @@ def test_a_file(parse):
     assert slow(parse, FILES, LONG) == {}
 
 
-@pytest.mark.parametrize("parse", [email, mail._ADDRESS.fullmatch, query], ids=["email", "address", "query"])
+@pytest.mark.parametrize("parse", [email, messages._ADDRESS.fullmatch, query], ids=["email", "address", "query"])
 def test_a_field(parse):
     assert slow(parse, FILES, LONG) == {}
 

@@ -7,7 +7,7 @@ import pytest
 
 from meetings.models import Meeting
 from meetings.services import MeetingService
-from mesh.service import registry
+from mesh.declarations.registry import registry
 from mesh.testing import Api
 from mesh.tests.conftest import everything
 

@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from accounts.models import Session
 from conftest import PASSWORD, Person
 from mesh.errors import InProgress
-from mesh.idempotency import IdempotencyMismatch
+from mesh.execution.idempotency import IdempotencyMismatch
 from mesh.models import IdempotencyKey
 from mesh.testing import Api
 from mesh.tests.conftest import at_once, everything, sql

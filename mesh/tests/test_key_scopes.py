@@ -13,9 +13,9 @@ from django.utils import timezone
 from accounts.models import ApiKey
 from conftest import make_person
 from mesh import Mesh, Service, admins, anyone, command, in_person, query
-from mesh.call import Actor
+from mesh.declarations.actors import Actor
+from mesh.declarations.registry import registry
 from mesh.errors import Forbidden
-from mesh.service import registry
 from mesh.testing import Api
 from mesh.tests.conftest import everything
 from mesh.tests.matrix import CASES, ROUTES, World, make_world, send
@@ -353,7 +353,13 @@ def test_a_refusal_comes_before_anything_is_looked_up(alice, monkeypatch):
     def looked(*values: Any) -> Any:
         raise AssertionError("it was looked up")
 
-    for place in ("mesh.host.run", "mesh.rows.fetch", "mesh.host.fetch", "mesh.versions.fetch", "mesh.rest.body_of"):
+    for place in (
+        "mesh.execution.host.run",
+        "mesh.rows.reads.fetch",
+        "mesh.execution.flush.fetch",
+        "mesh.rows.versions.fetch",
+        "mesh.doors.rest.exchange.body_of",
+    ):
         monkeypatch.setattr(place, looked)
     assert lacks(by_key.get("/tasks/1"), "tasks:read")
     assert lacks(by_key.post("/tasks", {"title": ""}), "tasks:write")

@@ -8,9 +8,9 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-import mesh.redis
+import mesh.stores.redis
 from conftest import PASSWORD
-from mesh.limits import Limit
+from mesh.calling.limits import Limit
 from mesh.testing import Api
 from mesh.tests.conftest import at_once
 from tasks.models import Project
@@ -146,8 +146,10 @@ def test_exactly_as_many_as_allowed_get_in_when_all_come_at_once(alice, live, li
 
 def test_without_redis_nothing_is_limited_and_nothing_fails(alice, limit, monkeypatch):
     limit(read="1/min", login="1/min")
-    monkeypatch.setattr(mesh.redis, "get_redis_connection", lambda alias: Redis(port=1, retry=Retry(NoBackoff(), 0)))
-    mesh.redis.forget_connections()
+    monkeypatch.setattr(
+        mesh.stores.redis, "get_redis_connection", lambda alias: Redis(port=1, retry=Retry(NoBackoff(), 0))
+    )
+    mesh.stores.redis.forget_connections()
     answers = [alice.api.get("/users/me") for _ in range(3)]
     assert [(answer.status, "RateLimit" in answer.headers) for answer in answers] == [(200, False)] * 3
     assert [login().status for _ in range(2)] == [200, 200]

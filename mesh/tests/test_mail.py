@@ -13,15 +13,19 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts.models import UnwantedMail
-from mesh import command, host, job, worker
-from mesh import mail as mesh_mail
-from mesh.call import SYSTEM, Call
-from mesh.database import fetch
+from mesh import command, job
+from mesh.declarations.actors import SYSTEM
+from mesh.declarations.call import Call
+from mesh.execution import flush
+from mesh.execution.service import Service
+from mesh.execution.unit_of_work import Work
+from mesh.mail import delivery as mesh_mail
 from mesh.models import Mail, Outbox
-from mesh.service import Service, Work
+from mesh.stores.postgres import fetch
 from mesh.tests import background
 from mesh.tests.background import ROOT, environment, eventually
 from mesh.tests.postbox import due_now, listening, run_jobs
+from mesh.worker import runs, tasks
 
 
 @pytest.fixture
@@ -39,7 +43,7 @@ def written(*mails):
     call, work = Call("", SYSTEM, {}), Work()
     for changes in mails or [{}]:
         Service(SYSTEM, call=call, work=work).mail(**{**MAIL, **changes})
-    host._settle(call, work, {})
+    flush._settle(call, work, {})
     return work
 
 
@@ -68,7 +72,7 @@ def test_a_message_that_reaches_the_worker_three_times_is_one_mail(alice, bob, s
     assign(alice, bob)
     due_now()
     id = Outbox.objects.get().pk
-    assert [worker.run([id]) for _ in range(3)] == [1, 0, 0]
+    assert [runs.run([id]) for _ in range(3)] == [1, 0, 0]
     assert len(sink.came) == 1
 
 
@@ -79,7 +83,7 @@ def test_three_workers_that_take_it_at_once_send_one(alice, bob, sink):
 
     def run():
         barrier.wait(10)
-        worker.run([id])
+        runs.run([id])
         connection.close()
 
     threads = [threading.Thread(target=run) for _ in range(3)]
@@ -212,14 +216,14 @@ def test_a_worker_killed_after_the_servers_250_sends_at_most_once_more_with_the_
     assert len(sink.taken) == 1
     assert status() == ("waiting", "running", 1)
 
-    assert worker.run([job.pk]) == 0  # its lease still runs
+    assert runs.run([job.pk]) == 0  # its lease still runs
     due_now()
-    assert worker.run([job.pk]) == 1
+    assert runs.run([job.pk]) == 1
     assert status() == ("sent", "done", 2)
     assert len(sink.taken) == 2
     assert {message["Message-ID"] for message in sink.taken} == {Mail.objects.get().message_id}
     due_now()
-    assert worker.run([job.pk]) == 0
+    assert runs.run([job.pk]) == 0
 
 
 def test_none_after_a_rollback(alice, bob, sink):
@@ -365,7 +369,7 @@ def test_what_was_sent_long_ago_is_removed(db):
             status=status, created_at=then, sent_at=then if status == "sent" else None
         )
     Outbox.objects.all().delete()
-    worker.tick("prune_mails")
+    tasks.tick("prune_mails")
     run_jobs()
     assert list(Mail.objects.order_by("key").values_list("key", flat=True)) == ["2", "3", "4", "5"]
 

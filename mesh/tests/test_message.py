@@ -5,11 +5,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from mesh import Attachment, host
-from mesh.call import SYSTEM, Call
-from mesh.mail import backend_of, message_of
+from mesh import Attachment
+from mesh.declarations.actors import SYSTEM
+from mesh.declarations.call import Call
+from mesh.execution import flush
+from mesh.execution.service import Service
+from mesh.execution.unit_of_work import Work
+from mesh.mail.delivery import backend_of, message_of
 from mesh.models import Mail, Outbox
-from mesh.service import Service, Work
 from mesh.tests.postbox import due_now, listening, mails_in, parsed, run_jobs, texts_of
 
 TASK = {"title": "Call the bank", "description": "", "due_date": None, "project": None}
@@ -39,7 +42,7 @@ def written(**changes):
     }
     call, work = Call("", SYSTEM, {}), Work()
     Service(SYSTEM, call=call, work=work).mail(**{**fields, **changes})
-    host._settle(call, work, {})
+    flush._settle(call, work, {})
 
 
 def assign(alice, bob, title="Call the bank", **headers):

@@ -12,9 +12,9 @@ from django_redis import get_redis_connection
 
 from accounts.tests.assertions import nothing_changes
 from mesh import Service, command
-from mesh.json_schema import arguments_schema
+from mesh.declarations.registry import registry
+from mesh.descriptions.json_schema import arguments_schema
 from mesh.models import AuditEntry
-from mesh.service import registry
 from mesh.testing import Api
 from mesh.tests.matrix import CASES, ROUTES, make_world, send
 from shop.models import Product

@@ -2,9 +2,10 @@
 
 import pytest
 
-from mesh import outbox, worker
-from mesh.database import fetch
 from mesh.models import AuditEntry, Outbox
+from mesh.outbox import messages, overdue
+from mesh.stores.postgres import fetch
+from mesh.worker import claims, runs, tasks
 
 
 def _prunings(count: int) -> None:
@@ -17,39 +18,39 @@ def _prunings(count: int) -> None:
 
 
 def test_all_that_waits_is_served_however_much_it_is(db):
-    _prunings(2 * worker.MANY + 3)  # a run has one of its own, and takes so many others with it
-    assert worker.run_all("prune") == 3
+    _prunings(2 * claims.MANY + 3)  # a run has one of its own, and takes so many others with it
+    assert runs.run_all("prune") == 3
     assert AuditEntry.objects.filter(operation="prune").count() == 3
     assert set(Outbox.objects.values_list("status", flat=True)) == {"done"}
-    assert worker.run_all("prune") == 0
+    assert runs.run_all("prune") == 0
 
 
 def test_one_message_leads_to_all_that_waits_until_a_worker_takes_it_up(db, broker):
     def commit() -> None:
-        outbox.send([outbox.Sent(1, "default", alone=False, nudge="prune")])
+        messages.send([messages.Sent(1, "default", alone=False, nudge="prune")])
 
     for _ in range(3):
         commit()
     assert broker.llen("default") == 1
-    worker.drain("prune")
+    tasks.drain("prune")
     commit()
     assert broker.llen("default") == 2
 
 
 def test_what_was_lost_is_nudged_once_for_all(db, broker):
     _prunings(20)
-    outbox.send(outbox.take_unsent(nudged={"prune"}))
+    messages.send(overdue.take_unsent(nudged={"prune"}))
     assert broker.llen("default") == 1
-    assert outbox.take_unsent(nudged={"prune"}) == []
+    assert overdue.take_unsent(nudged={"prune"}) == []
 
 
 def test_a_nudge_that_could_not_be_sent_stands_in_no_ones_way(db, broker, monkeypatch):
-    nudge = [outbox.Sent(1, "default", alone=False, nudge="prune")]
+    nudge = [messages.Sent(1, "default", alone=False, nudge="prune")]
     with monkeypatch.context() as away:
-        away.setattr(outbox.celery(), "send_task", _refuses)
+        away.setattr(messages.celery(), "send_task", _refuses)
         with pytest.raises(OSError):
-            outbox.send(nudge)
-    outbox.send(nudge)
+            messages.send(nudge)
+    messages.send(nudge)
     assert broker.llen("default") == 1
 
 

@@ -6,8 +6,8 @@ import re
 import pytest
 from drf_spectacular.validation import validate_schema
 
-from mesh.declarations import anyone, in_person
-from mesh.service import registry
+from mesh.declarations.permissions import anyone, in_person
+from mesh.declarations.registry import registry
 from mesh.testing import Api
 
 ROUTES = [(operation, route) for operation in registry.operations.values() for route in operation.declaration.routes]

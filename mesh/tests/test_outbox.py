@@ -8,10 +8,11 @@ from django.db import close_old_connections, connection, transaction
 from django.db.models.functions import Now
 
 from accounts.models import Session
-from mesh import outbox, worker
-from mesh.database import fetch
-from mesh.host import run_job
+from mesh.execution.host import run_job
 from mesh.models import AuditEntry, JobStatus, Outbox
+from mesh.outbox import overdue
+from mesh.stores.postgres import fetch
+from mesh.worker import runs, tasks
 from notes.models import Note, NoteStatus
 from tasks.models import Task
 
@@ -56,7 +57,7 @@ def test_a_command_that_is_refused_leaves_no_job(alice):
 
 def test_a_job_makes_the_summary_as_who_asked_and_is_done(alice):
     note = add_note(alice)
-    assert worker.run([only_job().pk]) == 1
+    assert runs.run([only_job().pk]) == 1
     found = alice.api.get(f"/notes/{note['id']}").json
     assert found["status"] == "done"
     assert found["summary"]
@@ -75,7 +76,7 @@ def test_a_job_makes_the_summary_as_who_asked_and_is_done(alice):
 
 def test_the_request_id_travels_with_the_job(alice):
     alice.api.post("/notes", {"raw_text": TEXT}, X_Request_ID="order-66")
-    worker.run([only_job().pk])
+    runs.run([only_job().pk])
     assert set(AuditEntry.objects.values_list("operation", "request_id")) == {
         ("add_note", "order-66"),
         ("summarize_note", "order-66"),
@@ -85,7 +86,7 @@ def test_the_request_id_travels_with_the_job(alice):
 def test_a_message_that_comes_again_does_nothing(alice):
     add_note(alice)
     job = only_job().pk
-    assert [worker.run([job]) for _ in range(3)] == [1, 0, 0]
+    assert [runs.run([job]) for _ in range(3)] == [1, 0, 0]
     assert AuditEntry.objects.filter(operation="summarize_note").count() == 1
 
 
@@ -97,7 +98,7 @@ def test_a_job_whose_message_comes_three_times_at_once_runs_once(alice):
     ran = []
 
     def deliver():
-        ran.append(worker.run(ids))
+        ran.append(runs.run(ids))
         close_old_connections()
         connection.close()
 
@@ -120,8 +121,8 @@ def test_a_late_run_whose_lease_has_passed_writes_nothing(alice, monkeypatch):
         fetch("UPDATE mesh_outbox SET lease_until = clock_timestamp() - interval '1 second'")
         real(*job)
 
-    monkeypatch.setattr("mesh.host.run_job", slow)
-    worker.run([job])
+    monkeypatch.setattr("mesh.execution.host.run_job", slow)
+    runs.run([job])
     assert alice.api.get(f"/notes/{note['id']}").json["status"] == "queued"
     assert only_job().status == "running"
     assert not AuditEntry.objects.filter(operation="summarize_note").exists()
@@ -136,8 +137,8 @@ def test_a_run_that_another_one_has_overtaken_writes_nothing(alice, monkeypatch)
         fetch("UPDATE mesh_outbox SET attempt = attempt + 1")
         real(*job)
 
-    monkeypatch.setattr("mesh.host.run_job", overtaken)
-    worker.run([job])
+    monkeypatch.setattr("mesh.execution.host.run_job", overtaken)
+    runs.run([job])
     assert alice.api.get(f"/notes/{note['id']}").json["status"] == "queued"
 
 
@@ -146,8 +147,8 @@ def test_a_newer_text_wins_over_a_late_summary(alice):
     first = only_job().pk
     assert alice.api.patch(f"/notes/{note['id']}", {"raw_text": "Bob will book a room tomorrow."}).status == 200
     second = Outbox.objects.exclude(pk=first).get().pk
-    worker.run([second])
-    worker.run([first])
+    runs.run([second])
+    runs.run([first])
     found = alice.api.get(f"/notes/{note['id']}").json
     assert [item["title"] for item in found["action_items"]] == ["Book a room"]
     assert found["status"] == "done"
@@ -157,7 +158,7 @@ def test_a_newer_text_wins_over_a_late_summary(alice):
 def test_a_deleted_note_ends_its_job(alice):
     note = add_note(alice)
     assert alice.api.delete(f"/notes/{note['id']}").status == 204
-    worker.run([only_job().pk])
+    runs.run([only_job().pk])
     assert only_job().status == "done"
 
 
@@ -175,7 +176,7 @@ def test_a_job_that_fails_is_tried_again_with_growing_pauses_and_then_failed(ali
     pauses = []
     for attempt in range(1, 5):
         make_due()
-        assert worker.run([only_job().pk]) == 1
+        assert runs.run([only_job().pk]) == 1
         job = only_job()
         assert job.attempt == attempt
         pauses.append((job.due_at - fetch("SELECT clock_timestamp()")[0][0]).total_seconds())
@@ -199,7 +200,7 @@ def test_an_admin_sees_failed_jobs_and_tries_them_again_one_or_all(alice, ada, c
     assert ada.api.post(f"/jobs/{job.pk}/retry").json == {"count": 1}
     assert ada.api.post(f"/jobs/{job.pk}/retry").status == 409
     assert ada.api.post("/jobs/999999/retry").status == 404
-    assert worker.run([job.pk]) == 1
+    assert runs.run([job.pk]) == 1
     assert only_job().status == "done"
     fetch("UPDATE mesh_outbox SET status = 'failed'")
     assert ada.api.post("/jobs/retry", {"operation": "prune"}).json == {"count": 0}
@@ -208,7 +209,7 @@ def test_an_admin_sees_failed_jobs_and_tries_them_again_one_or_all(alice, ada, c
 
 def test_action_items_become_tasks_once(alice, bob, charlie):
     note = add_note(alice)
-    worker.run([only_job().pk])
+    runs.run([only_job().pk])
     (item,) = alice.api.get(f"/notes/{note['id']}").json["action_items"]
     for person in (bob, charlie):
         assert person.api.post(f"/notes/{note['id']}/accept", {}).status == 404
@@ -225,10 +226,10 @@ def test_action_items_become_tasks_once(alice, bob, charlie):
 
 def test_a_summary_made_again_keeps_what_is_a_task_already(alice):
     note = add_note(alice)
-    worker.run([only_job().pk])
+    runs.run([only_job().pk])
     kept = alice.api.post(f"/notes/{note['id']}/accept").json["action_items"]
     assert alice.api.post(f"/notes/{note['id']}/summarize").json["status"] == "queued"
-    worker.run([Outbox.objects.latest("id").pk])
+    runs.run([Outbox.objects.latest("id").pk])
     assert alice.api.get(f"/notes/{note['id']}").json["action_items"] == kept
 
 
@@ -237,10 +238,10 @@ def test_periodic_work_is_not_begun_while_it_waits(db):
         "INSERT INTO mesh_outbox (operation, arguments, queue, lease, request_id, status, attempt, error)"
         " VALUES ('prune', '{}', 'default', 60, '', 'waiting', 0, '')"
     )
-    worker.tick("prune")
+    tasks.tick("prune")
     assert Outbox.objects.filter(operation="prune").count() == 1
     fetch("UPDATE mesh_outbox SET status = 'done', finished_at = clock_timestamp() - interval '8 days'")
-    worker.tick("prune")
+    tasks.tick("prune")
     assert list(Outbox.objects.values_list("operation", "status")) == [("prune", "done")]
 
 
@@ -251,7 +252,7 @@ def test_a_job_without_parameters_serves_all_that_waits_of_its_kind(db):
             " VALUES ('prune', '{}', 'default', 60, '', 'waiting', 0, '')"
         )
     first = Outbox.objects.order_by("pk")[0].pk
-    assert worker.run([first]) == 1
+    assert runs.run([first]) == 1
     assert AuditEntry.objects.filter(operation="prune").count() == 1
     assert list(Outbox.objects.values_list("pk", "status")) == [(first, "done")]
 
@@ -261,16 +262,16 @@ def test_a_job_of_another_version_fails_visibly(db):
         "INSERT INTO mesh_outbox (operation, arguments, queue, lease, request_id, status, attempt, error)"
         " VALUES ('gone', '{}', 'default', 60, '', 'waiting', 0, '')"
     )
-    worker.run([only_job().pk])
+    runs.run([only_job().pk])
     assert (only_job().status, only_job().error) == ("failed", "There is no job 'gone' in this version.")
 
 
 def test_what_was_sent_is_sent_again_only_when_nobody_took_it(alice):
     add_note(alice)
-    assert outbox.take_unsent() == []
+    assert overdue.take_unsent() == []
     fetch("UPDATE mesh_outbox SET sent_at = clock_timestamp() - interval '6 seconds'")
-    assert [sent.queue for sent in outbox.take_unsent()] == ["notes"]
-    assert outbox.take_unsent() == []
+    assert [sent.queue for sent in overdue.take_unsent()] == ["notes"]
+    assert overdue.take_unsent() == []
 
 
 def test_nothing_is_sent_when_the_transaction_is_rolled_back(alice, django_capture_on_commit_callbacks):
@@ -296,5 +297,5 @@ def test_an_admin_tries_failed_jobs_again_in_the_admin(alice, ada, client):
 
 def test_what_is_long_over_is_pruned(alice, bob):
     Session.objects.filter(user=bob.user).update(ended_at=Now() - timedelta(days=31))
-    worker.tick("prune_sessions")
+    tasks.tick("prune_sessions")
     assert list(Session.objects.values_list("user_id", flat=True)) == [alice.id]

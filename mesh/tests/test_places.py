@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from mesh import command, places, query
-from mesh.mesh import Mesh
-from mesh.schemas import Search
-from mesh.service import Service, registry
+from mesh import command, query
+from mesh.calling import concurrency
+from mesh.calling.client import Mesh
+from mesh.declarations.fields import Search
+from mesh.declarations.registry import registry
+from mesh.execution.service import Service
 from mesh.tests.conftest import at_once
 from tasks.models import Project
 
@@ -17,8 +19,8 @@ from tasks.models import Project
 @pytest.fixture(autouse=True)
 def few(settings, monkeypatch):
     settings.MESH = {**settings.MESH, "EXPENSIVE_REQUESTS": 3, "EXPENSIVE_REQUESTS_EACH": 2}
-    monkeypatch.setattr(places, "_WAIT", 0.2)
-    monkeypatch.setattr(places, "_places", places.Places())
+    monkeypatch.setattr(concurrency, "_WAIT", 0.2)
+    monkeypatch.setattr(concurrency, "_places", concurrency.Places())
 
 
 @pytest.fixture
@@ -94,13 +96,13 @@ def test_a_person_has_two_at_once_and_all_have_three(alice, bob, charlie, live, 
     assert live("POST", "/api/v1/projects", charlie.api.token, {"title": "A"})[0] == 201
     assert held.let_go() == [200] * 3
     assert live("POST", "/api/v1/held", charlie.api.token)[0] == 200
-    assert places._places._taken == {}
+    assert concurrency._places._taken == {}
     assert Project.objects.count() == 1
 
 
 @pytest.mark.django_db(transaction=True)
 def test_who_has_all_of_theirs_waits_a_moment_for_one(alice, live, held, monkeypatch):
-    monkeypatch.setattr(places, "_WAIT", 10)
+    monkeypatch.setattr(concurrency, "_WAIT", 10)
     for _ in range(2):
         held.ask(live, alice.api.token)
     threading.Timer(0.2, held.go.set).start()
@@ -109,14 +111,14 @@ def test_who_has_all_of_theirs_waits_a_moment_for_one(alice, live, held, monkeyp
 
 
 def test_who_waits_takes_no_place_that_others_need(monkeypatch):
-    monkeypatch.setattr(places, "_WAIT", 10)
-    found = places.Places()
+    monkeypatch.setattr(concurrency, "_WAIT", 10)
+    found = concurrency.Places()
     give_back = [found.take("alice") for _ in range(2)]
     waiting = threading.Thread(target=lambda: give_back.append(found.take("alice")))
     waiting.start()
     while not found._waiting:
         pass
-    with pytest.raises(places.Busy):  # two run, one waits: that is three
+    with pytest.raises(concurrency.Busy):  # two run, one waits: that is three
         found.take("bob")
     give_back.pop(0)()
     waiting.join()
@@ -127,9 +129,9 @@ def test_who_waits_takes_no_place_that_others_need(monkeypatch):
 
 def test_one_that_calls_another_has_one_place(alice, held, settings):
     settings.MESH = {**settings.MESH, "EXPENSIVE_REQUESTS": 1, "EXPENSIVE_REQUESTS_EACH": 1}
-    with places.expensive(f"user:{alice.id}"), places.expensive(f"user:{alice.id}"):
+    with concurrency.expensive(f"user:{alice.id}"), concurrency.expensive(f"user:{alice.id}"):
         pass
-    assert places._places._taken == {}
+    assert concurrency._places._taken == {}
 
 
 @pytest.mark.parametrize("how", ["read", "closed", "unread", "head"])
@@ -138,32 +140,32 @@ def test_an_export_has_its_place_until_it_ends_however_it_does(alice, held, how)
         assert alice.api.request("HEAD", "/held/lines").status == 200
     else:
         parts = Mesh(alice.actor, door="rest").call(registry.operations["export_lines"], {}, {}).stream
-        assert places._places._taken == {f"user:{alice.id}": 1}
+        assert concurrency._places._taken == {f"user:{alice.id}": 1}
         if how == "read":
             assert "".join(parts) == "a\nb\n"
         elif how == "closed":
             next(parts)
         parts.close()
-    assert places._places._taken == {}
+    assert concurrency._places._taken == {}
 
 
 def test_a_refused_export_takes_no_place(alice, held):
     for _ in range(3):
         assert alice.api.get("/held/lines?no=1").status == 422
-    assert places._places._taken == {}
+    assert concurrency._places._taken == {}
 
 
 def test_all_at_once_never_take_more_than_there_are(monkeypatch):
-    monkeypatch.setattr(places, "_WAIT", 0.01)
+    monkeypatch.setattr(concurrency, "_WAIT", 0.01)
     most, lock = [0], threading.Lock()
 
     def ask(number):
         try:
-            give_back = places._places.take(f"user:{number % 5}")
-        except places.Busy:
+            give_back = concurrency._places.take(f"user:{number % 5}")
+        except concurrency.Busy:
             return 0
         with lock:
-            most[0] = max(most[0], places._places._taken.total())
+            most[0] = max(most[0], concurrency._places._taken.total())
         time.sleep(0.001)
         give_back()
         return 1
@@ -171,12 +173,12 @@ def test_all_at_once_never_take_more_than_there_are(monkeypatch):
     done = at_once(32, lambda number: sum(ask(number) for _ in range(20)))
     assert most[0] == 3
     assert sum(done) > 0
-    assert places._places._taken == {}
+    assert concurrency._places._taken == {}
 
 
 def test_at_most_half_of_the_threads_wait_for_bodies(settings):
     settings.WEB_THREADS = 4
-    with places.body(), places.body(), pytest.raises(places.Busy), places.body():
+    with concurrency.body(), concurrency.body(), pytest.raises(concurrency.Busy), concurrency.body():
         pass
-    with places.body():
+    with concurrency.body():
         pass

@@ -2,10 +2,12 @@
 
 import pytest
 
-from mesh import documents, outbox, worker
+from mesh.documents import mirror
 from mesh.models import DocumentChange, WaitingDocument
+from mesh.outbox import overdue
 from mesh.tests.conftest import sql
 from mesh.tests.plans import repeating_plans
+from mesh.worker import claims
 from tasks.models import Task
 
 
@@ -34,18 +36,18 @@ def test_such_a_plan_takes_more_than_the_limit_of_what_in_holds():
 
 def test_a_worker_claims_one_job():
     waiting_jobs(20)
-    claimed = worker._claim(worker._BY_OPERATION, "prune")
+    claimed = claims._claim(claims._BY_OPERATION, "prune")
     assert sql("SELECT id FROM mesh_outbox WHERE status = 'running'") == [(claimed.id,)]
 
 
 def test_the_relay_takes_as_many_as_it_asks_for():
     waiting_jobs(20)
-    assert len(outbox.take_unsent(2)) == 2
+    assert len(overdue.take_unsent(2)) == 2
 
 
 def test_a_run_gathers_and_stores_as_many_documents_as_it_means_to(alice, monkeypatch):
-    monkeypatch.setattr(documents, "_GATHERED", 5)
-    monkeypatch.setattr(documents, "_TOGETHER", 2)
+    monkeypatch.setattr(mirror, "_GATHERED", 5)
+    monkeypatch.setattr(mirror, "_TOGETHER", 2)
     Task.objects.bulk_create(Task(creator=alice.user, title=f"Task {n}") for n in range(20))
-    assert len(documents.lease().documents) == 2
+    assert len(mirror.lease().documents) == 2
     assert (DocumentChange.objects.count(), WaitingDocument.objects.count()) == (15, 5)

@@ -11,10 +11,11 @@ from accounts.models import Contact, User
 from accounts.tests.assertions import at_once, nothing_changes, refused
 from config.tests.test_deployment import setting
 from events.models import Event
-from mesh import In, Service, command, quotas
+from mesh import In, Service, command
 from mesh.checks import check_operations
-from mesh.database import fetch
-from mesh.service import registry
+from mesh.declarations.registry import registry
+from mesh.execution import quotas
+from mesh.stores.postgres import fetch
 from mesh.testing import Api
 from notes.models import ActionItem, Note
 from shop.models import Product

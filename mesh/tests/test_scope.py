@@ -12,9 +12,9 @@ from accounts.models import ApiKey, ClosedAddress, Contact, Session, UnwantedMai
 from conftest import make_person
 from events.models import Category, Event, Registration
 from meetings.models import Attendee, Call, Meeting
-from mesh.call import ANONYMOUS, Actor
-from mesh.database import fetch
-from mesh.scope import ScopedModel, ScopedQuerySet, scoped, statement_for_ids
+from mesh.declarations.actors import ANONYMOUS, Actor
+from mesh.rows.visibility import ScopedModel, ScopedQuerySet, scoped, statement_for_ids
+from mesh.stores.postgres import fetch
 from mesh.testing import scope_mismatches
 from notes.models import ActionItem, Note
 from shop.models import Order, Product

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from mesh.search import words_of
+from mesh.declarations.words import words_of
 from mesh.tests.conftest import sql
 from mesh.tests.test_failures import another_connection
 from tasks.models import Project

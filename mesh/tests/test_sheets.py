@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.sheets import rows, written
+from mesh.formats.sheets import rows, written
 
 FORMULAS = ("=", "+", "-", "@")
 COLUMNS = ("name", "notes", "sku")

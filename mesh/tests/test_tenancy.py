@@ -17,10 +17,10 @@ from django.utils import timezone
 
 from accounts.models import ApiKey, Contact, Session
 from meetings.models import MeetingQuerySet
-from mesh.declarations import anyone, in_person
+from mesh.declarations.permissions import anyone, in_person
+from mesh.declarations.registry import registry
 from mesh.errors import MeshError
-from mesh.scope import _scope
-from mesh.service import registry
+from mesh.rows.visibility import _scope
 from mesh.testing import Api
 from mesh.tests.conftest import everything
 from mesh.tests.matrix import CASES, ROUTES, SECRET, Case, World, make_world, send

@@ -5,8 +5,8 @@ import json
 import jsonschema
 import pytest
 
-from mesh.declarations import admins
-from mesh.service import registry
+from mesh.declarations.permissions import admins
+from mesh.declarations.registry import registry
 from mesh.testing import Api
 from tasks.models import Project, Task
 

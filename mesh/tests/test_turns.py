@@ -5,12 +5,13 @@ import signal
 
 import pytest
 
-from mesh import outbox, worker
 from mesh.models import Outbox
+from mesh.outbox import overdue
 from mesh.tests import background
 from mesh.tests.background import eventually
 from mesh.tests.conftest import sql
-from mesh.turns import Turns
+from mesh.worker import claims, tasks
+from mesh.worker.turns import Turns
 from notes.models import Note
 from shop.models import Order
 
@@ -23,7 +24,8 @@ UNFAIR = ("mesh.tests.unfair_worker",)
 def turns(monkeypatch):
     """Those of a process with eight threads."""
     made = Turns(8, QUEUES)
-    monkeypatch.setattr(worker, "turns", made)
+    monkeypatch.setattr(tasks, "turns", made)
+    monkeypatch.setattr(claims, "turns", made)
     return made
 
 
@@ -109,16 +111,16 @@ def test_a_queue_is_served_until_nothing_is_left_and_gives_its_thread_back(alice
     waiting(alice, 3)
     waiting(bob, 1)
     waiting(bob, 1, operation="gone")
-    assert worker.serve("notes") == 4
+    assert tasks.serve("notes") == 4
     assert sorted(Outbox.objects.values_list("operation", "status")) == [
         ("gone", "failed"),
         *[("summarize_note", "done")] * 4,
     ]
     assert [turns.begin("notes") for _ in range(5)] == [True] * 4 + [False]
     waiting(alice, 1)
-    assert worker.serve("notes") == 0
+    assert tasks.serve("notes") == 0
     turns.end("notes", at_once=True)
-    assert worker.serve("notes") == 1
+    assert tasks.serve("notes") == 1
 
 
 def test_who_asks_while_the_last_look_finds_nothing_is_seen(alice, turns, monkeypatch):
@@ -131,11 +133,11 @@ def test_who_asks_while_the_last_look_finds_nothing_is_seen(alice, turns, monkey
         rows = real(queue, waited)
         if not rows and not late:
             waiting(alice, 1)
-            late.append(worker.serve("notes"))
+            late.append(tasks.serve("notes"))
         return rows
 
     monkeypatch.setattr(turns, "claim", claim)
-    assert worker.serve("notes") == 1
+    assert tasks.serve("notes") == 1
     assert late == [0]
 
 
@@ -144,7 +146,7 @@ def test_the_queues_in_which_something_waits_or_runs(alice, turns):
     waiting(alice, 3, queue="mail", operation="send_mail")
     waiting(alice, 1, queue="stock", operation="send_mail")
     sql("UPDATE mesh_outbox SET status = 'running' WHERE queue = 'stock'")
-    assert outbox.queues() == ["mail", "notes", "stock"]
+    assert overdue.queues() == ["mail", "notes", "stock"]
 
 
 def test_a_turn_costs_the_same_whatever_waits(alice, bob, charlie, turns):
@@ -159,7 +161,7 @@ def test_a_turn_costs_the_same_whatever_waits(alice, bob, charlie, turns):
 
 
 def _rows_read(last):
-    from mesh import turns
+    from mesh.worker import turns
 
     values = [value for user in (last, -1) for value in ["notes", user, "notes", "notes", 0.0, 0.0, []]]
     (found,) = sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {turns._CLAIM}", "notes", 0.0, *values)

@@ -10,10 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from celery import Celery
 
-from mesh import outbox
-from mesh.database import fetch
 from mesh.models import AuditEntry, Outbox
-from mesh.outbox import celery
+from mesh.outbox import messages, overdue
+from mesh.outbox.messages import celery
+from mesh.stores.postgres import fetch
 from mesh.tests.background import eventually, process, relay, worker
 from notes.models import Note, NoteStatus
 
@@ -46,7 +46,7 @@ def test_every_message_three_times_and_each_job_runs_once(alice, broker):
     ids = list(Outbox.objects.values_list("pk", flat=True))
     for _ in range(3):
         for id in ids:
-            celery().send_task(outbox.TASK, args=[[id]], queue="notes")
+            celery().send_task(messages.TASK, args=[[id]], queue="notes")
     with worker(), worker():
         eventually(lambda: summarized() == 20)
         eventually(lambda: broker.llen("notes") == 0)
@@ -65,7 +65,7 @@ def test_hundreds_of_jobs_outlive_a_broker_that_forgets_everything(alice, broker
 
 def test_without_a_broker_notes_are_taken_at_once_and_summarized_later(alice, broker, monkeypatch):
     without = Celery(broker=DEAD, set_as_current=False)
-    monkeypatch.setattr(outbox, "celery", lambda: without)
+    monkeypatch.setattr(messages, "celery", lambda: without)
     slowest = 0.0
     for _ in range(20):
         started = time.monotonic()
@@ -155,8 +155,8 @@ def test_a_relay_killed_between_marking_and_sending_loses_nothing(alice, broker)
     add_notes(alice, 5)
     broker.flushdb()
     fetch("UPDATE mesh_outbox SET sent_at = NULL")
-    assert len(outbox.take_unsent()) == 5
-    assert outbox.take_unsent() == []
+    assert len(overdue.take_unsent()) == 5
+    assert overdue.take_unsent() == []
     with worker(), relay():
         eventually(lambda: summarized() == 5)
     assert runs() == 5

@@ -3,8 +3,8 @@
 import sys
 
 from config.celery import app
-from mesh.database import fetch
-from mesh.turns import RETURNED, Turns
+from mesh.stores.postgres import fetch
+from mesh.worker.turns import RETURNED, Turns
 
 _OLDEST = f"""
 UPDATE mesh_outbox SET status = 'running', attempt = attempt + 1,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mesh.database import fetch
+from mesh.stores.postgres import fetch
 from mesh.testing import Answered, Api
 from mesh.tests.postbox import run_jobs
 from shop import stripe_payments

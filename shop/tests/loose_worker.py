@@ -8,7 +8,7 @@ import sys
 import time
 
 from config.celery import app
-from mesh.database import fetch
+from mesh.stores.postgres import fetch
 from shop import stock
 
 PAUSE = 0.1  # seconds in which others may come in between

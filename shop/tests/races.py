@@ -16,7 +16,7 @@ from typing import Any
 from django.db import close_old_connections, connections
 from django.db.models import Count
 
-from mesh.service import Service
+from mesh.execution.service import Service
 from mesh.tests.background import process
 from mesh.tests.conftest import sql
 from shop import stock

@@ -10,9 +10,9 @@ from django.db import close_old_connections, connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.tests.assertions import at_once, faults, nothing_changes, refused
-from mesh.database import fetch
+from mesh.doors.rest.middleware import MeshLane
 from mesh.models import AuditEntry
-from mesh.rest import MeshLane
+from mesh.stores.postgres import fetch
 from shop.models import Order, Product, StockMovement
 from shop.tests.conftest import out_of_balance, reserved
 
@@ -366,7 +366,7 @@ def test_what_refuses_an_export_has_its_own_status(alice, product, monkeypatch):
         fetch("SELECT pg_sleep(1)")
         yield ""
 
-    monkeypatch.setattr("mesh.sheets.written", late)
+    monkeypatch.setattr("mesh.formats.sheets.written", late)
     refused(alice.api.get("/products/export"), 504)
 
 

@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.tests.assertions import at_once
-from mesh.worker import tick
+from mesh.worker.tasks import tick
 from shop.models import Order
 from shop.tests.conftest import counters, order, out_of_balance, reserve
 from shop.tests.races import all_adds_up, moved, statuses, take_locks_off, without_constraints

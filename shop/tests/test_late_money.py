@@ -6,10 +6,10 @@ import pytest
 from django.utils import timezone
 
 from accounts.tests.assertions import at_once, refused
-from mesh import worker
 from mesh.models import Mail, Outbox
 from mesh.tests.postbox import due_now, run_jobs
-from mesh.worker import tick
+from mesh.worker import runs
+from mesh.worker.tasks import tick
 from shop.models import Order, Payment
 from shop.reconciler import discrepancies
 from shop.tests.conftest import counters, deliver, out_of_balance, pay, payment_of, reserved, status_of
@@ -162,7 +162,7 @@ def test_a_refund_whose_answer_is_lost_is_made_once(bob, product, stripe):
     assert (payment_of(number).status, len(stripe.refunds)) == ("refunding", 1)
     stripe.answered = lambda path: None
     due_now()
-    worker.run([Outbox.objects.get(operation="follow_payment").pk])
+    runs.run([Outbox.objects.get(operation="follow_payment").pk])
     assert (payment_of(number).status, stripe.sent("/refunds"), len(stripe.refunds)) == ("refunded", 2, 1)
     assert stripe.refunds[0]["metadata"] == {"payment": str(payment_of(number).key)}
     assert Mail.objects.filter(key=f"order:{number}:refunded").count() == 1
@@ -176,7 +176,7 @@ def test_a_refund_that_three_workers_make_at_once_is_made_once(bob, product, str
         tick("check_payments")
     jobs = list(Outbox.objects.filter(operation="follow_payment", status="waiting").values_list("pk", flat=True))
     assert len(jobs) == 3
-    at_once(*[lambda id=id: worker.run([id]) for id in jobs])
+    at_once(*[lambda id=id: runs.run([id]) for id in jobs])
     assert (payment_of(number).status, len(stripe.refunds)) == ("refunded", 1)
     assert Mail.objects.filter(key=f"order:{number}:refunded").count() == 1
 

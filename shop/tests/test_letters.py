@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from mesh.tests.postbox import mails_in, run_jobs, texts_of
-from mesh.worker import tick
+from mesh.worker.tasks import tick
 from shop.models import Order
 from shop.tests.conftest import order, reserved
 

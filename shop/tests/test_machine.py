@@ -17,7 +17,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from mesh.worker import tick
+from mesh.worker.tasks import tick
 from shop import stock
 from shop.models import Order, Product, StockMovement
 from shop.reconciler import discrepancies

@@ -6,11 +6,11 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from mesh import worker
 from mesh.models import Outbox
 from mesh.tests.plans import repeating_plans
 from mesh.tests.postbox import due_now, run_jobs
-from mesh.worker import tick
+from mesh.worker import runs
+from mesh.worker.tasks import tick
 from shop import payment_models, stripe_payments
 from shop.models import Payment
 from shop.tests.conftest import deliver, pay, payment_of, reserved, status_of
@@ -108,7 +108,7 @@ def test_a_worker_that_is_cut_off_after_stripe_answered_begins_one_payment_inten
     assert (payment_of(number).status, payment_of(number).reference) == ("starting", "")
     stripe.answered = lambda path: None
     due_now()
-    worker.run([Outbox.objects.get(operation="follow_payment").pk])
+    runs.run([Outbox.objects.get(operation="follow_payment").pk])
     assert (payment_of(number).status, stripe.sent("payment_intents"), len(stripe.intents)) == ("pending", 2, 1)
 
 

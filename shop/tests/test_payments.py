@@ -7,8 +7,8 @@ import pytest
 from django.db import transaction
 
 from accounts.tests.assertions import TIME, at_once, nothing_changes, refused
-from mesh.database import fetch
 from mesh.models import AuditEntry, Mail, Outbox
+from mesh.stores.postgres import fetch
 from mesh.testing import Api
 from mesh.tests.postbox import run_jobs
 from shop.models import Payment

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from mesh.testing import Api
 from mesh.tests.conftest import sql
-from mesh.worker import tick
+from mesh.worker.tasks import tick
 from shop import stock
 from shop.models import Order, Product, StockMovement
 from shop.reconciler import Discrepancy, StockDiscrepancy, discrepancies

@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mesh import worker
-from mesh.database import fetch
 from mesh.models import Mail, Outbox
+from mesh.stores.postgres import fetch
 from mesh.tests.postbox import mails_in, run_jobs, texts_of
+from mesh.worker import tasks
 from tasks.models import Task
 
 
@@ -28,7 +28,7 @@ def mailed():
 
 
 def periodic_run():
-    worker.tick("mail_due_tasks")
+    tasks.tick("mail_due_tasks")
     run_jobs()
 
 

@@ -5,10 +5,10 @@ from importlib import import_module
 import pytest
 
 from accounts.tests.assertions import TIME, faults, ids, nothing_changes, refused
-from mesh import worker
 from mesh.testing import Api, scope_mismatches
 from mesh.tests.conftest import sql
 from mesh.tests.postbox import mails_in, run_jobs, texts_of
+from mesh.worker import tasks
 from tasks.models import Project, Task
 from tasks.tests.test_mails import day
 
@@ -265,7 +265,7 @@ def test_a_mail_names_a_project_only_to_who_sees_it(project, given, alice, bob, 
     new(bob, project_id=project, assignee_id=bob.id, due_date=day(1), title="Bob's own")
     alice.api.patch(f"/projects/{project}", {"title": "Sold to Acme"})
     alice.api.delete(f"/tasks/{given}")
-    worker.tick("mail_due_tasks")
+    tasks.tick("mail_due_tasks")
     run_jobs()
     due = [message for message in mails_in(tmp_path) if message["Subject"] == "Due tomorrow: Bob's own"]
     assert [message["To"] for message in due] == ["bob@example.com"]

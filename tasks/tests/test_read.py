@@ -7,8 +7,8 @@ import pytest
 from django.utils import timezone
 
 from accounts.tests.assertions import faults, ids, nothing_changes, refused
-from mesh.database import fetch
-from mesh.scope import scoped, statement_for_ids
+from mesh.rows.visibility import scoped, statement_for_ids
+from mesh.stores.postgres import fetch
 from tasks.models import Task
 
 

@@ -12,7 +12,7 @@ from accounts.credentials import require_good_password
 from accounts.models import Role, Session, User
 from mesh import Email
 from mesh.errors import Invalid
-from mesh.versions import bump
+from mesh.rows.versions import bump
 
 
 class Command(BaseCommand):

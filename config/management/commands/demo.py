@@ -15,9 +15,9 @@ from django.utils import timezone
 
 from config import demo
 from mesh import Mesh
-from mesh.call import identity
+from mesh.declarations.identity import identity
 from mesh.errors import Unauthenticated
-from mesh.worker import drain
+from mesh.worker.tasks import drain
 from shop.models import Order, OrderStatus
 
 

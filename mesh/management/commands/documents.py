@@ -7,8 +7,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from mesh import mirror
-from mesh.call import identity
+from mesh.declarations.identity import identity
+from mesh.documents import bulk
 from mesh.errors import MeshError
 
 _PAUSE = 5.0  # seconds between two words on how far it is
@@ -38,8 +38,8 @@ class Command(BaseCommand):
             raise CommandError(f"The storage: {error}") from None
 
     def _verify(self) -> None:
-        counts, size = Counter[str](), mirror.size()
-        for looked, compared in enumerate(mirror.compare(), 1):
+        counts, size = Counter[str](), bulk.size()
+        for looked, compared in enumerate(bulk.compare(), 1):
             counts[compared.finding] += 1
             if compared.finding not in ("", "waiting"):
                 self.stdout.write(f"{compared.finding} {compared.name}")
@@ -50,23 +50,23 @@ class Command(BaseCommand):
         self.stdout.write(told)
 
     def _rebuild(self) -> None:
-        size = mirror.size()
+        size = bulk.size()
         try:
-            for done in mirror.rebuild():
+            for done in bulk.rebuild():
                 self._progress(f"{done} of about {size}")
-        except mirror.NotStored as error:
+        except bulk.NotStored as error:
             raise CommandError(f"{error}. What is left is stored as soon as the storage takes it.") from None
-        self.stdout.write(f"{mirror.size()} documents are stored")
+        self.stdout.write(f"{bulk.size()} documents are stored")
 
     def _restore(self, email: str) -> None:
         counts = Counter[str]()
         try:
-            for restored in mirror.restore(identity().actor_by_email(email).id):
+            for restored in bulk.restore(identity().actor_by_email(email).id):
                 counts["broken" if restored.error else "made" if restored.made else "there"] += 1
                 if restored.error:
                     self.stderr.write(f"{restored.name}: {restored.error}")
                 self._progress(f"{counts['made']} rows made")
-        except (MeshError, mirror.NotEmpty) as error:
+        except (MeshError, bulk.NotEmpty) as error:
             raise CommandError(str(error)) from None
         told = f"{counts['made']} rows made, {counts['there']} were there already"
         if counts["broken"]:

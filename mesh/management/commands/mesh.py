@@ -8,13 +8,13 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.module_loading import import_string
 
-from mesh.call import ANONYMOUS, Actor
+from mesh.calling.client import Mesh
+from mesh.declarations.actors import ANONYMOUS, Actor
+from mesh.declarations.operations import Operation
+from mesh.declarations.registry import registry
+from mesh.descriptions.json_schema import arguments_schema
+from mesh.descriptions.tools import FORMATS, tools_for
 from mesh.errors import Invalid, MeshError
-from mesh.json_schema import arguments_schema
-from mesh.mesh import Mesh
-from mesh.operations import Operation
-from mesh.service import registry
-from mesh.tools import FORMATS, tools_for
 
 
 class Command(BaseCommand):

@@ -12,8 +12,11 @@ from django.core.management.base import BaseCommand
 from django.db import DatabaseError, InterfaceError, close_old_connections
 from kombu.exceptions import OperationalError
 
-from mesh import metrics, outbox, worker
-from mesh.service import registry
+from mesh import metrics
+from mesh.declarations.registry import registry
+from mesh.outbox import messages, overdue
+from mesh.worker import tasks
+from mesh.worker.turns import turns
 
 log = structlog.get_logger(__name__)
 
@@ -29,14 +32,14 @@ class Command(BaseCommand):
         stop = threading.Event()
 
         def end(*signal: Any) -> None:
-            worker.stop()
+            stop_claiming()
             stop.set()
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, end)
         metrics.serve()
         jobs = (operation.declaration.job for operation in registry.operations.values())
-        worker.turns.share(_THREADS, {job.queue for job in jobs if job is not None})
+        turns.share(_THREADS, {job.queue for job in jobs if job is not None})
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="relay") as threads:
             relay = Relay(threads)
             while not stop.wait(_PAUSE):
@@ -56,10 +59,10 @@ class Relay:
         """Sends what was not sent or was lost; runs what the broker does not take or nobody takes up."""
         try:
             away = time.monotonic() < self._away_until
-            unsent = [] if away else outbox.take_unsent(nudged=_nudged())
+            unsent = [] if away else overdue.take_unsent(nudged=_nudged())
             if unsent and not self._sent(unsent):
                 self._away_until, away = time.monotonic() + _AWAY, True
-            self._work(0.0 if away else outbox.NEGLECTED_AFTER)
+            self._work(0.0 if away else overdue.NEGLECTED_AFTER)
         except (DatabaseError, InterfaceError) as error:
             log.warning("database_away", error=str(error))
         except Exception:
@@ -67,9 +70,9 @@ class Relay:
         finally:
             close_old_connections()
 
-    def _sent(self, jobs: list[outbox.Sent]) -> bool:
+    def _sent(self, jobs: list[messages.Sent]) -> bool:
         try:
-            outbox.send(jobs)
+            messages.send(jobs)
         except (OperationalError, CeleryError, OSError) as error:
             log.warning("broker_away", error=str(error), jobs=len(jobs))
             return False
@@ -78,7 +81,7 @@ class Relay:
     def _work(self, waited: float) -> None:
         """Begins to work for each queue, a thread more at each step, at what waits for so many seconds."""
         self._running = [future for future in self._running if not future.done()]
-        for queue in outbox.queues()[: 2 * _THREADS - len(self._running)]:
+        for queue in overdue.queues()[: 2 * _THREADS - len(self._running)]:
             self._running.append(self._threads.submit(_serve, queue, waited))
 
 
@@ -89,7 +92,7 @@ def _nudged() -> set[str]:
 
 def _serve(queue: str, waited: float) -> None:
     try:
-        worker.serve(queue, waited)
+        tasks.serve(queue, waited)
     except (DatabaseError, InterfaceError) as error:
         log.warning("database_away", error=str(error))
     except Exception:

@@ -16,9 +16,9 @@ from typing import Any, TextIO
 from django.core.management.base import BaseCommand, CommandError
 
 from mesh import Mesh
-from mesh.call import identity
+from mesh.declarations.identity import identity
 from mesh.errors import FieldError, Invalid, MeshError
-from mesh.sheets import Chunk, chunks, fault, line_of
+from mesh.formats.sheets import Chunk, chunks, fault, line_of
 from shop.imports import repeated
 
 _LONGEST_LINE = 2**20

@@ -1,0 +1,193 @@
+"""Mesh, the caller's half: is it allowed, is it cached, else over the transport to the host."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+from django.conf import settings
+
+from mesh.calling import concurrency
+from mesh.calling.cache import cached, key_of, look_up
+from mesh.calling.transports import transport_of
+from mesh.declarations.actors import Actor, Client
+from mesh.declarations.arguments import bind_flat
+from mesh.declarations.call import Answer, Call, Door
+from mesh.declarations.operations import Operation
+from mesh.declarations.registry import registry
+from mesh.declarations.running import in_command
+from mesh.descriptions.tools import tools_for
+from mesh.errors import FieldError, Invalid, NotFound
+from mesh.rows import versions
+
+S = TypeVar("S")
+
+_OF_WEB = ("rest", "tool", "admin")
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+
+
+class Mesh:
+    """All operations, with exactly the rights of one actor.
+
+    `Mesh(actor).meetings.schedule_meeting(data=…)`, typed as `mesh.of(MeetingService).schedule_meeting(data=…)`;
+    by name with plain arguments as `mesh.call_tool("schedule_meeting", {…})`.
+    """
+
+    def __init__(
+        self,
+        actor: Actor,
+        *,
+        door: Door = "python",
+        request_id: str = "",
+        client: Client | None = None,
+        known_versions: Mapping[str, int] | None = None,
+    ) -> None:
+        self.actor = actor
+        self.door: Door = door
+        self.request_id = request_id
+        self.client = client or Client()
+        self._known_versions = known_versions
+
+    def of(self, service: type[S]) -> S:
+        """The service, with its methods' own types; each call goes through the mesh."""
+        return cast(S, _Proxy(self, service))
+
+    def __getattr__(self, name: str) -> Any:
+        if name in registry.services:
+            return self.of(registry.services[name])
+        raise AttributeError(f"there is no service {name!r}; there are {', '.join(sorted(registry.services))}")
+
+    def call(
+        self,
+        operation: Operation,
+        values: Mapping[str, Any],
+        arguments: Mapping[str, Any],
+        *,
+        idempotency_key: str = "",
+        dry_run: bool = False,
+        fresh: bool = False,
+        looked_up: tuple[str, bytes | None] | None = None,
+    ) -> Answer:
+        """One call with bound arguments; `fresh` passes the cache by. Raises MeshError.
+
+        `looked_up`: the call's `cache_key`, and what the caller has found under it.
+        """
+        operation.permit(self.actor)
+        if idempotency_key and not _KEY.fullmatch(idempotency_key):
+            raise Invalid.field(["header", "Idempotency-Key"], "Send 1 to 255 printable ASCII characters.")
+        call = Call(
+            operation=operation.name,
+            actor=self.actor,
+            values=values,
+            arguments=arguments,
+            door=self.door,
+            request_id=self.request_id,
+            client=self.client,
+            idempotency_key=idempotency_key,
+            dry_run=dry_run,
+        )
+        if looked_up is None:
+            if fresh or not self._may_be_cached(operation, arguments):
+                return self._sent(operation, call)
+            key = key_of(operation, self.actor, self._versions(operation, arguments), arguments)
+            looked_up = key, look_up(key)
+        return cached(operation, self.actor, self.whose, *looked_up, lambda: self._sent(operation, call))
+
+    def _sent(self, operation: Operation, call: Call) -> Answer:
+        """The host's answer; what is expensive waits for a place, where it comes through a door of web. Raises Busy."""
+        transport = transport_of(operation.service_name)
+        if call.door not in _OF_WEB or not operation.is_expensive(call.arguments):
+            return transport.send(call)
+        if operation.streams:
+            return concurrency.streamed(self.whose, lambda: transport.send(call))
+        with concurrency.expensive(self.whose):
+            return transport.send(call)
+
+    @property
+    def whose(self) -> str:
+        """Against whose limits it counts: the user's, or those of the address where nobody is signed in."""
+        return f"address:{self.client.address}" if self.actor.is_anonymous else f"user:{self.actor.id}"
+
+    def cache_key(self, operation: Operation, arguments: Mapping[str, Any]) -> str:
+        """Where the answer to a call is cached; empty where it is not, or where the versions are still to be asked."""
+        if not self._known_versions or not self._may_be_cached(operation, arguments):
+            return ""
+        return key_of(operation, self.actor, self._versions(operation, arguments), arguments)
+
+    def get_tools(self, format: str = "mcp") -> list[dict[str, Any]]:
+        """The tools that this actor may use, in the shape that `mcp`, `openai` or `anthropic` takes."""
+        return tools_for(self.actor, format)
+
+    def call_tool(
+        self, name: str, arguments: Mapping[str, Any], *, idempotency_key: str = "", dry_run: bool = False
+    ) -> Answer:
+        """Calls a tool by its name with flat arguments, as an LLM sends them. Raises MeshError."""
+        operation = registry.operations.get(name)
+        if operation is None or not operation.declaration.tool:
+            raise NotFound(f"There is no tool {name!r}. List the tools to see their names.")
+        operation.permit(self.actor)
+        arguments = dict(arguments)
+        wanted = arguments.pop("dry_run", False) if operation.is_command else False
+        try:
+            values, plain = bind_flat(operation, arguments)
+            errors, more = list[FieldError](), 0
+        except Invalid as invalid:
+            errors, more = invalid.listed, invalid.more
+        if not isinstance(wanted, bool):
+            errors.append({"loc": ["dry_run"], "msg": "Input should be true or false", "type": "bool_type"})
+        if errors:
+            raise Invalid(errors, more=more)
+        return self.call(operation, values, plain, idempotency_key=idempotency_key, dry_run=wanted or dry_run)
+
+    def _may_be_cached(self, operation: Operation, arguments: Mapping[str, Any]) -> bool:
+        """Whether it may: what an ADMIN sees of everyone is not, for no scope covers it."""
+        if not operation.declaration.ttl or not settings.MESH["CACHE"] or in_command():
+            return False
+        if not operation.is_likely_again(arguments):
+            return False
+        return not operation.cached_per_actor or not (self.actor.is_admin or self.actor.is_anonymous)
+
+    def _versions(self, operation: Operation, arguments: Mapping[str, Any]) -> Mapping[str, int]:
+        scopes = [scope.replace("{actor}", str(self.actor.id)) for scope in operation.scopes_of(arguments)]
+        if self._known_versions is not None and all(scope in self._known_versions for scope in scopes):
+            return {scope: self._known_versions[scope] for scope in scopes}
+        return versions.current(scopes)
+
+
+class _Proxy:
+    """A service's methods as calls through the mesh, decoded to the types they declare."""
+
+    def __init__(self, mesh: Mesh, service: type[Any]) -> None:
+        self._mesh = mesh
+        self._operations = registry.of_service(service)
+
+    def __getattr__(self, name: str) -> Any:
+        operation = self._operations.get(name)
+        if operation is None:
+            raise AttributeError(f"{name!r} is no operation; there are {', '.join(sorted(self._operations))}")
+
+        def call(**values: Any) -> Any:
+            answer = self._mesh.call(operation, *_bound(operation, values))
+            return operation.decode(answer)
+
+        return call
+
+
+def _bound(operation: Operation, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Keyword arguments of Python callers, completed with defaults, and the same as plain data."""
+    complete: dict[str, Any] = {}
+    plain: dict[str, Any] = {}
+    unknown = values.keys() - {parameter.name for parameter in operation.parameters}
+    if unknown:
+        raise TypeError(f"{operation.name}() got unexpected arguments: {', '.join(sorted(unknown))}")
+    for parameter in operation.parameters:
+        if parameter.name in values:
+            complete[parameter.name] = value = values[parameter.name]
+            sent = parameter.adapter.dump_python(value, mode="json", exclude_unset=True)
+            plain |= sent if parameter.model else {parameter.name: sent}
+        elif parameter.model is not None:
+            complete[parameter.name] = parameter.model()
+        elif parameter.required:
+            raise TypeError(f"{operation.name}() needs {parameter.name}")
+        else:
+            complete[parameter.name] = parameter.default
+    return complete, plain

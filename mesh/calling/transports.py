@@ -1,0 +1,42 @@
+"""How a Call travels to the host that runs it: one small protocol, chosen per service by `MESH_ROUTES`."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Protocol
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from mesh.declarations.call import Answer, Call
+
+
+class Transport(Protocol):
+    def send(self, call: Call) -> Answer:
+        """The answer of the host. Raises the same MeshError that the host raised."""
+
+
+def transport_of(service: str) -> Transport:
+    """The transport that leads to a service."""
+    transport = _transports(settings.MESH["ROUTES"]).get(service)
+    return _schemes["local"]() if transport is None else transport
+
+
+def register(scheme: str, transport: Callable[[], Transport]) -> None:
+    """Makes a transport known under the scheme by which `MESH_ROUTES` names it; `local` serves what has no route."""
+    _schemes[scheme] = cache(transport)
+
+
+_schemes: dict[str, Callable[[], Transport]] = {}
+
+
+@cache
+def _transports(routes: str) -> dict[str, Transport]:
+    """`orders=local://,events=local://`: each service's transport."""
+    found: dict[str, Transport] = {}
+    for route in filter(None, routes.split(",")):
+        service, _, address = route.partition("=")
+        scheme = address.partition("://")[0]
+        if scheme not in _schemes:
+            raise ImproperlyConfigured(f"MESH_ROUTES: {route!r} needs one of {', '.join(_schemes)}://")
+        found[service.strip()] = _schemes[scheme]()
+    return found

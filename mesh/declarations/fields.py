@@ -1,0 +1,129 @@
+"""The types of single fields, each with its bounds: texts, times, ids, e-mail addresses."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    EmailStr,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema
+
+from mesh.declarations.words import MOST_WORDS, words_of
+
+MAX_BIGINT = 2**63 - 1
+
+
+def _clean(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("Text must not contain the NUL character.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("Text must be valid Unicode (a lone surrogate was sent).") from None
+    return text
+
+
+#: What gets lost where a text is written into a file, such as a vCard: of nothing else, it would come back empty.
+_NOTHING = re.compile(r"[\s\x00-\x1f\x7f]*")
+
+
+def _says_something(text: str) -> str:
+    if _NOTHING.fullmatch(text):
+        raise ValueError("Text must not consist of blanks and control characters alone.")
+    return text
+
+
+def text(low: int, high: int, *, strip: bool = True) -> Any:
+    """A text of `low` to `high` characters, by default without blanks around it: `Annotated[str, text(1, 200)]`."""
+    return TextLimits(low, high, strip)
+
+
+@dataclass(frozen=True)
+class TextLimits:
+    low: int
+    high: int
+    strip: bool
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], CoreSchema]) -> CoreSchema:
+        limits = StringConstraints(min_length=self.low, max_length=self.high, strip_whitespace=self.strip)
+        checks = [AfterValidator(_clean)]
+        if self.low and self.strip:
+            checks.append(AfterValidator(_says_something))
+        return handler(Annotated[source, limits, *checks])
+
+
+def _no_number(value: Any) -> Any:
+    if isinstance(value, (int, float)) or (isinstance(value, str) and value.strip().lstrip("+-").isdigit()):
+        raise ValueError("Give the time as RFC 3339, such as 2025-01-15T10:00:00Z.")
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return datetime(value.year, value.month, value.day, tzinfo=UTC)
+    return value
+
+
+def _utc(value: datetime) -> datetime:
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("The time is out of range: years 1 to 9999, in UTC.") from None
+
+
+Time = Annotated[
+    datetime,
+    BeforeValidator(_no_number),
+    AfterValidator(_utc),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2025-01-15T10:00:00Z"]}),
+]
+
+
+def _plain_integer(value: Any) -> Any:
+    if isinstance(value, bool) or (isinstance(value, str) and not re.fullmatch("[1-9][0-9]{0,18}", value)):
+        raise ValueError("An id is a whole number, such as 7.")
+    return value
+
+
+Id = Annotated[int, Field(ge=1, le=MAX_BIGINT), BeforeValidator(_plain_integer)]
+Ref = Annotated[Id | UUID, Field(description="The row's integer id, or its uuid.")]
+
+
+def _few_words(value: str) -> str:
+    if (wanted := len(words_of(value))) > MOST_WORDS:
+        raise ValueError(f"At most {MOST_WORDS} words are looked for, and here are {wanted}. Send fewer.")
+    return value
+
+
+def words(high: int) -> Any:
+    """A text of at most `high` characters, each word of which is looked for: `Annotated[str, words(200)]`."""
+    return WordLimits(0, high, strip=True)
+
+
+@dataclass(frozen=True)
+class WordLimits(TextLimits):
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], CoreSchema]) -> CoreSchema:
+        text_of = TextLimits(self.low, self.high, self.strip)
+        return handler(Annotated[source, text_of, AfterValidator(_few_words)])
+
+
+_SAID = f"Every word must occur, in any case; at most {MOST_WORDS} words."
+Search = Annotated[Annotated[str, words(200)] | None, Field(description=_SAID)]
+
+
+def _bare_address(value: Any) -> Any:
+    if isinstance(value, str) and "<" in value:
+        raise ValueError("Send the e-mail address alone, without a name.")
+    return value.strip() if isinstance(value, str) else value
+
+
+Email = Annotated[
+    EmailStr,
+    BeforeValidator(_bare_address),
+    Field(max_length=254, examples=["alice@example.com"]),
+]

@@ -1,0 +1,121 @@
+"""The vocabulary of inputs and answers: every text has a length, every integer a maximum, every list a size."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
+
+from django.db.models.expressions import Combinable
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+)
+from pydantic.fields import FieldInfo
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from mesh.declarations.cursors import Cursor
+from mesh.declarations.fields import text
+
+
+class In(BaseModel):
+    """What a caller sends. Unknown fields are refused.
+
+    `class MeetingPatch(MeetingIn, partial=True)` has the same fields, none of them required: only what was
+    sent changes.
+    """
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    partial: ClassVar[bool] = False
+
+    def __init_subclass__(cls, partial: bool = False, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, partial: bool = False, **kwargs: Any) -> None:
+        cls.partial = partial
+        if partial:
+            for info in cls.model_fields.values():
+                info.default, info.default_factory = None, None
+            cls.model_rebuild(force=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schema = handler.resolve_ref_schema(handler(core))
+        for prop in schema.get("properties", {}).values():
+            if cls.partial or prop.get("default", ...) is None:  # an absent field is unchanged, or just absent
+                prop.pop("default", None)
+        for info in cls.model_fields.values():
+            if isinstance(info.validation_alias, AliasChoices):
+                _add_names(schema, [str(choice) for choice in info.validation_alias.choices])
+        return schema
+
+    def sent(self) -> dict[str, Any]:
+        """The fields that were sent, by name."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+def _add_names(schema: JsonSchemaValue, names: list[str]) -> None:
+    """Documents a field's other names, of which one is enough."""
+    first, *others = names
+    for other in others:
+        schema["properties"][other] = {**schema["properties"][first], "description": f"The same as `{first}`."}
+    if first in schema.get("required", []):
+        schema["required"].remove(first)
+        if not schema["required"]:
+            del schema["required"]
+        schema.setdefault("allOf", []).append({"anyOf": [{"required": [name]} for name in names]})
+
+
+class Out(BaseModel):
+    """What a caller gets. Fields are read from the row by name, or as `Column` says."""
+
+    model_config = ConfigDict(from_attributes=True, extra="forbid", populate_by_name=True)
+
+    @classmethod
+    def of(cls, row: Any) -> Self:
+        return cls.model_validate(row)
+
+
+@dataclass(frozen=True)
+class Column:
+    """Where an Out field comes from, when not from the column of its name: a lookup or an expression."""
+
+    source: str | Combinable
+
+
+def column_of(name: str, info: FieldInfo) -> str | Combinable:
+    return next((item.source for item in info.metadata if isinstance(item, Column)), name)
+
+
+def _check_cursor(value: str) -> str:
+    Cursor.decode(value)
+    return value
+
+
+class PageParams(In):
+    """Which page of a list."""
+
+    limit: int = Field(50, ge=1, le=200, description="How many rows a page holds.")
+    cursor: Annotated[str, text(1, 64), AfterValidator(_check_cursor)] | None = Field(
+        None, description="`next` of the page before; without it, the first page."
+    )
+
+    @property
+    def after(self) -> int | None:
+        return None if self.cursor is None else Cursor.decode(self.cursor)
+
+
+T = TypeVar("T")
+
+
+class Page(BaseModel, Generic[T]):
+    """A page of a list, newest first."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    count: int | None = Field(description="How many rows there are in all, on the first page; null after.")
+    next: str | None = Field(description="The `cursor` of the next page; null on the last.")
+    results: list[T]

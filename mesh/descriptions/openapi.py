@@ -1,0 +1,271 @@
+"""Operations as an OpenAPI 3.1 document, through drf-spectacular."""
+
+from typing import Any
+
+from django.apps import apps
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.openapi import AutoSchema
+
+from mesh import errors
+from mesh.declarations.decorators import Route
+from mesh.declarations.operations import Operation
+from mesh.declarations.permissions import anyone, in_person
+from mesh.declarations.registry import registry
+from mesh.descriptions.json_schema import Schema, inlined, parameter_schema, with_components
+
+PROBLEM: Schema = {
+    "type": "object",
+    "title": "Problem",
+    "description": "What went wrong (RFC 9457). `errors` lists every fault of the input at once.",
+    "required": ["type", "title", "status", "detail", "code"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["loc", "msg", "type"],
+                "properties": {
+                    "loc": {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "integer"}]}},
+                    "msg": {"type": "string"},
+                    "type": {"type": "string"},
+                },
+            },
+        },
+    },
+}
+
+#: The components that the operations refer to; filled while the document is made.
+_components: dict[str, Schema] = {}
+
+
+class OperationSchema(AutoSchema):
+    """Describes a path of the mesh from its operation; other views as drf-spectacular does."""
+
+    def get_operation(self, path: str, path_regex: str, path_prefix: str, method: str, registry: Any) -> Any:
+        resource = getattr(self.view, "resource", None)
+        if resource is None:
+            return super().get_operation(path, path_regex, path_prefix, method, registry)
+        operation, route = resource.methods[method]
+        return describe(operation, route)
+
+
+def describe(operation: Operation, route: Route) -> Schema:
+    """The OpenAPI Operation Object of one route."""
+    first = route is operation.declaration.routes[0]
+    found: Schema = {
+        "operationId": operation.name if first else f"{operation.name}_{_suffix(operation, route)}",
+        "summary": operation.summary,
+        "description": operation.description,
+        "tags": [operation.service_name],
+        "security": _security(operation),
+        "parameters": [*_parameters(operation, route), *_headers(operation)],
+        "responses": _responses(operation, route),
+    }
+    if (body := _body(operation, route)) is not None:
+        found["requestBody"] = body
+    return found
+
+
+def _security(operation: Operation) -> list[dict[str, list[str]]]:
+    """The credentials that it takes, any one of them; with an API key, the scope that it must have."""
+    allow, key = operation.declaration.allow, {"apiKey": [operation.key_scope] if operation.key_scope else []}
+    if allow is anyone:
+        return [{}] if operation.declaration.any_key else [{}, {"bearer": []}, key]
+    return [{"bearer": []}] if allow is in_person else [{"bearer": []}, key]
+
+
+def _suffix(operation: Operation, route: Route) -> str:
+    """What tells an operation's further routes apart: the method, or the place in the list."""
+    same_path = [r for r in operation.declaration.routes if r.path == operation.declaration.routes[0].path]
+    return route.method.lower() if route in same_path else str(operation.declaration.routes.index(route) + 1)
+
+
+def _parameters(operation: Operation, route: Route) -> list[Schema]:
+    found = []
+    for parameter in operation.parameters:
+        where = operation.where(parameter, route)
+        if where == "path":
+            found.append(_parameter(parameter.name, "path", parameter_schema(parameter), required=True))
+        elif where in ("query", "any") and parameter.model is None:
+            names = (parameter.name, *parameter.aliases)
+            needed = parameter.required and where == "query" and len(names) == 1
+            found += [_parameter(name, "query", parameter_schema(parameter), required=needed) for name in names]
+        elif where == "query" and parameter.model is not None:
+            model = inlined(parameter.model)
+            required = model.get("required", [])
+            found += [_parameter(n, "query", s, required=n in required) for n, s in model["properties"].items()]
+    return found
+
+
+def _parameter(name: str, where: str, schema: Schema, *, required: bool) -> Schema:
+    schema = dict(schema)
+    found: Schema = {"name": name, "in": where, "required": required, "schema": schema}
+    if "description" in schema:
+        found["description"] = schema.pop("description")
+    options = [option for option in schema.get("anyOf", []) if option != {"type": "null"}]
+    if options and len(options) < len(schema["anyOf"]):  # a query string holds no null: absent says the same
+        rest = {key: value for key, value in schema.items() if key != "anyOf"}
+        found["schema"] = {**rest, **options[0]} if len(options) == 1 else {**rest, "anyOf": options}
+    return found
+
+
+def _headers(operation: Operation) -> list[Schema]:
+    if not operation.is_command:
+        return []
+    key = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[\x20-\x7e]+$"}
+    found: list[Schema] = [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": False,
+            "schema": key,
+            "description": "Repeat a request safely: one effect, the same answer, for 24 hours.",
+        }
+    ]
+    if operation.has_dry_run:
+        found.append(
+            {
+                "name": "Prefer",
+                "in": "header",
+                "required": False,
+                "schema": {"type": "string", "enum": ["dry-run"]},
+                "description": "`dry-run` answers what would happen, and changes nothing.",
+            }
+        )
+    return found
+
+
+def _body(operation: Operation, route: Route) -> Schema | None:
+    if operation.body is not None and operation.body.model is not None:
+        schema = with_components(operation.body.model, "validation", _components)
+        content = {"application/json": {"schema": schema}}
+        if operation.declaration.form:
+            content["application/x-www-form-urlencoded"] = {"schema": schema}
+        if operation.declaration.takes:
+            (argument,) = inlined(operation.body.model)["properties"].values()
+            content[operation.declaration.takes] = {"schema": argument}
+        required = bool(inlined(operation.body.model).get("required"))
+        return {"required": required, "content": content}
+    either = [p for p in operation.parameters if operation.where(p, route) == "any"]
+    if not either:
+        return None
+    properties = {parameter.name: parameter_schema(parameter) for parameter in either}
+    schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {"required": False, "content": {"application/json": {"schema": schema}}}
+
+
+def _responses(operation: Operation, route: Route) -> Schema:
+    success: Schema = {"description": "Done."}
+    if operation.adapter is not None:
+        schema = with_components(operation.returns, "serialization", _components)
+        if operation.has_dry_run and operation.status == 200:
+            schema = {"anyOf": [schema, {"$ref": "#/components/schemas/DryRun"}]}
+        media = operation.declaration.media.partition(";")[0] or "application/json"
+        success = {"description": "Done.", "content": {media: {"schema": schema}}}
+    if operation.location:
+        success["headers"] = {"Location": _header("Where it is read.")}
+    elif "cursor" in operation.argument_names:
+        success["headers"] = {"Link": _header('The next page, as `<…>; rel="next"`.')}
+    elif operation.declaration.filename:
+        success["headers"] = {"Content-Disposition": _header("What the file is saved as.")}
+    found = {str(operation.status): success}
+    if operation.has_dry_run and operation.status != 200:
+        found["200"] = {
+            "description": "A dry run: what would have happened.",
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/DryRun"}}},
+        }
+    for error in _refusals(operation, route):
+        content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+        refused: Schema = {"description": error.title, "content": content}
+        if error is errors.Unauthenticated:
+            refused["headers"] = {"WWW-Authenticate": _header("How to sign in.")}
+        elif error in (errors.RateLimited, errors.Unavailable):
+            refused["headers"] = {"Retry-After": _header("Seconds to wait.")}
+        found[str(error.status)] = refused
+    return dict(sorted(found.items()))
+
+
+def _header(description: str) -> Schema:
+    return {"description": description, "schema": {"type": "string"}}
+
+
+def _refusals(operation: Operation, route: Route) -> list[type[errors.MeshError]]:
+    found: list[type[errors.MeshError]] = [errors.Invalid, errors.Unauthenticated, errors.Forbidden]
+    found += [errors.RateLimited, errors.Malformed, errors.Unavailable]
+    if route.names or operation.declaration.media:  # a file is looked up by its parameters too
+        found.append(errors.NotFound)
+    if operation.is_command or operation.is_body_operation:
+        found += [errors.Conflict, errors.TooLarge, errors.UnsupportedMediaType]
+    return found
+
+
+def add_components(result: Schema, generator: SchemaGenerator, request: Any, public: bool) -> Schema:
+    """Puts the schemas, the security schemes, the tags and health into drf-spectacular's document."""
+    components = result.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    schemas.update(_components)
+    schemas["Problem"] = PROBLEM
+    schemas["DryRun"] = _DRY_RUN
+    components["schemas"] = dict(sorted(schemas.items()))
+    components["securitySchemes"] = {
+        "bearer": {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "The access token of `POST /auth/login`: all that you may do.",
+        },
+        "apiKey": {
+            "type": "apiKey",
+            "in": "header",
+            "name": "X-API-Key",
+            "description": "A key of `POST /api-keys`, for a program or an agent: what you may do, as far as its scopes"
+            " hold it. Beside each operation stands the scope that it needs, such as `orders:read`; `*`, `read`,"
+            " `orders:*` hold it too. Send a key or a token, not both.",
+        },
+    }
+    groups = {config.verbose_name: _services_of(config.label) for config in apps.get_app_configs()}
+    groups["Mesh"] = groups.pop("Mesh")  # last: what is about the server itself
+    result["tags"] = [
+        {"name": service.name, "description": (service.__doc__ or "").strip()}
+        for services in groups.values()
+        for service in services
+    ]
+    result["x-tagGroups"] = [
+        {"name": name, "tags": [service.name for service in services]} for name, services in groups.items() if services
+    ]
+    return result
+
+
+def _services_of(label: str) -> list[type[Any]]:
+    """The services of an app that have routes, by name."""
+    routed = {operation.service for operation in registry.operations.values() if operation.declaration.routes}
+    return sorted((s for s in routed if s.__module__.partition(".")[0] == label), key=lambda service: str(service.name))
+
+
+_DRY_RUN: Schema = {
+    "type": "object",
+    "title": "DryRun",
+    "description": "What a command would have done.",
+    "required": ["dry_run", "result", "jobs", "mails"],
+    "properties": {
+        "dry_run": {"const": True},
+        "result": {"description": "The answer it would have given; null where it gives none."},
+        "jobs": {"type": "array", "items": {"type": "object"}, "description": "Background work it would have begun."},
+        "mails": {
+            "type": "array",
+            "items": {"type": "object"},
+            "description": "Mails it would have written, whether or not those whom they are for want them.",
+        },
+        "mail_budget": {
+            "type": "object",
+            "description": "Beside `mails`: how many you may cause in a day (UTC), and how many you have, with these.",
+            "required": ["limit", "used"],
+            "properties": {"limit": {"type": "integer"}, "used": {"type": "integer"}},
+        },
+    },
+}

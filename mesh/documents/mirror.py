@@ -1,0 +1,257 @@
+"""Documents: rows mirrored as JSON in object storage, a moment after each commit. Postgres is the truth.
+
+A trigger of the row's table appends a `DocumentChange` in the change's own transaction, whoever makes it, and locks
+nothing. The job `store_documents` gathers changes as `WaitingDocument`s, one for each document, and leases them, so
+that one writer has a document at a time. What is stored is the row as it is when the lease begins; a change that comes
+later waits for the next turn. So an older version could come after a newer one only from a writer that hung past its
+lease, or got no answer. Such a writer finds out when it goes on, and says that the document changed; where it cannot,
+whoever took over, or tries again, stores the document once more when nothing of it can be on its way any more.
+"""
+
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import structlog
+from django.db.models import Model
+from pydantic import BaseModel
+
+from mesh.rows.reads import read_many
+from mesh.stores.objects import NoAnswer, storage
+from mesh.stores.postgres import fetch
+
+log = structlog.get_logger(__name__)
+
+LEASE = 60.0  # seconds; more than _LONGEST and the time-outs of a storage together
+UNSURE = 300.0  # seconds for which what was sent without an answer may still arrive
+THREADS = 8  # documents that one run stores at once
+_GATHERED = 1000  # changes that one run looks at
+_TOGETHER = 100  # documents that one run stores
+_LONGEST = 20.0  # seconds after which a run begins with no other document
+_LONGEST_PAUSE = 300.0
+
+
+@dataclass(frozen=True)
+class Mirrored:
+    """A kind of documents: `<kind>/<uuid>.json` for each row of a model."""
+
+    kind: str
+    model: type[Model]
+    schema: type[BaseModel]
+    #: The field of the user whose the row is; empty where it is another row's.
+    owner: str
+    #: What restored rows need that their documents do not say.
+    complete: Callable[[list[Any]], None]
+
+    def name(self, uuid: UUID) -> str:
+        return f"{self.kind}/{uuid}.json"
+
+    def bodies(self, uuids: Sequence[UUID]) -> dict[UUID, bytes]:
+        """What the documents of these rows hold; nothing of rows that are not there."""
+        return read_many(self.model, self.schema, "uuid", uuids)
+
+
+#: By kind; what others refer to comes first.
+mirrored: dict[str, Mirrored] = {}
+
+
+def mirror(
+    kind: str,
+    model: type[Model],
+    schema: type[BaseModel],
+    *,
+    owner: str = "",
+    complete: Callable[[list[Any]], None] = lambda rows: None,
+) -> None:
+    """Every row of `model`, which has a `uuid`, has a document of this schema; see `Mirrored`.
+
+    Its table needs a trigger: `AFTER INSERT OR UPDATE OR DELETE … EXECUTE FUNCTION mesh_document_changed('<kind>')`.
+    """
+    mirrored[kind] = Mirrored(kind, model, schema, owner, complete)
+
+
+def has_documents(model: type[Model]) -> bool:
+    return any(each.model is model for each in mirrored.values())
+
+
+class Leased(NamedTuple):
+    """A document that this run stores; without a body, its row is gone, and it is removed."""
+
+    id: int
+    kind: str
+    uuid: UUID
+    version: int
+    body: bytes | None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Documents under one lease."""
+
+    token: UUID
+    documents: list[Leased]
+
+
+class Tried(NamedTuple):
+    """What came of storing a document; `unsure`: it may still arrive."""
+
+    error: str = ""
+    unsure: bool = False
+
+
+def lease() -> Batch:
+    """Gathers changes, and takes those documents that are due and free, with what they shall hold. In a transaction."""
+    fetch(_GATHER, [_GATHERED])
+    token = uuid.uuid4()
+    rows = fetch(_LEASE, [token, LEASE, UNSURE, list(mirrored), _TOGETHER])
+    by_kind: dict[str, list[UUID]] = defaultdict(list)
+    for _, kind, key, _ in rows:
+        by_kind[kind].append(key)
+    # In a statement of its own, after the one that took the versions: a body is never older than its version.
+    bodies = {kind: mirrored[kind].bodies(keys) for kind, keys in by_kind.items()}
+    leased = [Leased(id, kind, key, version, bodies[kind].get(key)) for id, kind, key, version in rows]
+    return Batch(token, leased)
+
+
+def store(batch: Batch) -> dict[int, Tried]:
+    """Stores and removes, several at once, and returns what came of each that was tried. In no transaction.
+
+    Where the first all fail the storage is away, and the others are left for another time.
+    """
+    ends, tried = time.monotonic() + _LONGEST, dict[int, Tried]()
+
+    def store_one(document: Leased) -> None:
+        away = len(tried) >= THREADS and all(result.error for result in list(tried.values()))
+        if not away and time.monotonic() < ends:
+            tried[document.id] = _stored(document)
+
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="documents") as threads:
+        list(threads.map(store_one, batch.documents))
+    _find_out(batch, tried)
+    return tried
+
+
+def _stored(document: Leased) -> Tried:
+    name = mirrored[document.kind].name(document.uuid)
+    try:
+        if document.body is None:
+            storage().remove(name)
+        else:
+            storage().put(name, document.body)
+    except Exception as error:
+        message = f"{type(error).__name__}: {error}".partition("\n")[0][:500].replace("\x00", "")
+        log.warning("document_not_stored", document=name, error=message)
+        return Tried(message, isinstance(error, NoAnswer))
+    return Tried()
+
+
+def _find_out(batch: Batch, tried: Iterable[int]) -> None:
+    """Of a document that another writer has taken over meanwhile, it is not known whose write came last."""
+    documents = [document for document in batch.documents if document.id in set(tried)]
+    columns = [[getattr(document, name) for document in documents] for name in ("id", "kind", "uuid")]
+    for kind, key in fetch(_CHANGED_AGAIN, [*columns, batch.token]):
+        log.warning("document_stored_late", document=mirrored[kind].name(key))
+
+
+def settle(batch: Batch, tried: dict[int, Tried]) -> bool:
+    """Gives the leases back: what is stored waits no more, what failed does for a while. In a transaction.
+
+    Returns whether it makes sense to go on: something was stored, and more is due.
+    """
+    ids = [document.id for document in batch.documents]
+    fetch(_LOCK, [ids, batch.token])
+    stored = [document for document in batch.documents if tried.get(document.id) == Tried()]
+    versions = [[document.id for document in stored], [document.version for document in stored]]
+    fetch(_STORED, [*versions, batch.token])
+    fetch(_STORED_ONCE_MORE, [*versions, batch.token])
+    failed = {id: result for id, result in tried.items() if result.error}
+    columns = [list(failed), [result.error for result in failed.values()], [f.unsure for f in failed.values()]]
+    fetch(_FAILED, [_LONGEST_PAUSE, UNSURE, *columns, batch.token])
+    fetch(_NOT_TRIED, [ids, batch.token])
+    return bool(stored) and bool(fetch(_MORE)[0][0])
+
+
+def waiting() -> tuple[int, float]:
+    """How many documents are not yet stored, and for how many seconds the oldest of them."""
+    count, seconds = fetch(_WAITING)[0]
+    return count, max(0.0, seconds)
+
+
+def changed_anew(kind: str, uuids: Sequence[UUID]) -> None:
+    """Has these documents stored anew, or removed where they have no row."""
+    fetch("INSERT INTO mesh_documentchange (kind, uuid) SELECT %s, * FROM unnest(%s::uuid[])", [kind, list(uuids)])
+
+
+#: In the order of the keys, as whoever gives leases back locks them: else two could wait for each other. The version
+#: is counted here, since ids of changes need not become visible in their order.
+# Arrays and not IN, here and below: a plan may run what IN holds again for each row, and so take more than the limit.
+_GATHER = """
+WITH change AS (
+    DELETE FROM mesh_documentchange
+    WHERE id = ANY(ARRAY(SELECT id FROM mesh_documentchange ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED))
+    RETURNING kind, uuid, at
+)
+INSERT INTO mesh_waitingdocument AS w (kind, uuid, version, changed_at, due_at, attempt, error)
+SELECT kind, uuid, 1, min(at), min(at), 0, '' FROM change GROUP BY kind, uuid ORDER BY kind, uuid
+ON CONFLICT (kind, uuid) DO UPDATE SET version = w.version + 1, due_at = excluded.due_at
+"""
+#: Who finds a token took over from a writer that was lost.
+_LEASE = """
+UPDATE mesh_waitingdocument SET
+    token = %s, lease_until = clock_timestamp() + make_interval(secs => %s),
+    unsure_until = CASE WHEN token IS NOT NULL THEN clock_timestamp() + make_interval(secs => %s)
+        WHEN unsure_until > clock_timestamp() THEN unsure_until END
+WHERE id = ANY(ARRAY(
+    SELECT id FROM mesh_waitingdocument WHERE kind = ANY(%s) AND due_at <= clock_timestamp()
+        AND (lease_until IS NULL OR lease_until < clock_timestamp())
+    ORDER BY due_at, id LIMIT %s FOR UPDATE SKIP LOCKED
+))
+RETURNING id, kind, uuid, version
+"""
+_CHANGED_AGAIN = """
+INSERT INTO mesh_documentchange (kind, uuid)
+SELECT kind, uuid FROM unnest(%s::bigint[], %s::text[], %s::uuid[]) AS tried (id, kind, uuid)
+WHERE NOT EXISTS (SELECT 1 FROM mesh_waitingdocument w WHERE w.id = tried.id AND w.token = %s)
+RETURNING kind, uuid
+"""
+_LOCK = "SELECT 1 FROM mesh_waitingdocument WHERE id = ANY(%s) AND token = %s ORDER BY kind, uuid FOR UPDATE"
+_STORED = """
+DELETE FROM mesh_waitingdocument w USING unnest(%s::bigint[], %s::bigint[]) AS stored (id, version)
+WHERE w.id = stored.id AND w.version = stored.version AND w.token = %s AND w.unsure_until IS NULL
+"""
+_FREE = "UPDATE mesh_waitingdocument AS w SET token = NULL, lease_until = NULL"
+#: What changed meanwhile, at once; else what may not be the last to arrive, when it is.
+_STORED_ONCE_MORE = f"""
+{_FREE}, attempt = 0, error = '', changed_at = clock_timestamp(),
+    due_at = CASE WHEN w.version = stored.version THEN unsure_until ELSE clock_timestamp() END
+FROM unnest(%s::bigint[], %s::bigint[]) AS stored (id, version)
+WHERE w.id = stored.id AND w.token = %s
+"""
+_FAILED = f"""
+{_FREE}, attempt = attempt + 1, error = failed.error,
+    due_at = clock_timestamp()
+        + make_interval(secs => least(%s, 5 * power(4, least(attempt, 5))) * (0.75 + random() / 2)),
+    unsure_until = CASE WHEN failed.unsure THEN clock_timestamp() + make_interval(secs => %s) ELSE unsure_until END
+FROM unnest(%s::bigint[], %s::text[], %s::bool[]) AS failed (id, error, unsure)
+WHERE w.id = failed.id AND w.token = %s
+"""
+_NOT_TRIED = f"{_FREE} WHERE id = ANY(%s) AND token = %s"
+_MORE = """
+SELECT EXISTS (SELECT 1 FROM mesh_documentchange) OR EXISTS (
+    SELECT 1 FROM mesh_waitingdocument
+    WHERE due_at <= clock_timestamp() AND (lease_until IS NULL OR lease_until < clock_timestamp())
+)
+"""
+_WAITING = """
+SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(at)), 0)::float8 FROM (
+    SELECT kind, uuid, min(at) AS at FROM (
+        SELECT kind, uuid, changed_at AS at FROM mesh_waitingdocument UNION ALL
+        SELECT kind, uuid, at FROM mesh_documentchange
+    ) AS known GROUP BY kind, uuid
+) AS document
+"""

@@ -1,0 +1,184 @@
+"""HTTP at the edge: reading a request with all its limits, and writing an answer or a refusal."""
+
+import os
+import re
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+from django.conf import settings
+from django.core.management import get_commands
+from django.http import HttpRequest
+
+from mesh.calling import concurrency
+from mesh.declarations.actors import Client
+from mesh.declarations.operations import Operation
+from mesh.errors import Invalid, Malformed, TooLarge, UnsupportedMediaType
+
+MAX_BODY = 1024 * 1024
+MAX_DEPTH = 32
+MAX_FIELDS = 100
+UNKNOWN_HOST = "This host name is not served here. Whoever runs this server can add it to ALLOWED_HOSTS."
+
+_REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
+
+
+def request_id_of(request: HttpRequest) -> str:
+    """The caller's `X-Request-ID` where it is one, else a new one."""
+    sent = request.META.get("HTTP_X_REQUEST_ID", "")
+    return sent if _REQUEST_ID.fullmatch(sent) else os.urandom(16).hex()
+
+
+def host_of(request: HttpRequest) -> str:
+    """The host that was asked. Raises DisallowedHost."""
+    return _host(request.META.get("HTTP_HOST") or request.get_host(), tuple(settings.ALLOWED_HOSTS))
+
+
+@lru_cache(maxsize=256)
+def _host(name: str, allowed: tuple[str, ...]) -> str:
+    """The same name, where it is allowed: to look costs more than to remember."""
+    request = HttpRequest()
+    request.META["HTTP_HOST"] = name
+    return request.get_host()
+
+
+def client_of(request: HttpRequest) -> Client:
+    """Where the request came from; `X-Forwarded-For` counts only as far as trusted proxies wrote it."""
+    meta = request.META
+    address = meta.get("REMOTE_ADDR") or "local"
+    if settings.TRUSTED_PROXIES and "HTTP_X_FORWARDED_FOR" in meta:
+        for hop in reversed(meta["HTTP_X_FORWARDED_FOR"].split(",")):
+            if not is_trusted(address):
+                break
+            address = hop.strip()
+    return Client(address[:64], meta.get("HTTP_USER_AGENT", "")[:255])
+
+
+def is_trusted(address: str) -> bool:
+    """Whether what an address says of others is believed."""
+    parsed = _parsed(address)
+    return parsed is not None and any(parsed in network for network in settings.TRUSTED_PROXIES)
+
+
+def is_local(request: HttpRequest) -> bool:
+    """Whether it came from this machine, and asked for it by one of the names that always mean this machine.
+
+    A page of another site whose name was made to lead here has asked for that name.
+    """
+    host = urlsplit(f"//{host_of(request)}").hostname or ""
+    named = host == "localhost" or host.endswith(".localhost") or _is_loopback(host)
+    return named and _is_loopback(client_of(request).address)
+
+
+def _is_loopback(address: str) -> bool:
+    parsed = _parsed(address)
+    return parsed is not None and parsed.is_loopback
+
+
+def _parsed(address: str) -> IPv4Address | IPv6Address | None:
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return None
+    return getattr(parsed, "ipv4_mapped", None) or parsed  # as IPv4 comes to a socket of IPv6
+
+
+def query_of(request: HttpRequest) -> dict[str, str]:
+    """The query string as a flat object. Raises Malformed, or Invalid for a name that is sent twice."""
+    raw = request.META.get("QUERY_STRING", "")
+    return {**_fields_of(raw)} if raw else {}
+
+
+@lru_cache(maxsize=4096)
+def _fields_of(raw: str) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(raw, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+    except ValueError:
+        raise Malformed("The query string is not valid UTF-8, or has too many fields.") from None
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Invalid.field(["query", twice], "Sent more than once.")
+    return found
+
+
+def body_of(request: HttpRequest, operation: Operation) -> Any:
+    """The JSON value of the body, or what the operation takes instead: its form, or the text that is its argument.
+
+    Empty where nothing was sent.
+    """
+    takes = operation.declaration.takes
+    file = bool(takes) and operation.name in get_commands()  # the same, from a file of any size
+    raw = raw_body_of(request, f" For more: ./run manage {operation.name} FILE --as EMAIL." if file else "")
+    if not raw:
+        return {}
+    content_type = request.META.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    if takes and content_type == takes:
+        try:
+            return dict.fromkeys(operation.argument_names, raw.decode())
+        except UnicodeDecodeError:
+            raise Malformed("The body is not valid UTF-8.") from None
+    if operation.declaration.form and content_type == "application/x-www-form-urlencoded":
+        try:
+            return dict(parse_qsl(raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS))
+        except ValueError:
+            raise Malformed("The form is not valid UTF-8, or has too many fields.") from None
+    if content_type and content_type != "application/json" and not content_type.endswith("+json"):
+        raise UnsupportedMediaType(f"Send `Content-Type: application/json`{f' or `{takes}`' if takes else ''}.")
+    return parse_json(raw)
+
+
+def raw_body_of(request: HttpRequest, hint: str = "") -> bytes:
+    """The body as it was sent, all of it. Raises TooLarge, with the `hint`, and Malformed."""
+    too_large = TooLarge(f"A body may have {MAX_BODY} bytes at most.{hint}")
+    try:
+        length = max(0, int(request.META.get("CONTENT_LENGTH") or 0))
+    except ValueError:
+        raise Malformed("Content-Length is not a number.") from None
+    chunked = "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower()
+    if length > MAX_BODY:
+        raise too_large
+    try:
+        raw = b""
+        if chunked or length:
+            with concurrency.body():
+                raw = request.META["wsgi.input"].read(MAX_BODY + 1 if chunked else length)
+    except OSError:
+        raise Malformed("The body did not arrive, or not in time.") from None
+    if len(raw) > MAX_BODY:
+        raise too_large
+    if len(raw) < length and not chunked:
+        raise Malformed("The body ended before its Content-Length.")
+    return raw
+
+
+def parse_json(raw: bytes) -> Any:
+    """A JSON value of bounded depth. Raises Malformed."""
+    try:
+        value = msgspec.json.decode(raw)
+    except RecursionError:
+        raise Malformed(f"The JSON is nested deeper than {MAX_DEPTH} levels.") from None
+    except msgspec.ValidationError:
+        raise Malformed("The JSON holds a number that is out of range.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise Malformed("The body is not valid JSON in UTF-8.") from None
+    if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+        raise Malformed(f"The JSON is nested deeper than {MAX_DEPTH} levels.")
+    return value
+
+
+def _depth(value: Any) -> int:
+    depth, level = 0, [value]
+    while level and depth <= MAX_DEPTH:
+        containers = [item for item in level if isinstance(item, (dict, list))]
+        level = [child for item in containers for child in (item.values() if isinstance(item, dict) else item)]
+        depth += bool(containers)
+    return depth
+
+
+def prefers_dry_run(request: HttpRequest) -> bool:
+    prefer = request.META.get("HTTP_PREFER", "")
+    return bool(prefer) and any(part.strip().lower() == "dry-run" for part in re.split("[,;]", prefer))

@@ -1,0 +1,104 @@
+"""mesh.doors.rest.middleware."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import structlog
+from django.core.handlers.wsgi import WSGIRequest, get_path_info, get_script_name
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from mesh.doors.http.requests import request_id_of
+from mesh.doors.http.responses import Reply
+from mesh.doors.rest.exchange import answer
+from mesh.doors.rest.router import router
+
+log = structlog.get_logger("mesh.requests")
+_is_told = partial(logging.getLogger("mesh.requests").isEnabledFor, logging.INFO)
+
+
+class MeshMiddleware:
+    """Answers the mesh's paths; gives every request its id, in the logs and in the answer."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        found = router().match(request.path_info)
+        return for_django(
+            _told(request, lambda id: self.get_response(request) if found is None else answer(request, id, *found))
+        )
+
+
+class _Request(WSGIRequest):
+    """A request as far as the mesh looks at it: Django's own also makes room for forms, files and cookies."""
+
+    def __init__(self, environ: dict[str, Any]) -> None:
+        self.environ = self.META = environ
+        self.method = environ["REQUEST_METHOD"].upper()
+        self.path_info = get_path_info(environ) or "/"
+        self.path = f"{get_script_name(environ).rstrip('/')}/{self.path_info.removeprefix('/')}"
+
+
+class MeshLane:
+    """A WSGI application that answers the mesh's paths without Django's handler, and leaves the rest to it.
+
+    What a handler does for every request, its signals and middleware, costs more than a cached answer. Requests from
+    another origin take the long way, for the answer to those is the CORS middleware's.
+    """
+
+    def __init__(self, django: Callable[..., Iterable[bytes]]) -> None:
+        self.django = django
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if "HTTP_ORIGIN" in environ:
+            return self.django(environ, start_response)
+        request = _Request(environ)
+        found = router().match(request.path_info)
+        if found is None:
+            return self.django(environ, start_response)
+        try:
+            response: Any = _told(request, lambda id: answer(request, id, *found))
+        finally:
+            _keep_connections()
+        if not response.streaming:
+            response.setdefault("Content-Length", str(len(response.content)))
+        start_response(f"{response.status_code} {response.reason_phrase}", list(response.items()))
+        return response if response.streaming else [response.content]
+
+
+def _keep_connections() -> None:
+    """Each thread keeps the connection that it took from the pool, unless that failed: taking it costs every time."""
+    connection = connections[DEFAULT_DB_ALIAS]
+    if not connection.in_atomic_block:  # else a streamed answer is still read from it
+        connection.close_at = None
+        connection.close_if_unusable_or_obsolete()
+
+
+def for_django(response: HttpResponseBase | Reply) -> HttpResponseBase:
+    return response.for_django() if isinstance(response, Reply) else response
+
+
+def _told(request: HttpRequest, respond: Callable[[str], HttpResponseBase | Reply]) -> HttpResponseBase | Reply:
+    """The response, with the request's id in it and in every line that is logged meanwhile, and a line of its own."""
+    request_id = request.META["HTTP_X_REQUEST_ID"] = request_id_of(request)  # whoever asks for it again finds the same
+    structlog.contextvars.bind_contextvars(request_id=request_id)
+    started = time.perf_counter()
+    try:
+        response = respond(request_id)
+        response["X-Request-ID"] = request_id
+        if _is_told():
+            log.info(
+                "request",
+                method=request.method,
+                path=request.path_info,
+                status=response.status_code,
+                milliseconds=round((time.perf_counter() - started) * 1000, 1),
+            )
+        return response
+    finally:
+        structlog.contextvars.clear_contextvars()

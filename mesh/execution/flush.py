@@ -1,0 +1,63 @@
+"""The end of a transaction: mails, jobs, audit and versions, in one last statement."""
+
+from functools import partial
+from typing import Any
+
+from django.db import transaction
+
+from mesh.declarations.call import Call
+from mesh.declarations.registry import registry
+from mesh.execution.unit_of_work import Work
+from mesh.mail import messages as mails
+from mesh.outbox import jobs, publisher
+from mesh.outbox.jobs import Job
+from mesh.outbox.messages import Sent
+from mesh.rows import versions
+from mesh.stores.postgres import fetch
+
+Step = tuple[str, list[Any]]  # a statement and its parameters
+
+
+def require_declared(call: Call, work: Work) -> None:
+    if not work.declared:
+        raise RuntimeError(
+            f"{call.operation} must say what it changed: self.changed(row), or self.changed() for nothing"
+        )
+
+
+def write_mails(work: Work, written: list[tuple[int, str, str]]) -> None:
+    for id, to, subject in written:
+        work.jobs.append(Job(registry.operations["send_mail"], {"id": id}))
+        work.mails.append({"to": to, "subject": subject})
+
+
+def flush(call: Call, work: Work, steps: dict[str, Step]) -> None:
+    """The end of a transaction: its mails, and then all that must be written beside the rows, in one last statement.
+
+    Jobs are handed to the broker after the commit.
+    """
+    if work.letters:
+        write_mails(work, mails.write(work.letters))
+    if work.documents:
+        store = registry.operations["store_documents"]
+        transaction.on_commit(partial(publisher.begin_soon, store), robust=True)
+    if work.jobs:
+        values = jobs.insert_values(work.jobs, call.actor.id or None, call.request_id)
+        steps["jobs"] = (jobs.INSERT, values)
+    if work.scopes:
+        steps["bump"] = (versions.BUMP, [sorted(work.scopes)])
+    if not steps:
+        return
+    parts = ", ".join(f"{name} AS ({sql})" for name, (sql, _) in steps.items())
+    result = "SELECT id FROM jobs ORDER BY id" if work.jobs else "SELECT 1"
+    rows = fetch(f"WITH {parts} {result}", [value for _, values in steps.values() for value in values])
+    if late := set().union(*(row.audience() for row in work.open_rows)) - work.scopes:
+        versions.bump(late)
+    if work.jobs:
+        sent = [
+            Sent(row[0], job.options.queue, job.operation.calls_out, job.nudge)
+            for row, job in zip(rows, work.jobs, strict=True)
+            if job.nudge != call.operation  # else whoever runs it goes on with it
+        ]
+        transaction.on_commit(partial(publisher.send_soon, sent), robust=True)
+    work.settled()

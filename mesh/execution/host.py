@@ -1,0 +1,113 @@
+"""The callee's half: runs an operation, a command in one transaction with its idempotency, audit and versions."""
+
+from collections.abc import Callable, Generator, Mapping
+from types import GeneratorType
+from typing import Any
+
+from django.db import transaction
+
+from mesh.declarations.actors import Actor
+from mesh.declarations.call import Answer, Call
+from mesh.declarations.operations import Operation
+from mesh.declarations.registry import registry
+from mesh.declarations.running import running_command
+from mesh.errors import MeshError, NoDryRun
+from mesh.execution.audit import audit_statement
+from mesh.execution.flush import flush, require_declared
+from mesh.execution.invoke import method_of
+from mesh.execution.service import Service
+from mesh.execution.transaction import record_refusal, run_command, run_query, with_refusals
+from mesh.execution.unit_of_work import Work
+
+
+def run(call: Call) -> Answer:
+    """The answer of a call that is allowed and bound. Raises MeshError; a bug is any other exception."""
+    operation = registry.operations[call.operation]
+    if operation.streams:
+        return with_refusals(lambda: _streamed(operation, call))
+    if not operation.is_command:
+        return with_refusals(lambda: run_query(operation, call))
+    if (outer := running_command.get()) is not None:
+        raise RuntimeError(
+            f"{outer.operation} called the command {call.operation}: reads cross services, writes do not"
+        )
+    token = running_command.set(call)
+    try:
+        if call.dry_run and not operation.has_dry_run:
+            raise NoDryRun(*(("header", "Prefer") if call.door == "rest" else ("dry_run",)))
+        return with_refusals(lambda: run_command(operation, call))
+    except MeshError as refusal:
+        record_refusal(call, refusal)
+        raise
+    finally:
+        running_command.reset(token)
+
+
+def run_job(call: Call, mark: Callable[[bool], None], call_out: Callable[[Callable[[], Any]], Any]) -> None:
+    """Runs a job's method. `mark(finished)` is called inside each of its transactions, as their last look.
+
+    A method that yields calls out: `call_out` calls what it yields with no transaction open, and the result is sent
+    back in.
+    """
+    operation = registry.operations[call.operation]
+    work = Work()
+    token = running_command.set(call)
+    try:
+        with transaction.atomic():
+            steps = _started(method_of(operation, call, work)(**call.values))
+            outside = next(steps, None)
+            _end_phase(call, work, mark, outside is None)
+        while outside is not None:
+            result = call_out(outside)
+            with transaction.atomic():
+                outside = _resumed(steps, result)
+                _end_phase(call, work, mark, outside is None)
+    finally:
+        running_command.reset(token)
+
+
+def _started(result: Any) -> Generator[Callable[[], Any], Any, None]:
+    if isinstance(result, GeneratorType):
+        yield from result
+
+
+def _resumed(steps: Generator[Callable[[], Any], Any, None], result: Any) -> Callable[[], Any] | None:
+    try:
+        return steps.send(result)
+    except StopIteration:
+        return None
+
+
+def _end_phase(call: Call, work: Work, mark: Callable[[bool], None], finished: bool) -> None:
+    if finished:
+        require_declared(call, work)
+    mark(finished)
+    flush(call, work, {"audit": audit_statement(call, "ok", None)} if finished else {})
+
+
+def give_up(operation: Operation, actor: Actor, arguments: Mapping[str, Any], request_id: str, error: str) -> None:
+    """Tells a job's service that it has failed for good, in the transaction that marks it so."""
+    call = Call(operation.name, actor, {}, arguments, "job", request_id)
+    work = Work()
+    options = operation.declaration.job
+    if options is not None and options.gave_up:
+        service: Service = operation.service(actor, call=call, work=work)
+        getattr(service, options.gave_up)(**arguments, error=error)
+    flush(call, work, {"audit": audit_statement(call, "failed", None)})
+
+
+def _streamed(operation: Operation, call: Call) -> Answer:
+    """The answer whose text is still to come; what refuses it does so now."""
+    parts = _parts(operation, call)
+    next(parts)
+    return Answer(b"", stream=parts)
+
+
+def _parts(operation: Operation, call: Call) -> Generator[str, None, None]:
+    """The parts of a streamed answer, from one transaction; before them an empty one, when the first is at hand."""
+    with transaction.atomic():
+        parts = iter(method_of(operation, call, Work())(**call.values))
+        first = next(parts, "")
+        yield ""
+        yield first
+        yield from parts

@@ -1,0 +1,67 @@
+"""One effect per owner, key and request: the answer of a command that succeeded is kept, and replayed for 24 hours."""
+
+import base64
+import hashlib
+import hmac
+from functools import cache
+from typing import Any
+
+import msgspec
+from cryptography.fernet import Fernet
+from django.conf import settings
+
+from mesh.declarations.call import Answer, Call
+from mesh.declarations.operations import Operation
+from mesh.errors import InProgress, Invalid
+from mesh.stores.postgres import fetch
+
+
+class IdempotencyMismatch(Invalid):
+    code = "idempotency.mismatch"
+
+
+def _owner(call: Call) -> str:
+    return f"address:{call.client.address}" if call.actor.is_anonymous else f"user:{call.actor.id}"
+
+
+def _fingerprint(call: Call) -> bytes:
+    asked = msgspec.json.encode([call.operation, call.arguments], order="sorted")
+    return hmac.digest(settings.SECRET_KEY.encode(), asked, "sha256")
+
+
+@cache
+def _fernet(secret: str) -> Fernet:
+    return Fernet(base64.urlsafe_b64encode(hashlib.sha256(f"mesh.idempotency:{secret}".encode()).digest()))
+
+
+def stored(operation: Operation, call: Call) -> Answer | None:
+    """The answer stored under this key. Holds the key until the transaction ends."""
+    owner, key = _owner(call), call.idempotency_key
+    number = int.from_bytes(hashlib.blake2b(f"{owner} {key}".encode(), digest_size=8).digest(), signed=True)
+    if not fetch("SELECT pg_try_advisory_xact_lock(%s::bigint)", [number])[0][0]:
+        raise InProgress("The first request with this Idempotency-Key is still running.")
+    found = fetch(
+        "SELECT fingerprint, body, row_id, created_at > now() - interval '24 hours' FROM mesh_idempotencykey "
+        "WHERE owner = %s AND key = %s",
+        [owner, key],
+    )
+    if not found:
+        return None
+    fingerprint, body, row_id, fresh = found[0]
+    if not fresh:
+        fetch("DELETE FROM mesh_idempotencykey WHERE owner = %s AND key = %s", [owner, key])
+        return None
+    if not hmac.compare_digest(fingerprint, _fingerprint(call)):
+        raise IdempotencyMismatch.field(["header", "Idempotency-Key"], "This key was used for another request.")
+    if operation.declaration.secret:
+        body = _fernet(settings.SECRET_KEY).decrypt(body)
+    return Answer(body, row_id or None, replayed=True)
+
+
+def keep(operation: Operation, call: Call, answer: Answer) -> tuple[str, list[Any]]:
+    body = _fernet(settings.SECRET_KEY).encrypt(answer.body) if operation.declaration.secret else answer.body
+    return (
+        "INSERT INTO mesh_idempotencykey (owner, key, operation, fingerprint, body, row_id) "
+        "VALUES (%s, %s, %s, %s, %s, %s)",
+        [_owner(call), call.idempotency_key, call.operation, _fingerprint(call), body, str(answer.row_id or "")],
+    )

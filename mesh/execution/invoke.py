@@ -1,0 +1,29 @@
+"""Calling the method behind an operation, and encoding what it returns."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from django.conf import settings
+
+from mesh.declarations.call import Answer, Call
+from mesh.declarations.operations import Operation
+from mesh.execution.service import Service
+from mesh.execution.unit_of_work import Work
+from mesh.rows.reads import Encoded
+
+
+def method_of(operation: Operation, call: Call, work: Work) -> Callable[..., Any]:
+    service: Service = operation.service(call.actor, call=call, work=work)
+    return cast(Callable[..., Any], getattr(service, operation.name))
+
+
+def encode_answer(operation: Operation, result: Any) -> Answer:
+    if isinstance(result, Encoded):
+        answer = Answer(result.body, result.row_id, result.next_cursor, result.replayed)
+    elif operation.adapter is None:
+        return Answer(b"")
+    else:
+        answer = Answer(operation.adapter.dump_json(result), getattr(result, "id", None), getattr(result, "next", None))
+    if settings.MESH["CHECK_ANSWERS"] and operation.adapter is not None:
+        operation.adapter.validate_json(answer.body)
+    return answer

@@ -1,0 +1,189 @@
+"""Service, the base class of every resource: who asks, which rows they see, what was changed."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, ClassVar, TypeVar, cast
+from uuid import UUID
+
+from django.db.models import QuerySet
+from pydantic import BaseModel
+
+from mesh.calling.client import Mesh
+from mesh.declarations.actors import Actor
+from mesh.declarations.arguments import bind_flat
+from mesh.declarations.call import Call, Door
+from mesh.declarations.decorators import Declaration
+from mesh.declarations.registry import registry
+from mesh.declarations.schemas import Page, PageParams
+from mesh.documents.mirror import has_documents
+from mesh.errors import FieldError, Invalid, NotFound
+from mesh.execution.quotas import require_room
+from mesh.execution.unit_of_work import Work
+from mesh.mail.messages import Attachment, Letter
+from mesh.outbox.jobs import Job
+from mesh.rows.reads import read_ids, read_one, read_page, read_row, take_row
+from mesh.rows.visibility import ScopedModel, scoped
+
+M = TypeVar("M", bound=ScopedModel)
+Schema = TypeVar("Schema", bound=BaseModel)
+S = TypeVar("S", bound="Service")
+#: A query that answers with the id of a row that the actor sees, or with null; what is said where there is none.
+Known = tuple[Callable[..., int | None], str]
+
+
+class Service:
+    """One resource's operations. Subclasses set `name` and have typed methods marked @query or @command."""
+
+    name: ClassVar[str] = ""
+
+    def __init__(self, actor: Actor, *, call: Call | None = None, work: Work | None = None) -> None:
+        self.actor = actor
+        self.call = call or Call(operation="", actor=actor, values={})
+        self.work = work or Work()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.name:
+            registry.add(cls)
+
+    @classmethod
+    def declarations(cls) -> dict[str, Declaration]:
+        return {n: m.__operation__ for n, m in vars(cls).items() if hasattr(m, "__operation__")}
+
+    @property
+    def mesh(self) -> Mesh:
+        """The mesh, for this actor, as part of this call."""
+        return self.mesh_through(self.call.door)
+
+    def mesh_through(self, door: Door) -> Mesh:
+        """The mesh, for this actor, as if asked through another door."""
+        return Mesh(self.actor, door=door, request_id=self.call.request_id, client=self.call.client)
+
+    def of(self, service: type[S]) -> S:
+        """Another service, called through the mesh: `self.of(MeetingService).get_meeting(id=…)`. Reads only."""
+        return self.mesh.of(service)
+
+    def rows(self, model: type[ScopedModel]) -> Any:
+        """The rows of `model` that the actor may see, as the model's own queryset class."""
+        return scoped(model, self.actor)
+
+    def take(self, model: type[M], ref: int | UUID) -> M:
+        """The row, locked for a change, with its audience as it was. Raises NotFound where the actor sees none."""
+        if isinstance(ref, UUID):
+            ref = model._default_manager.filter(uuid=ref).values_list("pk", flat=True).first() or 0
+        row: M | None = take_row(self.rows(model), ref)
+        if row is None:
+            raise absent(model)
+        if model.versioned:
+            self.work.scopes |= row.audience()
+        return row
+
+    def known(self, model: type[ScopedModel], ref: int | UUID) -> int | None:
+        """The id of the row, where the actor sees one."""
+        if not isinstance(ref, UUID):
+            return next(iter(self.visible(model, [ref])), None)
+        found: int | None = self.rows(model).filter(uuid=ref).values_list("pk", flat=True).first()
+        return found
+
+    def visible(self, model: type[ScopedModel], ids: Sequence[int]) -> set[int]:
+        """Which of these ids are of rows that the actor may see."""
+        return read_ids(self.rows(model), ids)
+
+    def referring(self, fields: Mapping[str, Any], known: Mapping[str, Known]) -> dict[str, Any]:
+        """The fields, each reference in them as the id of a row that the actor sees.
+
+        `known`: by the name of a field, who finds the row's id, and what is said where there is none. Raises Invalid,
+        which names every reference that leads nowhere.
+        """
+        referring, errors = dict(fields), list[FieldError]()
+        for name, (find, message) in known.items():
+            if referring.get(name) is not None:
+                referring[name] = find(ref=referring[name])
+                if referring[name] is None:
+                    errors.append({"loc": ["body", name], "msg": message, "type": "not_found"})
+        if errors:
+            raise Invalid(errors)
+        return referring
+
+    def changed(self, *rows: ScopedModel) -> None:
+        """These rows are new, other or gone: everyone in their audience reads afresh. No rows: nothing changed."""
+        self.work.declared = True
+        for row in rows:
+            self.work.documents |= has_documents(type(row))
+            if row.versioned:
+                self.work.scopes |= row.audience()
+                if row.audience_is_open:
+                    self.work.open_rows.append(row)
+
+    def room_for(self, model: type[ScopedModel], rows: int) -> None:
+        """Before so many rows are made for the actor by a command that does not declare it. Raises RowQuota."""
+        require_room(model, self.actor.id, rows)
+
+    def defer(self, job: Callable[..., Any], **arguments: Any) -> None:
+        """Begins a job when this command commits: `self.defer(self.summarize_note, id=note.pk)`."""
+        operation = registry.operations[job.__name__]
+        _, plain = bind_flat(operation, arguments)
+        self.work.jobs.append(Job(operation, plain))
+
+    def mail(
+        self,
+        *,
+        to: str,
+        kind: str,
+        template: str,
+        context: Mapping[str, Any] | Callable[[], Mapping[str, Any]],
+        key: str,
+        attachments: Sequence[Attachment] = (),
+        secret: bool = False,
+    ) -> None:
+        """A mail to one address, sent when this command or job commits: see `mesh/mail.py` for its templates.
+
+        All mails of a transaction are rendered and written together at its end, with `context` as it is then. `key`
+        names the change: a second mail with it to the same address is the same mail. `kind` is what people turn off
+        (`GET /users/me/notifications`); who turned it off gets none. `secret`: it holds what opens an account, so its
+        text is forgotten once it is sent.
+
+        A user's command is charged for it: see `mesh/mail_budget.py`.
+        """
+        self.work.letters.append(Letter(to, kind, template, context, key, attachments, secret))
+
+    def will_mail(self, count: int) -> None:
+        """So many mails will be written by the jobs that this command begins, to addresses other than the actor's own.
+
+        The actor is charged for them with the command: see `mesh/mail_budget.py`.
+        """
+        self.work.mails_to_come += count
+
+    def one(self, rows: QuerySet[Any], schema: type[Schema], ref: int | UUID) -> Schema:
+        """The one of `rows` with this primary key or uuid, as `schema`. Raises NotFound.
+
+        It is encoded straight to JSON, so it can be returned, but not looked into.
+        """
+        found = read_one(rows.filter(uuid=ref), schema) if isinstance(ref, UUID) else read_one(rows, schema, ref)
+        if found is None:
+            raise absent(rows.model)
+        return cast(Schema, found)
+
+    def show(self, row: ScopedModel, schema: type[Schema], *, id: int | None = None) -> Schema:
+        """A row that was just made or changed, as `schema`; `id` is what `Location` names, where not the row's key."""
+        found = read_row(type(row), schema, row.pk)
+        if found is None:
+            raise absent(type(row))
+        return cast(Schema, found if id is None else replace(found, row_id=id))
+
+    def page(self, rows: QuerySet[Any], schema: type[Schema], page: PageParams) -> Page[Schema]:
+        """A page of `rows` as `schema`, newest first, encoded straight to JSON where the answer goes out."""
+        return cast(Page[Schema], read_page(rows, schema, page))
+
+    @contextmanager
+    def naming(self, *loc: str) -> Iterator[None]:
+        """A NotFound inside becomes Invalid on the field `loc`: an id in a body that the actor cannot see."""
+        try:
+            yield
+        except NotFound as error:
+            raise Invalid.field(["body", *loc], error.detail, "not_found") from None
+
+
+def absent(model: type[Any]) -> NotFound:
+    return NotFound(f"There is no such {model._meta.verbose_name}, or it is not yours to see.")

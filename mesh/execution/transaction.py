@@ -1,0 +1,106 @@
+"""The one transaction of a command: idempotency, the method, and the flush; database errors as refusals."""
+
+from collections.abc import Callable
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection, transaction
+
+from mesh.declarations.call import Answer, Call
+from mesh.declarations.operations import Operation
+from mesh.errors import MeshError, NoDryRun
+from mesh.execution import idempotency, mail_budget, quotas
+from mesh.execution.audit import audit_statement
+from mesh.execution.dry_run import RolledBack, dry_run_answer, list_effects
+from mesh.execution.flush import flush, require_declared
+from mesh.execution.invoke import encode_answer, method_of
+from mesh.execution.unit_of_work import Work
+from mesh.stores.postgres import constraint_of, limit_statements, may_be_retried, refusal_of
+
+log = structlog.get_logger(__name__)
+
+_ATTEMPTS = 4
+
+
+def with_refusals(step: Callable[[], Answer]) -> Answer:
+    """Database errors become refusals; a deadlock's victim tries again where the transaction is its own."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return step()
+        except (DatabaseError, InterfaceError) as error:
+            if may_be_retried(error) and attempt < _ATTEMPTS and not connection.in_atomic_block:
+                continue
+            refusal = refusal_of(error)
+            if refusal is None:
+                raise
+            log.warning(
+                "database_refused", code=refusal.code, constraint=constraint_of(error), error=type(error).__name__
+            )
+            raise refusal from error
+    raise AssertionError("the last attempt returns or raises")
+
+
+def run_query(operation: Operation, call: Call) -> Answer:
+    method = method_of(operation, call, Work())
+    if not operation.searches(call.arguments) or connection.in_atomic_block:
+        return encode_answer(operation, method(**call.values))
+    with transaction.atomic():
+        limit_statements(settings.MESH["SEARCH_TIMEOUT"].total_seconds())
+        return encode_answer(operation, method(**call.values))
+
+
+def run_command(operation: Operation, call: Call) -> Answer:
+    try:
+        with transaction.atomic():
+            limit_statements(settings.MESH["STATEMENT_TIMEOUT"].total_seconds())
+            try:
+                return _in_transaction(operation, call)
+            except MeshError as error:
+                if call.dry_run or not error.keeps_changes:
+                    raise
+                refusal = error
+    except RolledBack as dry:
+        return dry.answer
+    raise refusal
+
+
+def _in_transaction(operation: Operation, call: Call) -> Answer:
+    keyed = bool(call.idempotency_key) and not call.dry_run
+    if keyed and (stored := idempotency.stored(operation, call)) is not None:
+        return stored
+    if operation.declaration.creates is not None:
+        quotas.require_room(operation.declaration.creates, call.actor.id)
+    work = Work()
+    answer = encode_answer(operation, method_of(operation, call, work)(**call.values))
+    budget = _charge(call, work)
+    if call.dry_run:
+        list_effects(call, work)
+        raise RolledBack(dry_run_answer(answer, work, budget))
+    require_declared(call, work)
+    steps = {"audit": audit_statement(call, "ok", answer.row_id)}
+    if keyed:
+        steps["keep"] = idempotency.keep(operation, call, answer)
+    flush(call, work, steps)
+    return answer
+
+
+def _charge(call: Call, work: Work) -> dict[str, int] | None:
+    """Counts the mails of a command and of its jobs, wanted or not, so that the count tells nothing of anyone.
+
+    Before they are written: who waits here for another command of the same user holds no mail up.
+    """
+    own = call.actor.email.lower()
+    told = {(letter.key, address) for letter in work.letters if (address := letter.to.lower()) != own}
+    count = len(told) + work.mails_to_come
+    return mail_budget.charge(call.actor, count) if count or call.dry_run else None
+
+
+def record_refusal(call: Call, refusal: MeshError) -> None:
+    """A refused command leaves its trace too, after its own transaction was rolled back; at best effort."""
+    if refusal.status >= 500 or (call.dry_run and not isinstance(refusal, NoDryRun)):
+        return
+    try:
+        with transaction.atomic():
+            flush(call, Work(), {"audit": audit_statement(call, refusal.code, None)})
+    except (DatabaseError, InterfaceError) as error:
+        log.warning("audit_failed", error=str(error), operation=call.operation)

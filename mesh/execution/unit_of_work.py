@@ -1,0 +1,32 @@
+"""What one run of a command did, until it is written at the end of its transaction."""
+
+from typing import TYPE_CHECKING
+
+from mesh.mail.messages import Letter
+from mesh.outbox.jobs import Job
+from mesh.rows.visibility import ScopedModel
+
+if TYPE_CHECKING:
+    pass
+
+
+class Work:
+    """What one run of a command did: the version scopes it changed, and whether it said so."""
+
+    def __init__(self) -> None:
+        self.scopes: set[str] = set()
+        self.jobs: list[Job] = []
+        self.letters: list[Letter] = []
+        #: `{to, subject}` of each mail, as a dry run tells them.
+        self.mails: list[dict[str, str]] = []
+        #: How many mails its jobs will write, to addresses other than the actor's own.
+        self.mails_to_come = 0
+        #: Whether rows changed that have documents.
+        self.documents = False
+        #: Changed rows whose audience may grow until the versions are raised.
+        self.open_rows: list[ScopedModel] = []
+        self.declared = False
+
+    def settled(self) -> None:
+        """All of it is written; what comes now belongs to the next transaction."""
+        self.scopes, self.jobs, self.letters, self.open_rows, self.documents = set(), [], [], [], False

@@ -1,0 +1,151 @@
+"""Mails as rows, rendered and written in the transaction of the change that they tell of."""
+
+import base64
+import re
+import unicodedata
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from email.utils import parseaddr
+from functools import cache
+from typing import Any
+
+import msgspec
+from django.conf import settings
+from django.template import Context, Template, engines
+from django.utils import dateformat
+
+from mesh.declarations.identity import identity
+from mesh.stores.postgres import fetch
+
+_MAX_SUBJECT = 200
+_PART = r"[^\s\x00-\x1f\x7f<>()\[\]\\,;:\"@]+"
+_ADDRESS = re.compile(f"(?=.{{1,254}}$){_PART}@{_PART}")
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A file that goes with a mail; a calendar's `mimetype` names its method: `text/calendar; method=REQUEST`."""
+
+    filename: str
+    content: str | bytes
+    mimetype: str
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A mail that a command or job asked for, not yet written: see `Service.mail`."""
+
+    to: str
+    kind: str
+    template: str
+    context: Mapping[str, Any] | Callable[[], Mapping[str, Any]]
+    key: str
+    attachments: Sequence[Attachment]
+    secret: bool = False
+
+    def __post_init__(self) -> None:
+        if _ADDRESS.fullmatch(self.to) is None:
+            raise ValueError("a mail goes to one plain address")
+
+
+def write(letters: Sequence[Letter]) -> list[tuple[int, str, str]]:
+    """Writes mails: the id, address and subject of each, without those written before and those nobody wants."""
+    wanted = identity().wants_mail([(letter.to, letter.kind) for letter in letters])
+    return _write([letter for letter, wants in zip(letters, wanted, strict=True) if wants])
+
+
+def foretell(letters: Sequence[Letter]) -> list[tuple[int, str, str]]:
+    """The same for a transaction that will be rolled back, of all of them: who is foretold a mail does not learn
+    whether it is wanted, or was written before."""
+    other = uuid.uuid4().hex
+    return _write([replace(letter, key=f"{letter.key}:{other}") for letter in letters])
+
+
+def _write(letters: Sequence[Letter]) -> list[tuple[int, str, str]]:
+    if not letters:
+        return []
+    paths = identity().unsubscribe_paths([(letter.to, letter.kind) for letter in letters])
+    rows = [_row(letter, path) for letter, path in zip(letters, paths, strict=True)]
+    return fetch(_INSERT, [[row[name] for row in rows] for name in _COLUMNS])
+
+
+#: A text each; the attachments' is JSON, whether it is secret `true` or `false`.
+_COLUMNS = (
+    "key", "recipient", "kind", "subject", "text", "html", "attachments", "message_id", "unsubscribe_url", "secret",
+)  # fmt: skip
+_VALUES = ", ".join(_COLUMNS).replace("attachments", "attachments::jsonb").replace("secret", "secret::boolean")
+_INSERT = (
+    f"INSERT INTO mesh_mail ({', '.join(_COLUMNS)}, status, error)"  # noqa: S608  (names of ours)
+    f" SELECT {_VALUES}, 'waiting', ''"
+    f" FROM unnest({', '.join(['%s::text[]'] * len(_COLUMNS))}) AS mail ({', '.join(_COLUMNS)})"
+    " ON CONFLICT DO NOTHING RETURNING id, recipient, subject"
+)
+
+
+def _row(letter: Letter, path: str) -> dict[str, str]:
+    unsubscribe_url = f"{settings.SITE_URL}{path}" if path else ""
+    shown = {"recipient": letter.to, "site_url": settings.SITE_URL, "unsubscribe_url": unsubscribe_url}
+    context = letter.context() if callable(letter.context) else letter.context
+    subject, text, html = _rendered(letter.template, {**context, **shown})
+    return {
+        "key": letter.key,
+        "recipient": letter.to,
+        "kind": letter.kind,
+        "subject": subject,
+        "text": text,
+        "html": html,
+        "attachments": msgspec.json.encode([_packed(attachment) for attachment in letter.attachments]).decode(),
+        "message_id": f"<{uuid.uuid4().hex}@{_domain()}>",
+        "unsubscribe_url": unsubscribe_url,
+        "secret": "true" if letter.secret else "false",
+    }
+
+
+def in_words(time: datetime) -> str:
+    """A time as people read it: `Monday, 5 January 2099, 10:00 UTC`."""
+    return dateformat.format(time, "l, j F Y, H:i:s" if time.second else "l, j F Y, H:i") + " UTC"
+
+
+def _packed(attachment: Attachment) -> dict[str, str]:
+    content = attachment.content.encode() if isinstance(attachment.content, str) else attachment.content
+    mimetype = re.sub(r"\s*;\s*charset=[^;]*", "", attachment.mimetype)  # texts are UTF-8, and say so
+    packed = {
+        "filename": attachment.filename,
+        "mimetype": mimetype,
+        "content": base64.b64encode(content).decode(),
+    }
+    if any(unicodedata.category(char) == "Cc" for char in attachment.filename + mimetype):
+        raise ValueError("an attachment's name and type hold no control characters")
+    return packed
+
+
+def _rendered(template: str, context: dict[str, Any]) -> tuple[str, str, str]:
+    """Subject, text and HTML. The subject is rendered alone, so that no value of the context can end its line."""
+    engine = engines["django"].engine  # type: ignore[attr-defined]
+    first, _, rest = engine.get_template(f"mail/{template}.txt").source.partition("\n")
+    if not first.startswith("Subject: "):
+        raise ValueError(f"mail/{template}.txt must begin with `Subject: `")
+    plain = Context(context, autoescape=False)
+    subject = _one_line(_compiled(first.removeprefix("Subject: ")).render(plain))
+    context["subject"] = subject
+    plain = Context(context, autoescape=False)
+    text = _compiled(rest).render(plain).strip() + "\n\n" + engine.get_template("mail/footer.txt").render(plain)
+    html: str = engine.get_template(f"mail/{template}.html").render(Context(context))
+    return subject, text, html
+
+
+@cache
+def _compiled(source: str) -> Template:
+    return Template(source)
+
+
+def _one_line(text: str) -> str:
+    printable = "".join(" " if unicodedata.category(char) in ("Cc", "Zl", "Zp") else char for char in text)
+    line = " ".join(printable.split())
+    return line if len(line) <= _MAX_SUBJECT else line[: _MAX_SUBJECT - 1] + "…"
+
+
+def _domain() -> str:
+    return parseaddr(settings.EMAIL_FROM)[1].rpartition("@")[2] or "localhost"

@@ -1,0 +1,81 @@
+"""Jobs on their way: written in the transaction of the command that asked for them, then handed to the broker.
+
+A row is the job; a message is only a nudge, and may carry many. It is sent right after the commit, by a thread of its
+own, so that no request waits for a broker; the relay sends again what was not taken up.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+
+from celery import Celery
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+from mesh.stores.redis import attempt
+
+TASK = "mesh.work"
+DRAIN = "mesh.drain"
+TICK = "mesh.tick"
+_NUDGED = 2  # seconds for which a nudge that nobody took up keeps others from being sent
+_TOGETHER = 50  # quick jobs that one message carries
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What a message says of a job."""
+
+    id: int
+    queue: str
+    alone: bool
+    #: The operation, where one message leads to all that waits of it.
+    nudge: str = ""
+    #: Whether the message stands for no row, and whoever takes it up writes one.
+    begins: bool = False
+
+
+def send(jobs: Iterable[Sent]) -> None:
+    """Hands jobs to the broker. Raises OperationalError where it cannot be reached."""
+    together: dict[str, list[int]] = defaultdict(list)
+    messages: list[tuple[str, list[int]]] = []
+    for job in {job.nudge or job.id: job for job in jobs}.values():
+        if job.nudge:
+            _nudge(job)
+        elif job.alone:
+            messages.append((job.queue, [job.id]))
+        else:
+            together[job.queue].append(job.id)
+    for name, ids in together.items():
+        messages += [(name, ids[i : i + _TOGETHER]) for i in range(0, len(ids), _TOGETHER)]
+    for name, ids in messages:
+        celery().send_task(TASK, args=[ids], queue=name, ignore_result=True, retry=False)
+
+
+def _nudge(job: Sent) -> None:
+    """Sends the message that leads to all that waits, unless one is on its way; whoever takes it up says `took_up`."""
+    answers = attempt(("SET", _flag(job.nudge), "1", "NX", "EX", _NUDGED))
+    if answers == [None]:
+        return
+    try:
+        task, arguments = (TICK, [job.nudge, True]) if job.begins else (DRAIN, [job.nudge])
+        celery().send_task(task, args=arguments, queue=job.queue, ignore_result=True, retry=False)
+    except BaseException:
+        took_up(job.nudge)
+        raise
+
+
+def took_up(operation: str) -> None:
+    """Before all that waits of an operation is claimed: what commits from now on needs a message of its own."""
+    attempt(("DEL", _flag(operation)))
+
+
+def _flag(operation: str) -> str:
+    return f"meshwork:nudged:{operation}"
+
+
+@cache
+def celery() -> Celery:
+    """The Celery application that `MESH["CELERY"]` names."""
+    app: Celery = import_string(settings.MESH["CELERY"])
+    return app

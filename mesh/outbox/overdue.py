@@ -1,0 +1,52 @@
+"""What the relay looks for: jobs that no message leads to, or that nobody has taken."""
+
+from collections.abc import Container
+
+from mesh.outbox.messages import Sent
+from mesh.stores.postgres import fetch
+
+RESEND_AFTER = 5.0  # seconds without a taker after which a message counts as lost
+NEGLECTED_AFTER = 10.0  # seconds after which the relay works itself
+
+
+_OVERDUE = (
+    "(status = 'waiting' AND due_at <= clock_timestamp()"
+    " AND (sent_at IS NULL OR sent_at < clock_timestamp()"  # again and again, but less and less often
+    "   - greatest(make_interval(secs => %s), least(interval '20 s', sent_at - due_at)))"
+    " OR status = 'running' AND lease_until < clock_timestamp()"
+    " AND (sent_at IS NULL OR sent_at < clock_timestamp() - make_interval(secs => %s)))"
+)
+
+
+def take_unsent(limit: int = 500, nudged: Container[str] = ()) -> list[Sent]:
+    """Marks jobs that are due and that no message leads to as sent now, and returns them.
+
+    `nudged`: the operations of which one message leads to all that waits.
+    """
+    rows = fetch(
+        "UPDATE mesh_outbox SET sent_at = clock_timestamp() WHERE id = ANY(ARRAY("  # noqa: S608
+        f"SELECT id FROM mesh_outbox WHERE {_OVERDUE} ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED))"
+        " RETURNING id, queue, operation",
+        [RESEND_AFTER, RESEND_AFTER, limit],
+    )
+    return [Sent(id, queue, alone=True, nudge=name if name in nudged else "") for id, queue, name in rows]
+
+
+def queues() -> list[str]:
+    """The queues in which jobs wait, or run."""
+    rows = fetch(
+        "WITH RECURSIVE waiting AS ("
+        " (SELECT queue FROM mesh_outbox WHERE status = 'waiting' ORDER BY queue LIMIT 1)"
+        " UNION ALL SELECT following.queue FROM waiting, LATERAL (SELECT queue FROM mesh_outbox"
+        " WHERE status = 'waiting' AND queue > waiting.queue ORDER BY queue LIMIT 1) AS following)"
+        " SELECT queue FROM waiting UNION SELECT queue FROM mesh_outbox WHERE status = 'running' ORDER BY queue"
+    )
+    return [row[0] for row in rows]
+
+
+def depths() -> list[tuple[str, str, int, float]]:
+    """For each queue and status that is not done: how many jobs, and the seconds since the oldest was due."""
+    return fetch(
+        "SELECT queue, status, count(*), extract(epoch FROM clock_timestamp() - min(due_at))::float8 FROM mesh_outbox"
+        " WHERE status <> 'done' GROUP BY queue, status ORDER BY queue, status"
+    )

@@ -1,0 +1,244 @@
+"""Rows to bytes: a queryset and a schema become JSON without model instances.
+
+The schema's columns are compiled once into a projection, and the queryset only chooses the rows. A read takes one
+statement, and one more for each nested list.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple, TypeVar, cast, get_args, get_origin
+
+import msgspec
+from django.db import connection
+from django.db.models import ForeignObjectRel, JSONField, Model, QuerySet
+from django.db.models.expressions import Combinable
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from mesh.declarations.cursors import Cursor
+from mesh.declarations.schemas import PageParams, column_of
+from mesh.rows.visibility import statement_for_ids
+from mesh.stores.postgres import Row, fetch
+
+M = TypeVar("M", bound=Model)
+
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """An answer that is JSON already: what a query returns inside the host in place of its schema."""
+
+    body: bytes
+    row_id: int | str | None = None
+    next_cursor: str | None = None
+    replayed: bool = False
+
+
+class _Object(NamedTuple):
+    """A nested object: the places of its columns among the row's values."""
+
+    start: int
+    stop: int
+    struct: type[msgspec.Struct]
+
+
+class _List(NamedTuple):
+    """A nested list: its place among the row's values, and where its rows come from."""
+
+    position: int
+    projection: "_Projection"
+
+
+@dataclass(frozen=True)
+class _Projection:
+    """`SELECT key, columns… FROM model` for a schema, and how a row of it becomes the struct that is encoded.
+
+    `key` is what the rows are asked for by: the primary key, or the owner's in a nested list.
+    """
+
+    select: str
+    params: Row
+    key: str
+    primary_key: str
+    struct: type[msgspec.Struct]
+    objects: tuple[_Object, ...]
+    lists: tuple[_List, ...]
+
+    def structs(self, rows: list[Row], width: int = 1) -> list[msgspec.Struct]:
+        """The rows without their first `width` values, with nested objects and lists in place."""
+        if not self.objects and not self.lists:
+            return [self.struct(*row[width:]) for row in rows]
+        nested = [
+            (position, projection.by_key([row[width - 1] for row in rows])) for position, projection in self.lists
+        ]
+        return [self._struct(row, width, nested) for row in rows]
+
+    def _struct(
+        self, row: Row, width: int, nested: list[tuple[int, dict[int, list[msgspec.Struct]]]]
+    ) -> msgspec.Struct:
+        values = list(row[width:])
+        for start, stop, struct in self.objects:
+            values[start:stop] = [None if values[start] is None else struct(*values[start:stop])]
+        for position, by_owner in nested:
+            values.insert(position, by_owner.get(row[width - 1], []))
+        return self.struct(*values)
+
+    def by_key(self, keys: list[int]) -> dict[int, list[msgspec.Struct]]:
+        found: dict[int, list[msgspec.Struct]] = defaultdict(list)
+        if keys:
+            rows = fetch(f"{self.select} WHERE {self.key} = ANY(%s) ORDER BY {self.primary_key}", (*self.params, keys))
+            for row, struct in zip(rows, self.structs(rows), strict=True):
+                found[row[0]].append(struct)
+        return found
+
+
+def read_row(model: type[Model], schema: type[BaseModel], pk: int) -> Encoded | None:
+    """The row with this primary key, whoever may see it, encoded."""
+    projection = _projection(model, schema)
+    return _one(projection, f"{projection.key} = %s", (pk,))
+
+
+def read_one(rows: QuerySet[Any], schema: type[BaseModel], pk: int | None = None) -> Encoded | None:
+    """The one of `rows` with this primary key (or the only one), encoded; None where there is none."""
+    ids, params = statement_for_ids(rows)
+    if not ids:
+        return None
+    projection = _projection(cast(type[Model], rows.model), schema)
+    if pk is None:
+        return _one(projection, f"{projection.key} = ({ids} LIMIT 1)", params)
+    return _one(projection, f"{projection.key} = %s AND {projection.key} IN ({ids})", (pk, *params))
+
+
+def _one(projection: _Projection, where: str, params: Row) -> Encoded | None:
+    found = fetch(f"{projection.select} WHERE {where}", (*projection.params, *params))
+    return Encoded(_encode(projection.structs(found)[0]), found[0][0]) if found else None
+
+
+def read_many(model: type[Model], schema: type[BaseModel], key: str, values: Sequence[Any]) -> dict[Any, bytes]:
+    """The rows whose column `key` is one of these values, whoever may see them, each encoded, by that value."""
+    projection = _projection(model, schema, key)
+    rows = fetch(f"{projection.select} WHERE {projection.key} = ANY(%s)", (*projection.params, list(values)))
+    return {row[0]: _encode(struct) for row, struct in zip(rows, projection.structs(rows), strict=True)}
+
+
+def read_ids(rows: QuerySet[Any], ids: Sequence[int]) -> set[int]:
+    """Which of these ids are among `rows`."""
+    sql, params = statement_for_ids(rows)
+    if not sql or not ids:
+        return set()
+    return {
+        row[0] for row in fetch(f"SELECT id FROM unnest(%s::bigint[]) AS id WHERE id IN ({sql})", (list(ids), *params))
+    }
+
+
+def take_row(rows: QuerySet[M], pk: int) -> M | None:
+    """The model instance of `rows` with this primary key, locked for a change until the transaction ends."""
+    sql, params = statement_for_ids(rows)
+    if not sql:
+        return None
+    key = _key_of(cast(type[Model], rows.model))
+    table = key.partition(".")[0]
+    select = f"SELECT {table}.* FROM {table} WHERE {key} = %s AND {key} IN ({sql}) FOR NO KEY UPDATE OF {table}"
+    row = next(iter(rows.model._base_manager.raw(select, (pk, *params))), None)
+    # Who held it before may have taken it out of sight: this statement chose by what was so when it began to wait.
+    return row if row is not None and read_ids(rows, [row.pk]) else None
+
+
+def read_page(rows: QuerySet[Any], schema: type[BaseModel], page: PageParams) -> Encoded:
+    """A page of `rows`, newest first, encoded as a `Page` of `schema`."""
+    ids, params = statement_for_ids(rows)
+    if not ids:
+        return Encoded(_encode({"count": None if page.after else 0, "next": None, "results": []}))
+    projection = _projection(cast(type[Model], rows.model), schema)
+    page_of = f"WHERE {projection.key} = ANY(ARRAY(SELECT id FROM page)) ORDER BY {projection.key} DESC"
+    if page.after is None:
+        select = projection.select.replace("SELECT ", "SELECT (SELECT count(*) FROM chosen), ", 1)
+        # Without parameters it is nearly the whole table: one index counts it, another has its newest. What is chosen
+        # by values is looked for once.
+        how = "MATERIALIZED" if params else "NOT MATERIALIZED"
+        choose = f"chosen (id) AS {how} ({ids}), page (id) AS (SELECT id FROM chosen ORDER BY 1 DESC LIMIT %s)"
+        found = fetch(f"WITH {choose} {select} {page_of}", (*params, page.limit + 1, *projection.params))
+        count, width = (found[0][0] if found else 0), 2
+    else:
+        choose = f"page (id) AS (SELECT id FROM ({ids}) AS chosen (id) WHERE id < %s ORDER BY 1 DESC LIMIT %s)"
+        values = (*params, page.after, page.limit + 1, *projection.params)
+        found = fetch(f"WITH {choose} {projection.select} {page_of}", values)
+        count, width = None, 1
+    more = len(found) > page.limit
+    found = found[: page.limit]
+    cursor = Cursor.encode(found[-1][width - 1]) if more else None
+    body = _encode({"count": count, "next": cursor, "results": projection.structs(found, width)})
+    return Encoded(body, next_cursor=cursor)
+
+
+@cache
+def _projection(model: type[Model], schema: type[BaseModel], key: str = "pk") -> _Projection:
+    columns, objects, lists = _columns(model, schema, prefix="", start=0)
+    query = cast(Any, model)._base_manager.order_by().values_list(key, *columns).query
+    select, params = query.sql_with_params()
+    return _Projection(
+        select=select,
+        params=tuple(params),
+        key=_key_of(model, key),
+        primary_key=_key_of(model),
+        struct=_struct(schema),
+        objects=tuple(objects),
+        lists=tuple(lists),
+    )
+
+
+def _key_of(model: type[Model], name: str = "pk") -> str:
+    """A column of the model's table, as SQL."""
+    meta: Any = model._meta
+    column = (meta.pk if name == "pk" else meta.get_field(name)).column
+    return f"{connection.ops.quote_name(meta.db_table)}.{connection.ops.quote_name(column)}"
+
+
+def _columns(
+    model: type[Model], schema: type[BaseModel], prefix: str, start: int
+) -> tuple[list[str | Combinable], list[_Object], list[_List]]:
+    """The lookups of a schema's columns; its nested objects, last first; its nested lists."""
+    columns: list[str | Combinable] = []
+    objects: list[_Object] = []
+    lists: list[_List] = []
+    for position, (name, info) in enumerate(schema.model_fields.items()):
+        source, nested, many = column_of(name, info), _model_in(info), _is_list(info)
+        if nested is None or _is_json(model, source):
+            columns.append(prefix + source if isinstance(source, str) else source)
+        elif many:
+            relation = cast(ForeignObjectRel, model._meta.get_field(cast(str, source)))
+            lists.append(_List(position, _projection(relation.related_model, nested, relation.field.name)))
+        else:
+            related = cast(type[Model], model._meta.get_field(cast(str, source)).related_model)
+            first = start + len(columns)
+            inner, deeper, deeper_lists = _columns(related, nested, f"{prefix}{source}__", first)
+            if deeper or deeper_lists:
+                raise TypeError(f"{schema.__name__}.{name}: an object inside a nested object is not supported")
+            columns += inner
+            objects.insert(0, _Object(first, first + len(inner), _struct(nested)))
+    return columns, objects, lists
+
+
+@cache
+def _struct(schema: type[BaseModel]) -> type[msgspec.Struct]:
+    return msgspec.defstruct(schema.__name__, [(name, Any) for name in schema.model_fields])
+
+
+def _model_in(info: FieldInfo) -> type[BaseModel] | None:
+    """The schema nested in a field: itself, in an optional or in a list."""
+    for part in (info.annotation, *get_args(info.annotation)):
+        if isinstance(part, type) and issubclass(part, BaseModel):
+            return part
+    return None
+
+
+def _is_json(model: type[Model], source: str | Combinable) -> bool:
+    """Whether a column holds what the schema nests, as JSON."""
+    return isinstance(source, str) and isinstance(model._meta.get_field(source), JSONField)
+
+
+def _is_list(info: FieldInfo) -> bool:
+    return get_origin(info.annotation) is list

@@ -1,0 +1,97 @@
+"""The Celery tasks: what a message leads to."""
+
+import threading
+import uuid
+
+from celery import Task, shared_task
+
+from mesh.declarations.registry import registry
+from mesh.outbox.messages import DRAIN, TASK, TICK, took_up
+from mesh.stores.postgres import fetch
+from mesh.worker.claims import claim_next
+from mesh.worker.runs import run, run_all, run_claim
+from mesh.worker.turns import stopping, turns
+
+
+@shared_task(name=TASK, bind=True, acks_late=True, reject_on_worker_lost=True, ignore_result=True)
+def work(self: "Task[[list[int]], None]", ids: list[int]) -> None:
+    """The Celery task: there are jobs in the queue that it came by, these among them, but others may be first."""
+    came = self.request.delivery_info
+    assert came is not None
+    serve(str(came["routing_key"]))
+
+
+def serve(queue: str, waited: float = 0.0) -> int:
+    """Runs the jobs of a queue in turn until none is due for `waited` seconds and free; returns how many runs.
+
+    Where the queue has its share of this process's threads, they go on with what there is, and this one does nothing.
+    """
+    if not turns.begin(queue):
+        return 0
+    count, ended = 0, False
+    try:
+        while not ended:
+            turns.look(queue)
+            while not stopping.is_set() and (claim := claim_next(queue, waited)) is not None:
+                try:
+                    run_claim(claim)
+                finally:
+                    turns.done(queue, claim.actor_id)
+                count += 1
+            ended = turns.end(queue, at_once=stopping.is_set())
+    finally:
+        if not ended:
+            turns.end(queue, at_once=True)
+    return count
+
+
+@shared_task(name=DRAIN, acks_late=True, reject_on_worker_lost=True, ignore_result=True)
+def drain(operation: str) -> None:
+    """The Celery task for a job that serves all: runs it until nothing that waits of it is free.
+
+    Where another thread of this process is about it, that one looks again when it has finished.
+    """
+    took_up(operation)
+    with _drains:
+        if operation in _asked_again:
+            _asked_again[operation] = True
+            return
+        _asked_again[operation] = True
+    try:
+        while _asked_again[operation]:
+            _asked_again[operation] = False
+            run_all(operation)
+    finally:
+        with _drains:
+            asked = _asked_again.pop(operation)
+    if asked:  # just as it ended
+        drain(operation)
+
+
+_drains = threading.Lock()
+#: The operations that a thread of this process drains, and whether it was asked to look again.
+_asked_again: dict[str, bool] = {}
+
+
+@shared_task(name=TICK, acks_late=True, ignore_result=True)
+def tick(operation: str, nudged: bool = False) -> None:
+    """The Celery task behind the schedule: begins a periodic job, unless it waits or runs already.
+
+    One that is nudged is begun beside those, too: they may have looked, or end without looking, before there was
+    anything to see.
+    """
+    if nudged:
+        took_up(operation)
+    periodic = registry.operations[operation]
+    options = periodic.declaration.job
+    assert options is not None
+    begun = fetch(
+        "INSERT INTO mesh_outbox (operation, arguments, queue, lease, request_id, status, attempt, sent_at, error)"
+        " SELECT %s, '{}', %s, %s, %s, 'waiting', 0, clock_timestamp(), '' WHERE %s OR NOT EXISTS"
+        " (SELECT 1 FROM mesh_outbox WHERE operation = %s AND status IN ('waiting', 'running')) RETURNING id",
+        [operation, options.queue, options.lease, uuid.uuid4().hex, nudged, operation],
+    )
+    if periodic.serves_all and begun:
+        drain(operation)
+    else:
+        run([row[0] for row in begun])

@@ -1,0 +1,25 @@
+"""How far a payment has come."""
+
+from typing import TYPE_CHECKING
+
+from django.db import models
+
+if TYPE_CHECKING:
+    pass
+
+
+class PaymentStatus(models.TextChoices):
+    """How far a payment has come. It only ever moves down this list, so reports may come twice and in any order."""
+
+    STARTING = "starting"
+    PENDING = "pending"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SUCCEEDED = "succeeded"
+    REFUNDING = "refunding"
+    REFUNDED = "refunded"
+    REFUND_FAILED = "refund_failed"
+
+    def is_beyond(self, other: "PaymentStatus") -> bool:
+        order = list(PaymentStatus)
+        return order.index(self) > order.index(other)
