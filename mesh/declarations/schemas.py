@@ -1,6 +1,7 @@
 """The vocabulary of inputs and answers: every text has a length, every integer a maximum, every list a size."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 from django.db.models.expressions import Combinable
@@ -119,3 +120,9 @@ class Page(BaseModel, Generic[T]):
     count: int | None = Field(description="How many rows there are in all, on the first page; null after.")
     next: str | None = Field(description="The `cursor` of the next page; null on the last.")
     results: list[T]
+
+
+@cache
+def page_of(schema: type[T]) -> type[Page[T]]:
+    """`Page[schema]`, for a schema that is known only when the program runs."""
+    return Page[schema]  # type: ignore[valid-type]

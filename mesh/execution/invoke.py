@@ -9,7 +9,7 @@ from mesh.declarations.call import Answer, Call
 from mesh.declarations.operations import Operation
 from mesh.execution.service import Service
 from mesh.execution.unit_of_work import Work
-from mesh.rows.reads import Encoded
+from mesh.rows.encoded import encoded_of
 
 
 def method_of(operation: Operation, call: Call, work: Work) -> Callable[..., Any]:
@@ -18,8 +18,8 @@ def method_of(operation: Operation, call: Call, work: Work) -> Callable[..., Any
 
 
 def encode_answer(operation: Operation, result: Any) -> Answer:
-    if isinstance(result, Encoded):
-        answer = Answer(result.body, result.row_id, result.next_cursor, result.replayed)
+    if (encoded := encoded_of(result)) is not None:
+        answer = Answer(encoded.body, encoded.row_id, encoded.next_cursor, encoded.replayed)
     elif operation.adapter is None:
         return Answer(b"")
     else:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -15,13 +15,14 @@ from mesh.declarations.arguments import bind_flat
 from mesh.declarations.call import Call, Door
 from mesh.declarations.decorators import Declaration
 from mesh.declarations.registry import registry
-from mesh.declarations.schemas import Page, PageParams
+from mesh.declarations.schemas import Page, PageParams, page_of
 from mesh.documents.mirror import has_documents
 from mesh.errors import FieldError, Invalid, NotFound
 from mesh.execution.quotas import require_room
 from mesh.execution.unit_of_work import Work
 from mesh.mail.messages import Attachment, Letter
 from mesh.outbox.jobs import Job
+from mesh.rows.encoded import undecoded
 from mesh.rows.reads import read_ids, read_one, read_page, read_row, take_row
 from mesh.rows.visibility import ScopedModel, scoped
 
@@ -158,23 +159,23 @@ class Service:
     def one(self, rows: QuerySet[Any], schema: type[Schema], ref: int | UUID) -> Schema:
         """The one of `rows` with this primary key or uuid, as `schema`. Raises NotFound.
 
-        It is encoded straight to JSON, so it can be returned, but not looked into.
+        It is read straight to JSON, and decoded when a field is first looked at: see `mesh/rows/encoded.py`.
         """
         found = read_one(rows.filter(uuid=ref), schema) if isinstance(ref, UUID) else read_one(rows, schema, ref)
         if found is None:
             raise absent(rows.model)
-        return cast(Schema, found)
+        return undecoded(schema, found)
 
     def show(self, row: ScopedModel, schema: type[Schema], *, id: int | None = None) -> Schema:
         """A row that was just made or changed, as `schema`; `id` is what `Location` names, where not the row's key."""
         found = read_row(type(row), schema, row.pk)
         if found is None:
             raise absent(type(row))
-        return cast(Schema, found if id is None else replace(found, row_id=id))
+        return undecoded(schema, found if id is None else replace(found, row_id=id))
 
     def page(self, rows: QuerySet[Any], schema: type[Schema], page: PageParams) -> Page[Schema]:
         """A page of `rows` as `schema`, newest first, encoded straight to JSON where the answer goes out."""
-        return cast(Page[Schema], read_page(rows, schema, page))
+        return undecoded(page_of(schema), read_page(rows, schema, page))
 
     @contextmanager
     def naming(self, *loc: str) -> Iterator[None]:

@@ -19,22 +19,13 @@ from pydantic.fields import FieldInfo
 
 from mesh.declarations.cursors import Cursor
 from mesh.declarations.schemas import PageParams, column_of
+from mesh.rows.encoded import Encoded
 from mesh.rows.visibility import statement_for_ids
 from mesh.stores.postgres import Row, fetch
 
 M = TypeVar("M", bound=Model)
 
 _encode = msgspec.json.Encoder().encode
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """An answer that is JSON already: what a query returns inside the host in place of its schema."""
-
-    body: bytes
-    row_id: int | str | None = None
-    next_cursor: str | None = None
-    replayed: bool = False
 
 
 class _Object(NamedTuple):

@@ -1,6 +1,6 @@
 """The operations as tools for LLMs, over REST."""
 
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -10,7 +10,7 @@ from mesh.declarations.schemas import In, Out
 from mesh.descriptions.tools import Format, tools_for
 from mesh.errors import Invalid
 from mesh.execution.service import Service
-from mesh.rows.reads import Encoded
+from mesh.rows.encoded import Encoded, undecoded
 
 
 class ToolCallIn(In):
@@ -47,4 +47,4 @@ class ToolService(Service):
             name, data.arguments, idempotency_key=key or header, dry_run=data.dry_run or self.call.dry_run
         )
         result = Encoded(b'{"result":' + (answer.body or b"null") + b"}", replayed=answer.replayed)
-        return cast(ToolResultOut, result)
+        return undecoded(ToolResultOut, result)

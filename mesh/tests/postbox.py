@@ -103,14 +103,14 @@ def run_jobs(*operations: str) -> int:
 
     Returns how many runs there were.
     """
-    runs = 0
+    count = 0
     while True:
         waiting = Outbox.objects.filter(status="waiting", **({"operation__in": operations} if operations else {}))
         waiting.filter(attempt=0).update(due_at=_LONG_AGO)  # in a test's own transaction nothing new is due yet
         ran = runs.run(list(waiting.order_by("id").values_list("id", flat=True)))
         if not ran:
-            return runs
-        runs += ran
+            return count
+        count += ran
 
 
 def due_now() -> None:
