@@ -1,0 +1,5 @@
+"""Operations as documents: JSON Schema, OpenAPI, tools for LLMs.
+
+Imports `declarations` and what is below.
+Begin with `json_schema.arguments_schema`.
+"""

@@ -1,0 +1,5 @@
+"""Mails: written in the transaction of a change, sent by a job.
+
+Imports `declarations`, `stores` and the models.
+Begin with `messages.write`, then `delivery.deliver`.
+"""

@@ -14,6 +14,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope
 
 from mesh.models import Outbox
+from mesh.worker import runs
 
 OK = "250 Taken"
 _LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
