@@ -16,7 +16,7 @@ from mesh import metrics
 from mesh.declarations.registry import registry
 from mesh.outbox import messages, overdue
 from mesh.worker import tasks
-from mesh.worker.turns import turns
+from mesh.worker.turns import stop_claiming, turns
 
 log = structlog.get_logger(__name__)
 
