@@ -121,13 +121,13 @@ def document(result: dict[str, Any], generator: Any, request: Any, public: bool)
     result["paths"]["/health"] = {
         "get": {
             "operationId": "health",
-            "summary": "Is the server well?",
-            "description": "Needs no sign-in.",
+            "summary": "Get the state of the server",
+            "description": "Needs no sign-in. Answers 503 while the database is away.",
             "tags": ["health"],
             "security": [{}],
             "responses": {
-                "200": {"description": "It is.", "content": content},
-                "503": {"description": "It is not; `failing` names what.", "content": content},
+                "200": {"description": "The server is healthy.", "content": content},
+                "503": {"description": "The server is unhealthy; `failing` names the parts.", "content": content},
             },
         }
     }

@@ -31,6 +31,8 @@ class IdempotencyKey(models.Model):
 
 
 class JobStatus(models.TextChoices):
+    """How far a background job is."""
+
     WAITING = "waiting"
     RUNNING = "running"
     DONE = "done"

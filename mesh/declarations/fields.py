@@ -91,7 +91,7 @@ def _plain_integer(value: Any) -> Any:
 
 
 Id = Annotated[int, Field(ge=1, le=MAX_BIGINT), BeforeValidator(_plain_integer)]
-Ref = Annotated[Id | UUID, Field(description="The row's integer id, or its uuid.")]
+Ref = Id | UUID
 
 
 def _few_words(value: str) -> str:
@@ -112,7 +112,7 @@ class WordLimits(TextLimits):
         return handler(Annotated[source, text_of, AfterValidator(_few_words)])
 
 
-_SAID = f"Every word must occur, in any case; at most {MOST_WORDS} words."
+_SAID = f"Only items that contain every word of this text, ignoring case; at most {MOST_WORDS} words."
 Search = Annotated[Annotated[str, words(200)] | None, Field(description=_SAID)]
 
 

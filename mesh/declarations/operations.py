@@ -120,8 +120,13 @@ class Operation:
 
     @property
     def summary(self) -> str:
-        """The docstring's first sentence."""
+        """The docstring's first sentence, without its full stop."""
         return self.description.partition("\n")[0].partition(". ")[0].rstrip(".")
+
+    @property
+    def details(self) -> str:
+        """The docstring after its first sentence."""
+        return self.description[len(self.summary) :].lstrip(". \n")
 
     @property
     def service_name(self) -> str:

@@ -97,11 +97,11 @@ def _check_cursor(value: str) -> str:
 
 
 class PageParams(In):
-    """Which page of a list."""
+    """Which page of a list, and how long it is."""
 
-    limit: int = Field(50, ge=1, le=200, description="How many rows a page holds.")
+    limit: int = Field(50, ge=1, le=200, description="The most items to return in one page.")
     cursor: Annotated[str, text(1, 64), AfterValidator(_check_cursor)] | None = Field(
-        None, description="`next` of the page before; without it, the first page."
+        None, description="The value of `next` in the page before; omit it for the first page."
     )
 
     @property
@@ -115,11 +115,12 @@ T = TypeVar("T")
 class Page(BaseModel, Generic[T]):
     """A page of a list, newest first."""
 
-    model_config = ConfigDict(extra="forbid")
+    # Which the class of a page of something does not inherit.
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"description": "A page of a list, newest first."})
 
-    count: int | None = Field(description="How many rows there are in all, on the first page; null after.")
-    next: str | None = Field(description="The `cursor` of the next page; null on the last.")
-    results: list[T]
+    count: int | None = Field(description="The number of items on all pages; only on the first page, else null.")
+    next: str | None = Field(description="Send it as `cursor` to get the next page; null on the last page.")
+    results: list[T] = Field(description="The items of this page.")
 
 
 @cache

@@ -64,7 +64,7 @@ def _point(schema: Any) -> None:
 
 
 def inlined(annotation: Any, mode: JsonSchemaMode = "validation") -> Schema:
-    """The schema without references, for APIs that take none."""
+    """The schema without references, for APIs that take none, and without the titles of its models and enums."""
     schema = copy.deepcopy(_schema_of(annotation, mode, "#/$defs/{model}"))
     definitions = schema.pop("$defs", {})
     found: Schema = _inline(schema, definitions)
@@ -77,9 +77,12 @@ def _inline(schema: Any, definitions: dict[str, Schema]) -> Any:
     if not isinstance(schema, dict):
         return schema
     if "$ref" in schema:
-        target = definitions[schema["$ref"].removeprefix("#/$defs/")]
-        return {**_inline(target, definitions), **{k: v for k, v in schema.items() if k != "$ref"}}
-    return {key: _inline(value, definitions) for key, value in schema.items()}
+        target = _inline(definitions[schema["$ref"].removeprefix("#/$defs/")], definitions)
+        if "enum" in target:  # the field says what it is for
+            target.pop("description", None)
+        return target | {key: value for key, value in schema.items() if key != "$ref"}
+    kept = {key: value for key, value in schema.items() if key != "title" or not isinstance(value, str)}
+    return {key: _inline(value, definitions) for key, value in kept.items()}
 
 
 def parameter_schema(parameter: Parameter) -> Schema:
@@ -118,7 +121,7 @@ def arguments_schema(operation: Operation) -> Schema:
         properties["dry_run"] = {
             "type": "boolean",
             "default": False,
-            "description": "Try it: answer what would happen, and change nothing.",
+            "description": "If true, report what would happen, and change nothing.",
         }
     schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
     return {**schema, "required": required} if required else schema

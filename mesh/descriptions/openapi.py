@@ -16,16 +16,17 @@ from mesh.descriptions.json_schema import Schema, inlined, parameter_schema, wit
 PROBLEM: Schema = {
     "type": "object",
     "title": "Problem",
-    "description": "What went wrong (RFC 9457). `errors` lists every fault of the input at once.",
+    "description": "Why a request was refused (RFC 9457).",
     "required": ["type", "title", "status", "detail", "code"],
     "properties": {
         "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "code": {"type": "string"},
+        "title": {"type": "string", "description": "The kind of refusal, the same for every request."},
+        "status": {"type": "integer", "description": "The HTTP status."},
+        "detail": {"type": "string", "description": "What is wrong with this request, and what to do."},
+        "code": {"type": "string", "description": "The kind of refusal, for programs.", "examples": ["events.full"]},
         "errors": {
             "type": "array",
+            "description": "Every fault of the input at once; `loc` is the path to the faulty value.",
             "items": {
                 "type": "object",
                 "required": ["loc", "msg", "type"],
@@ -60,7 +61,7 @@ def describe(operation: Operation, route: Route) -> Schema:
     found: Schema = {
         "operationId": operation.name if first else f"{operation.name}_{_suffix(operation, route)}",
         "summary": operation.summary,
-        "description": operation.description,
+        "description": operation.details or operation.description,
         "tags": [operation.service_name],
         "security": _security(operation),
         "parameters": [*_parameters(operation, route), *_headers(operation)],
@@ -124,7 +125,7 @@ def _headers(operation: Operation) -> list[Schema]:
             "in": "header",
             "required": False,
             "schema": key,
-            "description": "Repeat a request safely: one effect, the same answer, for 24 hours.",
+            "description": "Repeats a request safely: the same key gives one effect and the same answer, for 24 hours.",
         }
     ]
     if operation.has_dry_run:
@@ -134,7 +135,7 @@ def _headers(operation: Operation) -> list[Schema]:
                 "in": "header",
                 "required": False,
                 "schema": {"type": "string", "enum": ["dry-run"]},
-                "description": "`dry-run` answers what would happen, and changes nothing.",
+                "description": "`dry-run` reports what would happen, and changes nothing.",
             }
         )
     return found
@@ -160,19 +161,19 @@ def _body(operation: Operation, route: Route) -> Schema | None:
 
 
 def _responses(operation: Operation, route: Route) -> Schema:
-    success: Schema = {"description": "Done."}
+    success: Schema = {"description": "Success."}
     if operation.adapter is not None:
         schema = with_components(operation.returns, "serialization", _components)
         if operation.has_dry_run and operation.status == 200:
             schema = {"anyOf": [schema, {"$ref": "#/components/schemas/DryRun"}]}
         media = operation.declaration.media.partition(";")[0] or "application/json"
-        success = {"description": "Done.", "content": {media: {"schema": schema}}}
+        success = {"description": "Success.", "content": {media: {"schema": schema}}}
     if operation.location:
-        success["headers"] = {"Location": _header("Where it is read.")}
+        success["headers"] = {"Location": _header("The address of the new row.")}
     elif "cursor" in operation.argument_names:
-        success["headers"] = {"Link": _header('The next page, as `<…>; rel="next"`.')}
+        success["headers"] = {"Link": _header('The address of the next page, as `<…>; rel="next"`.')}
     elif operation.declaration.filename:
-        success["headers"] = {"Content-Disposition": _header("What the file is saved as.")}
+        success["headers"] = {"Content-Disposition": _header("The name of the file.")}
     found = {str(operation.status): success}
     if operation.has_dry_run and operation.status != 200:
         found["200"] = {
@@ -183,9 +184,9 @@ def _responses(operation: Operation, route: Route) -> Schema:
         content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
         refused: Schema = {"description": error.title, "content": content}
         if error is errors.Unauthenticated:
-            refused["headers"] = {"WWW-Authenticate": _header("How to sign in.")}
+            refused["headers"] = {"WWW-Authenticate": _header("The kind of credential to send.")}
         elif error in (errors.RateLimited, errors.Unavailable):
-            refused["headers"] = {"Retry-After": _header("Seconds to wait.")}
+            refused["headers"] = {"Retry-After": _header("The seconds to wait before the next try.")}
         found[str(error.status)] = refused
     return dict(sorted(found.items()))
 
@@ -217,15 +218,15 @@ def add_components(result: Schema, generator: SchemaGenerator, request: Any, pub
             "type": "http",
             "scheme": "bearer",
             "bearerFormat": "JWT",
-            "description": "The access token of `POST /auth/login`: all that you may do.",
+            "description": "The access token from `POST /auth/login`. It allows all that you may do.",
         },
         "apiKey": {
             "type": "apiKey",
             "in": "header",
             "name": "X-API-Key",
-            "description": "A key of `POST /api-keys`, for a program or an agent: what you may do, as far as its scopes"
-            " hold it. Beside each operation stands the scope that it needs, such as `orders:read`; `*`, `read`,"
-            " `orders:*` hold it too. Send a key or a token, not both.",
+            "description": "A key from `POST /api-keys`, for a program or an agent. It allows what you may do, as far"
+            " as its scopes go. Each operation names the scope that it needs, such as `orders:read`; `*`, `read` and"
+            " `orders:*` include it. Send a key or a token, not both.",
         },
     }
     groups = {config.verbose_name: _services_of(config.label) for config in apps.get_app_configs()}
@@ -250,16 +251,20 @@ def _services_of(label: str) -> list[type[Any]]:
 _DRY_RUN: Schema = {
     "type": "object",
     "title": "DryRun",
-    "description": "What a command would have done.",
+    "description": "What a command would have done. Nothing was changed.",
     "required": ["dry_run", "result", "jobs", "mails"],
     "properties": {
         "dry_run": {"const": True},
-        "result": {"description": "The answer it would have given; null where it gives none."},
-        "jobs": {"type": "array", "items": {"type": "object"}, "description": "Background work it would have begun."},
+        "result": {"description": "The answer of the command; null where it has none."},
+        "jobs": {
+            "type": "array",
+            "items": {"type": "object"},
+            "description": "The background jobs that would have been started.",
+        },
         "mails": {
             "type": "array",
             "items": {"type": "object"},
-            "description": "Mails it would have written, whether or not those whom they are for want them.",
+            "description": "The mails that would have been written, whether or not their recipients want them.",
         },
         "mail_budget": {
             "type": "object",

@@ -31,7 +31,7 @@ def _allowed(operation: Operation, actor: Actor) -> bool:
 def _mcp(operation: Operation) -> Schema:
     return {
         "name": operation.name,
-        "title": operation.summary,
+        "title": operation.name.replace("_", " ").capitalize(),
         "description": operation.description,
         "inputSchema": arguments_schema(operation),
         "annotations": {

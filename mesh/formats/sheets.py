@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import Any, Generic, TypeVar
 
+from pydantic import Field
+
 from mesh.declarations.schemas import Out
 from mesh.errors import FieldError, Invalid
 
@@ -158,11 +160,11 @@ def line_of(error: FieldError) -> list[Any]:
 
 
 class ImportedOut(Out):
-    """What became of the rows."""
+    """How many rows were imported."""
 
-    created: int
-    updated: int
-    unchanged: int
+    created: int = Field(description="New rows.")
+    updated: int = Field(description="Rows that were there and now have other values.")
+    unchanged: int = Field(description="Rows that were there with the same values.")
 
 
 @dataclass

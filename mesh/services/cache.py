@@ -13,11 +13,11 @@ from mesh.execution.service import Service
 
 
 class LookupsOut(Out):
-    """How often an answer was found in the cache."""
+    """How often one operation's answers were found in the cache."""
 
-    hits: int
-    misses: int
-    ratio: float | None = Field(description="Hits over all; null where nothing was looked up.")
+    hits: int = Field(description="How often the answer was found.")
+    misses: int = Field(description="How often the answer had to be computed.")
+    ratio: float | None = Field(description="Hits divided by hits and misses, 0 to 1; null if both are 0.")
 
     @classmethod
     def counted(cls, hits: int, misses: int) -> Self:
@@ -25,22 +25,26 @@ class LookupsOut(Out):
 
 
 class CacheStatsOut(Out):
-    """What the cache saves, since this server was started."""
+    """How often answers were found in the cache since this server was started."""
 
-    hits: int
-    misses: int
-    ratio: float | None
-    operations: dict[str, LookupsOut] = Field(description="The same for each operation whose answers are cached.")
+    hits: int = Field(description="How often an answer was found.")
+    misses: int = Field(description="How often an answer had to be computed.")
+    ratio: float | None = Field(description="Hits divided by hits and misses, 0 to 1; null if both are 0.")
+    operations: dict[str, LookupsOut] = Field(description="The same for each cached operation, by its name.")
 
 
 class CacheService(Service):
-    """The cache of answers."""
+    """The cache of answers, for ADMINs."""
 
     name = "cache"
 
     @query("GET /cache/stats", allow=admins)
     def get_cache_stats(self) -> CacheStatsOut:
-        """Show how often answers were found in the cache, in all and for each operation."""
+        """Get how often answers were found in the cache.
+
+        For ADMINs only. Returns hits, misses and their ratio, in total and for each cached operation, since this
+        server was started.
+        """
         counts = lookups()
         cached = sorted(name for name, operation in registry.operations.items() if operation.declaration.ttl)
         operations = {name: LookupsOut.counted(counts[name, "hit"], counts[name, "miss"]) for name in cached}

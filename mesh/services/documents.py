@@ -10,13 +10,16 @@ from mesh.execution.service import Service
 
 
 class DocumentService(Service):
-    """Rows mirrored as documents."""
+    """The rows that are mirrored as JSON documents."""
 
     name = "documents"
 
     @job(queue="documents", lease=60, every=60)
     def store_documents(self) -> Generator[Callable[[], dict[int, Tried]], dict[int, Tried], None]:
-        """Store the documents of rows that changed, oldest change first; remove those of rows that are gone."""
+        """Store the documents of rows that changed, the oldest change first.
+
+        Documents of rows that are gone are removed.
+        """
         self.changed()
         batch = mirror.lease()
         if batch.documents:

@@ -25,52 +25,67 @@ class NotFailed(Conflict):
 
 
 class JobFilters(In):
-    """Which jobs."""
+    """Which background jobs to list."""
 
-    status: JobStatus | None = None
-    operation: Annotated[str, text(1, 100)] | None = None
+    status: JobStatus | None = Field(None, description="Only jobs that wait, run, are done, or have failed for good.")
+    operation: Annotated[str, text(1, 100)] | None = Field(
+        None, description="Only jobs of this operation, by its name.", examples=["summarize_note"]
+    )
 
 
 class RetryIn(In):
-    """Which failed jobs are tried again: all of one kind, or all."""
+    """Which failed jobs to retry."""
 
-    operation: Annotated[str, text(1, 100)] | None = Field(None, examples=["summarize_note"])
+    operation: Annotated[str, text(1, 100)] | None = Field(
+        None, description="Only jobs of this operation, by its name; without it, all.", examples=["summarize_note"]
+    )
 
 
 class JobOut(Out):
-    """A job in the background."""
+    """A background job."""
 
     id: Id
-    operation: str
+    operation: str = Field(description="The name of the job's operation.", examples=["summarize_note"])
     arguments: dict[str, Any]
     queue: str
-    status: JobStatus
-    attempt: int
-    error: str
-    due_at: Time
+    status: JobStatus = Field(description="`failed` once all attempts are used up, or the job cannot succeed.")
+    attempt: int = Field(description="How often it was started.")
+    error: str = Field(description="Why the last attempt failed; empty if it did not.")
+    due_at: Time = Field(description="When it is started at the earliest.")
     created_at: Time
-    finished_at: Time | None
+    finished_at: Time | None = Field(description="When it was done or failed for good; null before.")
 
 
 class RetriedOut(Out):
-    """How many jobs are tried again."""
+    """How many jobs were started again."""
 
-    count: int
+    count: int = Field(description="The number of jobs that wait again.")
+
+
+JobId = Annotated[Id, Field(description="The job's id, from list_jobs.")]
 
 
 class JobService(Service):
-    """Work in the background."""
+    """Background jobs, for ADMINs."""
 
     name = "jobs"
 
     @query("GET /jobs", allow=admins)
     def list_jobs(self, *, filters: JobFilters, page: PageParams) -> Page[JobOut]:
-        """List the jobs in the background, newest first."""
+        """List background jobs, newest first.
+
+        For ADMINs only. Returns what was asked for, its status, the number of attempts and the last error. Jobs that
+        are done are deleted after 7 days.
+        """
         return self.page(Outbox.objects.filter(**filters.model_dump(exclude_none=True)), JobOut, page)
 
     @command("POST /jobs/{id}/retry", allow=admins)
-    def retry_job(self, *, id: int) -> RetriedOut:
-        """Try a failed job again."""
+    def retry_job(self, *, id: JobId) -> RetriedOut:
+        """Retry a background job that failed.
+
+        For ADMINs only. The job is queued again, with all its attempts, and its effects happen once. A job that has
+        not failed is refused (409). Returns `count`, which is 1.
+        """
         found = Outbox.objects.filter(pk=id)
         if not found.exists():
             raise absent(Outbox)
@@ -81,7 +96,10 @@ class JobService(Service):
 
     @command("POST /jobs/retry", allow=admins)
     def retry_jobs(self, *, data: RetryIn) -> RetriedOut:
-        """Try all failed jobs again, or all of one kind."""
+        """Retry all failed background jobs, or those of one operation.
+
+        For ADMINs only. The jobs are queued again, with all their attempts. Returns how many there were.
+        """
         found = Outbox.objects.all() if data.operation is None else Outbox.objects.filter(operation=data.operation)
         return RetriedOut(count=self._retry(found))
 
@@ -100,7 +118,7 @@ class JobService(Service):
 
     @job(queue="default", every=3600)
     def prune(self) -> None:
-        """Remove what has done its service: jobs that are done, and idempotency keys past their day."""
+        """Delete jobs done 7 days ago, and idempotency keys after 24 hours."""
         fetch(
             "DELETE FROM mesh_outbox WHERE status = 'done' AND finished_at < now() - make_interval(days => %s)",
             [KEEP_DONE_DAYS],

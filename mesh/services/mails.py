@@ -17,13 +17,17 @@ KEEP_SENT_DAYS = 90
 
 
 class MailService(Service):
-    """Mails on their way."""
+    """Mails on their way to the mail server."""
 
     name = "mails"
 
     @job(queue="mail", attempts=30, lease=180, gave_up="mail_failed")
     def send_mail(self, *, id: int) -> Generator[Callable[[], None], None, None]:
-        """Send a mail that was written; a server that does not take it is asked again, for about four hours."""
+        """Send one mail.
+
+        A mail server that does not take it is asked again, for about four hours. A mail whose recipient has turned its
+        kind off by now is dropped.
+        """
         self.changed()
         mail = Mail.objects.filter(pk=id, status__in=(MailStatus.WAITING, MailStatus.FAILED)).first()
         if mail is None:
@@ -41,7 +45,7 @@ class MailService(Service):
 
     @job(queue="mail", every=3600)
     def prune_mails(self) -> None:
-        """Remove mails that were sent, or dropped, three months ago, and the counts of days gone by."""
+        """Delete mails that were sent or dropped 90 days ago, and the mail budgets of past days."""
         long_ago = Now() - timedelta(days=KEEP_SENT_DAYS)
         Mail.objects.filter(status=MailStatus.SENT, sent_at__lt=long_ago).delete()
         Mail.objects.filter(status=MailStatus.DROPPED, created_at__lt=long_ago).delete()

@@ -14,32 +14,53 @@ from mesh.rows.encoded import Encoded, undecoded
 
 
 class ToolCallIn(In):
-    """A tool's arguments, as one flat object."""
+    """The arguments of a tool, as one flat object, and how to run it."""
 
-    arguments: dict[Annotated[str, text(1, 100)], Any] = Field(default={}, max_length=100)
-    dry_run: bool = Field(False, description="Try it: answer what would happen, and change nothing.")
-    idempotency_key: Annotated[str, text(0, 255)] = Field("", description="As the header `Idempotency-Key`.")
+    arguments: dict[Annotated[str, text(1, 100)], Any] = Field(
+        default={}, max_length=100, description="By name, as the tool's schema in list_tools says."
+    )
+    dry_run: bool = Field(False, description="Only for commands: report what would happen, and change nothing.")
+    idempotency_key: Annotated[str, text(0, 255)] = Field(
+        "",
+        description="Repeats a command safely: the same key gives one effect and the same answer, for 24 hours."
+        " The same as the header `Idempotency-Key`.",
+    )
 
 
 class ToolResultOut(Out):
-    """What the tool answered."""
+    """What the tool returned."""
 
-    result: Any
+    result: Any = Field(description="As the operation answers over REST.")
+
+
+FormatName = Annotated[Format, Field(description="The API whose shape the tools have: MCP, OpenAI or Anthropic.")]
+ToolName = Annotated[
+    str, text(1, 100), Field(description="The tool's name, from list_tools.", examples=["create_task"])
+]
 
 
 class ToolService(Service):
-    """The operations, as tools for LLMs."""
+    """The operations as tools for language models."""
 
     name = "tools"
 
     @query("GET /tools", tool=False, any_key=True)
-    def list_tools(self, *, format: Format = "mcp") -> list[dict[str, Any]]:
-        """List the tools that you may use, as an array that MCP, OpenAI's or Anthropic's API takes."""
+    def list_tools(self, *, format: FormatName = "mcp") -> list[dict[str, Any]]:
+        """List the tools that you may use.
+
+        A tool is an operation as a language model calls it: its name, its description and the JSON schema of its
+        arguments. Returns the array that the chosen API takes, with what your role and the scopes of your API key
+        allow.
+        """
         return tools_for(self.actor, format)
 
     @query("POST /tools/{name}", tool=False, any_key=True)
-    def call_tool(self, *, name: Annotated[str, text(1, 100)], data: ToolCallIn) -> ToolResultOut:
-        """Call one tool by its name, with exactly your rights."""
+    def call_tool(self, *, name: ToolName, data: ToolCallIn) -> ToolResultOut:
+        """Call a tool by its name.
+
+        It runs with exactly your rights, like the same operation over REST. Returns as `result` what the tool
+        returned, or null where it returns nothing; a refusal is a problem as everywhere.
+        """
         key, header = data.idempotency_key, self.call.idempotency_key
         if key and header and key != header:
             raise Invalid.field(["body", "idempotency_key"], "The header `Idempotency-Key` says another one.")
