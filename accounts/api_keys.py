@@ -2,7 +2,7 @@
 
 from accounts.links import API_KEY
 from accounts.models import ApiKey, User
-from accounts.schemas import ApiKeyIn, ApiKeyOut, NewApiKeyOut
+from accounts.schemas import ApiKeyId, ApiKeyIn, ApiKeyOut, NewApiKeyOut
 from mesh import Page, PageParams, Service, command, in_person, query
 from mesh.errors import Conflict
 from mesh.execution.service import absent
@@ -16,18 +16,24 @@ class TooManyKeys(Conflict):
 
 
 class ApiKeyService(Service):
-    """Keys with which programs and agents ask in your name."""
+    """API keys, with which programs and agents act in your name."""
 
     name = "api_keys"
 
     @query("GET /api-keys", allow=in_person, tool=False)
     def list_api_keys(self, *, page: PageParams) -> Page[ApiKeyOut]:
-        """List your API keys, newest first; how each begins, but not the key itself."""
+        """List your API keys, newest first.
+
+        Shows how each key begins, its scopes and when it was last used, but not the key itself.
+        """
         return self.page(self.rows(ApiKey), ApiKeyOut, page)
 
     @query("GET /api-keys/{id}", allow=in_person, tool=False)
-    def get_api_key(self, *, id: int) -> ApiKeyOut:
-        """Show one API key of yours, but not the key itself."""
+    def get_api_key(self, *, id: ApiKeyId) -> ApiKeyOut:
+        """Get one of your API keys.
+
+        Shows how the key begins, its scopes and when it was last used, but not the key itself.
+        """
         return self.one(self.rows(ApiKey), ApiKeyOut, id)
 
     @command(
@@ -38,10 +44,11 @@ class ApiKeyService(Service):
         unlimited="a user has 100 at most, as it sees to itself",
     )
     def create_api_key(self, *, data: ApiKeyIn) -> NewApiKeyOut:
-        """Make an API key for a program or an agent, which sends it as `X-API-Key`.
+        """Create an API key for a program or an agent.
 
-        It may do what you may, as far as its scopes hold it, but nothing about passwords, sessions and keys. The key is
-        shown this once.
+        Sent as the header `X-API-Key`, it allows what you may do, as far as its scopes go, but nothing about
+        passwords, sessions and keys. The key itself is only in this answer. You are told of it by mail. You can have
+        100 keys (409 beyond).
         """
         User.objects.select_for_update(no_key=True).get(pk=self.actor.id)  # one after another, or there will be 101
         if self.rows(ApiKey).count() >= MOST_KEYS:
@@ -53,8 +60,11 @@ class ApiKeyService(Service):
         return NewApiKeyOut(**ApiKeyOut.of(row).model_dump(), key=key)
 
     @command("DELETE /api-keys/{id}", allow=in_person, tool=False, dry_run=False)
-    def delete_api_key(self, *, id: int) -> None:
-        """Delete an API key of yours: it is refused from the next request on. An ADMIN may delete anyone's."""
+    def delete_api_key(self, *, id: ApiKeyId) -> None:
+        """Delete an API key.
+
+        It is refused from the next request on. You can delete your own keys; an ADMIN can delete anyone's.
+        """
         rows = ApiKey.objects.all() if self.actor.is_admin else self.rows(ApiKey)
         deleted, _ = rows.filter(pk=id).delete()
         if not deleted:

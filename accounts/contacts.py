@@ -15,6 +15,7 @@ from accounts.contact_schemas import (
     ContactIn,
     ContactOut,
     ContactPatch,
+    ContactRef,
     ContactSheet,
     MergeIn,
 )
@@ -42,31 +43,45 @@ class TooManyEmails(Conflict):
 
 
 class ContactService(Service):
-    """The people outside whom you talk to."""
+    """Your contacts: people outside the company, and their history with you."""
 
     name = "contacts"
 
     @query("GET /contacts")
     def list_contacts(self, *, filters: ContactFilters, search: Search = None, page: PageParams) -> Page[ContactOut]:
-        """List your contacts, newest first."""
+        """List your contacts, newest first.
+
+        An ADMIN sees everyone's. The search looks in name, e-mail, company, phone and notes.
+        """
         return self.page(self.rows(Contact).of_type(filters.user_type).search(search), ContactOut, page)
 
     @query("GET /contacts/{id}")
-    def get_contact(self, *, id: Ref) -> ContactOut:
-        """Show one contact of yours."""
+    def get_contact(self, *, id: ContactRef) -> ContactOut:
+        """Get one of your contacts.
+
+        For the contact's calls, meetings, notes, tasks and orders, use get_timeline.
+        """
         return self.one(self.rows(Contact), ContactOut, id)
 
     @command("POST /contacts", creates=Contact)
     def create_contact(self, *, data: ContactIn) -> ContactOut:
-        """Write down somebody outside whom you talk to."""
+        """Create a contact.
+
+        Only you and ADMINs see it. If you already have a contact with this e-mail, it is refused (409), unless
+        `allow_duplicate` is true. Returns the contact.
+        """
         contact = Contact(owner_id=self.actor.id, **data.model_dump(exclude={"allow_duplicate"}))
         self._save(contact, data.allow_duplicate)
         self.changed(contact)
         return self.show(contact, ContactOut)
 
     @command("PATCH /contacts/{id}", "PUT /contacts/{id}")
-    def update_contact(self, *, id: Ref, data: ContactPatch) -> ContactOut:
-        """Change a contact of yours; fields that are not sent stay as they are."""
+    def update_contact(self, *, id: ContactRef, data: ContactPatch) -> ContactOut:
+        """Update one of your contacts.
+
+        Changes only the fields that you send, and returns the contact. An e-mail that another contact of yours has is
+        refused (409), unless `allow_duplicate` is true.
+        """
         contact, sent = self.take(Contact, id), data.sent()
         allowed = bool(sent.pop("allow_duplicate", False))
         moved = "email" in sent and len(set(lowered([contact.email, sent["email"]]))) > 1
@@ -81,18 +96,23 @@ class ContactService(Service):
         return self.show(contact, ContactOut)
 
     @command("DELETE /contacts/{id}")
-    def delete_contact(self, *, id: Ref) -> None:
-        """Delete a contact of yours and its calls. Notes and tasks stay, without it."""
+    def delete_contact(self, *, id: ContactRef) -> None:
+        """Delete one of your contacts, with its calls.
+
+        The history of contacts that were merged into it is deleted too. Notes and tasks stay, without the contact. It
+        cannot be undone.
+        """
         contact = self._take_out(id)
         self.changed(contact)
         contact.delete()
 
     @command("POST /contacts/{id}/merge")
-    def merge_contacts(self, *, id: Ref, data: MergeIn) -> ContactOut:
-        """Make another contact of yours part of this one, which gets its calls, notes and tasks.
+    def merge_contacts(self, *, id: ContactRef, data: MergeIn) -> ContactOut:
+        """Merge another contact of yours into this one.
 
-        What this one says of itself stays; what it leaves empty is taken from the other. All that the other one said
-        stays to be read in the timeline.
+        The other contact is deleted; its calls, notes and tasks move to this one. This one keeps its own values; only
+        an empty phone or empty notes are filled from the other, whose values all stay visible in the timeline. Both
+        must have the same owner. Returns this contact. It cannot be undone.
         """
         kept, other = self._both(id, data.contact_id)
         for relation in Contact._meta.related_objects:
@@ -113,53 +133,65 @@ class ContactService(Service):
 
     @command("POST /contacts/import", takes="text/csv")
     def import_contacts(self, *, data: ContactSheet) -> ImportedOut:
-        """Create and change many contacts of yours at once, from CSV: all of its rows, or none where one has an error.
+        """Import contacts from CSV.
 
-        The first line names the columns, in any order: name, email, company, user_type, phone and notes; cells stand
-        between commas or semicolons. A new e-mail creates a contact; that of a contact of yours, in any case, changes
-        it, where a blank cell leaves things as they are. Errors come all at once, each with its line and column. The
-        same sheet a second time changes nothing.
+        All rows are imported or, if one has an error, none; all errors are listed, with line and column. The first
+        line names the columns in any order: email, and any of name, company, user_type, phone, notes. Cells are
+        separated by commas or semicolons. A new e-mail creates a contact; an e-mail of one of your contacts updates
+        it, and blank cells leave values unchanged. Repeating an import changes nothing. Returns how many were created,
+        updated and unchanged.
         """
         return self._imported(contact_imports.from_sheet(self.actor, data.csv))
 
     @query("GET /contacts/export", tool=False, media=sheets.MEDIA, filename="contacts.csv")
     def export_contacts(self) -> Iterator[str]:
-        """Get your own contacts as CSV, as `import_contacts` takes it.
+        """Export your own contacts as CSV.
 
-        A cell that a spreadsheet would take for a formula begins with a `'`, which goes when it is imported.
+        The columns are those that import_contacts takes. A cell that a spreadsheet could take for a formula begins
+        with `'`, which the import removes again. ADMINs, too, get only their own.
         """
         columns = contact_imports.COLUMNS
         return sheets.written(columns, self._own().values_list(*columns).iterator(sheets.PART))
 
     @command("POST /contacts/cards", takes="text/vcard")
     def import_cards(self, *, data: ContactCards) -> ImportedOut:
-        """Create and change many contacts of yours at once, from vCards: all of them, or none where one has an error.
+        """Import contacts from vCards.
 
-        A new e-mail creates a contact; that of a contact of yours, in any case, changes it, where what a card does not
-        say stays as it is. Of several e-mails and phones the preferred one is taken, else the first. Where there is no
-        ORG, a new contact's company is the domain of its e-mail; one of the CATEGORIES may be its type. Errors come
-        all at once, each with the number of the card and the property. The same cards a second time change nothing.
+        All cards are imported or, if one has an error, none; all errors are listed, with card and property. A new
+        e-mail creates a contact; an e-mail of one of your contacts updates it, and what a card leaves out stays
+        unchanged. Of several e-mails or phones the preferred one is used, else the first. Without ORG, a new contact's
+        company is the domain of its e-mail. CATEGORIES may give the user_type. Repeating an import changes nothing.
+        Returns how many were created, updated and unchanged.
         """
         return self._imported(cards.from_cards(self.actor, data.vcard))
 
     @query("GET /contacts/cards", tool=False, media=cards.MEDIA, filename="contacts.vcf")
     def export_cards(self) -> Iterator[str]:
-        """Get your own contacts as vCards, as `import_cards` takes them."""
+        """Export your own contacts as vCards.
+
+        Returns one text/vcard file (version 3.0), as import_cards, phones and mail programs take it. ADMINs, too, get
+        only their own.
+        """
         return cards.written(self._own().iterator(sheets.PART))
 
     @query("GET /contacts/{id}/vcard", tool=False, media=cards.MEDIA)
-    def export_card(self, *, id: Ref) -> str:
-        """Get one contact of yours as a vCard, to put into a phone or mail program."""
+    def export_card(self, *, id: ContactRef) -> str:
+        """Export one of your contacts as a vCard.
+
+        Returns a text/vcard file (version 3.0), to be opened in a phone or a mail program.
+        """
         contact = self.rows(Contact).filter(pk=self.known_contact(ref=id)).first()
         if contact is None:
             raise absent(Contact)
         return cards.card(contact)
 
     @query("GET /contacts/{id}/timeline")
-    def get_timeline(self, *, id: Ref, page: TimelineParams) -> TimelineOut:
-        """Show what there is of a contact of yours, newest first: calls, meetings, notes, tasks and orders.
+    def get_timeline(self, *, id: ContactRef, page: TimelineParams) -> TimelineOut:
+        """Get a contact's timeline: its calls, meetings, notes, tasks and orders.
 
-        Meetings and orders are those with the contact's e-mail. You see what you may see anyway.
+        Returns the entries that you may see, the latest first. Meetings and orders are found by the contact's e-mail.
+        Contacts that were merged into this one are entries too. An API key needs the read scope of each service whose
+        entries it is to see.
         """
         contact, emails = self._known_as(id)
         return timeline.page(self, contact, emails, page)
@@ -173,13 +205,13 @@ class ContactService(Service):
         before: Time,
         limit: Limit,
     ) -> list[TimelineEntry]:
-        """The newest entries of a contact's timeline that are from some services, before a time."""
+        """List the newest entries of a contact's timeline before a time, of some services."""
         contact, emails = self._known_as(contact_id)
         return timeline.newest(self, contact, emails, services, before=before, limit=limit)
 
     @query(tool=False)
     def merges_of_contact(self, *, wish: TimelineWish) -> TimelinePart:
-        """The contacts that became part of this one, for its timeline."""
+        """List the contacts that were merged into this one, for its timeline."""
         rows = MergedContact.objects.filter(contact__in=self.rows(Contact).filter(pk=wish.contact_id))
         return timeline.part(
             wish,
@@ -196,7 +228,7 @@ class ContactService(Service):
 
     @query(tool=False)
     def known_contact(self, *, ref: Ref) -> int | None:
-        """The id of this contact of yours; null where you have none."""
+        """Get the id of this contact if you may see it, else null."""
         return self.known(Contact, ref)
 
     def _own(self) -> QuerySet[Contact]:

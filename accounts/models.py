@@ -39,6 +39,8 @@ def lowered(emails: Iterable[str]) -> list[str]:
 
 
 class Role(models.TextChoices):
+    """What a user may see and do: an ADMIN everything, an AGENT what is their own or shared with them."""
+
     ADMIN = "ADMIN"
     AGENT = "AGENT"
 
@@ -321,6 +323,8 @@ class ClosedAddress(ScopedModel):
 
 
 class ContactType(models.TextChoices):
+    """What a contact is to its owner."""
+
     CLIENT = "client"
     PROSPECT = "prospect"
     PARTNER = "partner"

@@ -16,6 +16,7 @@ from accounts.schemas import (
     NotificationsPatch,
     PersonOut,
     ProfilePatch,
+    UserId,
     UserIn,
     UserOut,
     UserPatch,
@@ -36,38 +37,51 @@ class LastAdmin(Conflict):
 
 
 class UserService(Service):
-    """The people you work with."""
+    """The people who can sign in here, and your own profile."""
 
     name = "users"
 
     @query("GET /users/me")
     def get_me(self) -> UserOut:
-        """Show yourself."""
+        """Get your own profile.
+
+        Returns the user who is signed in, or whose API key is used.
+        """
         return self.one(User.objects.all(), UserOut, self.actor.id)
 
     @command("PATCH /users/me")
     def update_me(self, *, data: ProfilePatch) -> UserOut:
-        """Change your own name."""
+        """Update your own profile.
+
+        Changes only the fields that you send, and returns the profile. Your e-mail cannot be changed; your role is an
+        ADMIN's to change, with update_user.
+        """
         return self._updated(self.take(User, self.actor.id), data)
 
     @query("GET /users")
     def list_users(self, *, search: Search = None, page: PageParams) -> Page[UserOut]:
-        """List the people you know here, newest first.
+        """List the users you know, newest first.
 
-        Yourself, those you invited, and those you share a meeting or a project with; an ADMIN sees everyone.
+        You know yourself, those you invited, and those you share a meeting or a project with; an ADMIN knows everyone.
+        The search looks in name and e-mail. Use it to find the ids that attendee_ids and assignee_id take.
         """
         return self.page(self.rows(User).search(search), UserOut, page)
 
     @query("GET /users/{id}")
-    def get_user(self, *, id: int) -> UserOut:
-        """Show one person you know here."""
+    def get_user(self, *, id: UserId) -> UserOut:
+        """Get one user.
+
+        Returns a user you know: list_users says who that is. Anyone else is not found (404).
+        """
         return self.one(self.rows(User), UserOut, id)
 
     @command("POST /users", creates=User, dry_run=False)
     def invite_user(self, *, data: UserIn) -> UserOut:
-        """Add a colleague, who is mailed an invitation to set a password.
+        """Invite a colleague as a new user.
 
-        An AGENT invites AGENTs; an ADMIN may also set the role, and a password in place of the invitation.
+        The person gets a mail with a link to set a password, and is among the users you know. AGENTs invite AGENTs.
+        Only an ADMIN may set `role` or `password` (else 403); with a password, no mail is sent. An e-mail that a user
+        already has is refused (409). Returns the user.
         """
         if not self.actor.is_admin and {"role", "password"} & data.model_fields_set:
             raise Forbidden("Only an ADMIN may set `role` or `password`. Leave them out to invite an AGENT.")
@@ -86,8 +100,13 @@ class UserService(Service):
         return UserOut.of(user)
 
     @command("PATCH /users/{id}", allow=admins)
-    def update_user(self, *, id: int, data: UserPatch) -> UserOut:
-        """Change a user's name or role, or deactivate them; it holds from their next request on."""
+    def update_user(self, *, id: UserId, data: UserPatch) -> UserOut:
+        """Update a user's name or role, or deactivate a user.
+
+        For ADMINs only. It takes effect with the user's next request. Deactivating a user ends their sessions and
+        stops their API keys and all mails to them. The last active ADMIN can neither be deactivated nor become an
+        AGENT (409). Returns the user.
+        """
         user = self.take(User, id)
         loses_admin = user.is_admin and (
             data.sent().get("role", user.role) != Role.ADMIN or not data.sent().get("is_active", True)
@@ -98,17 +117,17 @@ class UserService(Service):
 
     @query(tool=False)
     def known_user(self, *, ref: int) -> int | None:
-        """The id of this user, if you know them; else null."""
+        """Get the id of this user if you know them, else null."""
         return self.known(User, ref)
 
     @query(tool=False)
     def known_users(self, *, ids: Annotated[list[int], Field(max_length=200)]) -> list[int]:
-        """Which of these users you know."""
+        """List which of these ids are of users you know."""
         return sorted(self.visible(User, ids))
 
     @query(tool=False)
     def known_people(self, *, emails: Annotated[list[str], Field(max_length=200)]) -> list[PersonOut]:
-        """Which people with these e-mails, in any case, you know."""
+        """List the users you know who have one of these e-mails, in any case."""
         named = User.objects.named(emails)
         known = self.visible(User, [user.pk for user in named])
         return [PersonOut.of(user) for user in named if user.pk in known]
@@ -140,15 +159,17 @@ class UserService(Service):
 
 
 class NotificationService(Service):
-    """Which mails you get."""
+    """The kinds of mail that you receive."""
 
     name = "notifications"
 
     @query("GET /users/me/notifications")
     def get_notifications(self) -> NotificationsOut:
-        """Show which mails you get. Password resets that you ask for always come.
+        """Get which mails you receive.
 
-        Who stopped all mail before they had an account gets none until they set a password with a mailed link.
+        Returns every kind of mail that can be turned off, true where it is on. Invitations to join, password links and
+        notices of new API keys are always sent. Whoever stopped all mail before they had an account gets none until
+        they set a password with a mailed link.
         """
         if self.rows(ClosedAddress).exists():
             return NotificationsOut(**dict.fromkeys(MailKind.values, False))
@@ -157,7 +178,11 @@ class NotificationService(Service):
 
     @command("PATCH /users/me/notifications")
     def update_notifications(self, *, data: NotificationsPatch) -> NotificationsOut:
-        """Turn mails that you get on or off."""
+        """Update which mails you receive.
+
+        Send true or false for the kinds to turn on or off; the others stay as they are. It takes effect at once, also
+        for mails that are waiting to be sent. Returns all kinds.
+        """
         sent = data.sent()
         self.rows(UnwantedMail).filter(kind__in=[kind for kind, wanted in sent.items() if wanted]).delete()
         self._turn_off(self.actor.email, *(kind for kind, wanted in sent.items() if not wanted))
@@ -165,7 +190,11 @@ class NotificationService(Service):
 
     @command(allow=anyone, tool=False, counter="unsubscribe", dry_run=False)
     def unsubscribe(self, *, token: Annotated[str, text(1, 2000)]) -> None:
-        """Turn a kind of mail off with the link in one, signed in or not; as a stranger, all mail."""
+        """Turn off a kind of mail for an address, with the token of a mailed link.
+
+        Nobody needs to sign in for it, and the address need not be a user's: for an address without an account, it
+        turns off all mail.
+        """
         email, kind = unwanted_of(token)
         if kind is not None:
             self._turn_off(email, kind)

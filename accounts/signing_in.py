@@ -17,6 +17,7 @@ from accounts.schemas import (
     PasswordIn,
     RefreshIn,
     ResetIn,
+    SessionId,
     SessionOut,
     SignupIn,
     TokensOut,
@@ -32,7 +33,7 @@ class SignupClosed(Forbidden):
 
 
 class AuthService(Service):
-    """Signing up, in and out."""
+    """Signing up, signing in and out, passwords and sessions."""
 
     name = "auth"
 
@@ -47,9 +48,10 @@ class AuthService(Service):
         expensive=True,
     )
     def sign_up(self, *, data: SignupIn) -> UserOut:
-        """Make an account of your own, with the role AGENT.
+        """Create an account for yourself.
 
-        Closed on servers where only invited people may join (403).
+        Returns the new user, with the role AGENT; then sign in with log_in. Where sign-up is closed (403), a colleague
+        has to invite you. An e-mail that a user already has is refused (409).
         """
         if not settings.SIGNUP_OPEN:
             raise SignupClosed("Sign-up is closed here. Ask a colleague for an invitation.")
@@ -70,9 +72,11 @@ class AuthService(Service):
         expensive=True,
     )
     def log_in(self, *, data: LoginIn) -> TokensOut:
-        """Sign in with e-mail and password, as JSON or as a form.
+        """Sign in with e-mail and password.
 
-        Send the access token as `Authorization: Bearer <token>`; get the next one with the refresh token.
+        Takes JSON or a form. Opens a session, and returns its access token, to be sent as `Authorization: Bearer
+        <token>`, and its refresh token, with which refresh_token gets the next ones. A wrong password and an unknown
+        e-mail are refused alike (401).
         """
         user = checked_password(data.username, data.password)
         self.changed()
@@ -80,34 +84,50 @@ class AuthService(Service):
 
     @command("POST /auth/refresh", allow=anyone, any_key=True, tool=False, secret=True, account="")
     def refresh_token(self, *, data: RefreshIn) -> TokensOut:
-        """Get new tokens for your refresh token.
+        """Renew your tokens with a refresh token.
 
-        Each refresh token works once. One that comes twice ends its session, for its thief too.
+        Returns a new access token and a new refresh token. A refresh token works once: if it is used again, its
+        session ends for everyone who has tokens of it.
         """
         self.changed()
         return TokensOut(**rotate(data.refresh_token))
 
     @command("POST /auth/logout", allow=in_person, tool=False, dry_run=False)
     def log_out(self) -> None:
-        """Sign out: this session's tokens are refused from the next request on."""
+        """Sign out of this session.
+
+        Takes no body. The tokens of this session are refused from the next request on; your other sessions and your
+        API keys stay.
+        """
         Session.objects.filter(pk=self.actor.session_id or 0, user_id=self.actor.id).end()
         self.changed()
 
     @query("GET /auth/sessions", allow=in_person, tool=False)
     def list_sessions(self, *, page: PageParams) -> Page[SessionOut]:
-        """List where you are signed in, newest first."""
+        """List your active sessions, newest first.
+
+        A session is one sign-in of yours, with its browser or program and its address. Those that ended or expired are
+        left out.
+        """
         return self.page(self.rows(Session).active(), SessionOut, page)
 
     @command("DELETE /auth/sessions/{id}", allow=in_person, tool=False, dry_run=False)
-    def end_session(self, *, id: int) -> None:
-        """Sign out one of your sessions, such as a lost phone's."""
+    def end_session(self, *, id: SessionId) -> None:
+        """End one of your sessions, such as that of a lost phone.
+
+        Its tokens are refused from the next request on. A session that has ended already is not found (404).
+        """
         if not self.rows(Session).active().filter(pk=id).end():
             raise absent(Session)
         self.changed()
 
     @command("POST /auth/password", allow=in_person, tool=False, account="", expensive=True)
     def change_password(self, *, data: PasswordIn) -> None:
-        """Change your password. All your sessions end, this one too: sign in again with the new password."""
+        """Update your password.
+
+        A wrong current password is refused (422). All your sessions end, this one too: sign in again with the new
+        password. Your API keys stay.
+        """
         user = self.take(User, self.actor.id)
         if not user.check_password(data.current_password):
             raise Invalid.field(["body", "current_password"], "This is not your current password.")
@@ -117,19 +137,21 @@ class AuthService(Service):
         "POST /auth/password/reset", allow=anyone, any_key=True, tool=False, account="", counter="reset", status=202
     )
     def request_password_reset(self, *, data: ResetIn) -> None:
-        """Ask for a mail with a link that sets a new password.
+        """Request a mail with a link to set a new password.
 
-        The answer is the same whether or not anyone has this e-mail, and whether or not a mail goes: there is one in
-        some minutes at the most. The link works once, for an hour.
+        The mail is sent in the background, if an active user has this e-mail and got none in the last minutes. The
+        answer is always 202, so that it does not tell whether there is one. The link works once, for an hour unless
+        the server is set up otherwise.
         """
         self.defer(self.mail_password_reset, email=data.email)
         self.changed()
 
     @job(queue="mail")
     def mail_password_reset(self, *, email: Annotated[str, text(1, 254)]) -> None:
-        """Mail the link to the user with this e-mail; not in the request, which must not show that there is one.
+        """Send the link to set a new password to the active user with this e-mail.
 
-        Who was mailed one a moment ago gets no other: its link still works.
+        This is a job, since the time that a request takes must not tell whether there is such a user. Whoever was
+        mailed a link a moment ago gets no other: that one still works.
         """
         user = User.objects.with_email(email).filter(is_active=True).first()
         if user is not None and user.may_be_mailed_a_reset():
@@ -149,7 +171,11 @@ class AuthService(Service):
 
     @command("POST /auth/password/reset/confirm", allow=anyone, any_key=True, tool=False, account="", expensive=True)
     def confirm_password_reset(self, *, data: NewPasswordIn) -> None:
-        """Set a new password with the token of a mailed link. All sessions of the account end."""
+        """Set a password with the token of a mailed link.
+
+        Takes the token of a password link or of an invitation; each works once. All sessions of the account end: sign
+        in with the new password.
+        """
         user = owner_of(data.token, lock=True)
         self._set_password(user, data.new_password)
         ClosedAddress.objects.of(user.email).delete()
@@ -163,7 +189,7 @@ class AuthService(Service):
 
     @job(queue="default", every=3600)
     def prune_sessions(self) -> None:
-        """Forget sessions that ended, or could have been renewed for the last time, 30 days ago."""
+        """Delete sessions that ended or expired 30 days ago."""
         long_ago = Now() - timedelta(days=30)
         Session.objects.filter(Q(ended_at__lt=long_ago) | Q(expires_at__lt=long_ago)).delete()
         self.changed()

@@ -49,31 +49,31 @@ def _check_cursor(cursor: str) -> str:
 
 
 class TimelineParams(In):
-    """Which page of a timeline."""
+    """Which page of a timeline, and how long it is."""
 
-    limit: int = Field(50, ge=1, le=200, description="How many entries a page holds.")
+    limit: int = Field(50, ge=1, le=200, description="The most entries to return in one page.")
     cursor: Annotated[str, text(1, 200), AfterValidator(_check_cursor)] | None = Field(
-        None, description="`next` of the page before; without it, the first page."
+        None, description="The value of `next` in the page before; omit it for the first page."
     )
 
 
 class TimelineEntry(Out):
-    """Something that took place with a contact, or will."""
+    """One entry of a contact's timeline."""
 
-    service: str = Field(description="Where it is from, such as `calls` or `notes`.", examples=["calls"])
-    id: int
-    at: Time = Field(description="When a call or a meeting takes place; when all else was made.")
+    service: str = Field(description="The service whose row it is.", examples=["calls"])
+    id: int = Field(description="The id of the row in that service.")
+    at: Time = Field(description="When a call or a meeting takes place; when any other row was created.")
     title: str
-    status: str | None = None
-    details: dict[str, Any] = Field({}, description="More of it, by its service.")
+    status: str | None = Field(None, description="The row's status, where it has one.")
+    details: dict[str, Any] = Field({}, description="More fields of the row; which ones depends on the service.")
 
 
 class TimelineOut(Out):
-    """A page of a timeline, newest first."""
+    """A page of a timeline, the latest entry first."""
 
-    count: int | None = Field(description="How many entries there are in all, on the first page; null after.")
-    next: str | None = Field(description="The `cursor` of the next page; null on the last.")
-    results: list[TimelineEntry]
+    count: int | None = Field(description="The number of entries on all pages; only on the first page, else null.")
+    next: str | None = Field(description="Send it as `cursor` to get the next page; null on the last page.")
+    results: list[TimelineEntry] = Field(description="The entries of this page.")
 
 
 class TimelineWish(In):

@@ -128,7 +128,7 @@ def test_looking_at_the_link_does_nothing_and_its_button_turns_the_kind_off(alic
     with nothing_changes():
         page = browser.get(path, follow=True)
     assert page.status_code == 200
-    assert "bob@example.com gets a mail each time: <em>Someone gives you a task.</em>" in page.content.decode()
+    assert "bob@example.com gets this mail: <em>Mail when someone assigns a task to you.</em>" in page.content.decode()
     done = browser.post(path, {"token": page.context["token"]})
     assert (done.status_code, "no more mails of this kind" in done.content.decode()) == (200, True)
     assert bob.api.get("/users/me/notifications").json == {**ALL, "task_assigned": False}
