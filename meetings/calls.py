@@ -1,7 +1,6 @@
 """Calls with contacts."""
 
 from functools import partial
-from typing import Annotated
 
 from django.db.models import F
 from django.db.models.functions import Now
@@ -12,9 +11,9 @@ from accounts import timeline
 from accounts.contacts import ContactService
 from accounts.models import MailKind
 from accounts.timeline import TimelineEntry, TimelinePart, TimelineWish
-from meetings.models import Call, CallStatus
-from meetings.schemas import BriefOut, CallFilters, CallIn, CallOut, CallPatch
-from mesh import Also, Page, PageParams, Ref, Search, Service, command, job, query
+from meetings.models import Call
+from meetings.schemas import BriefOut, CallFilters, CallIn, CallOut, CallPatch, CallRef, NewCallStatus
+from mesh import Page, PageParams, Ref, Search, Service, command, job, query
 from mesh.errors import Invalid
 from mesh.mail.messages import in_words
 
@@ -24,26 +23,37 @@ MOST_REMINDED = 50  # calls, in one run
 
 
 class CallService(Service):
-    """Calls with your contacts."""
+    """Calls with your contacts, and briefs to prepare for them."""
 
     name = "calls"
 
     @query("GET /calls")
     def list_calls(self, *, filters: CallFilters, search: Search = None, page: PageParams) -> Page[CallOut]:
-        """List your calls, newest first."""
+        """List your calls, newest first.
+
+        These are the calls with your contacts; an ADMIN sees everyone's. The newest is the one created last: for calls
+        of a certain day, use `from` and `to`. The search looks in title and notes.
+        """
         rows = self.rows(Call).with_status(filters.status).between(filters.from_, filters.to).search(search)
         if filters.contact_id is not None:
             rows = rows.filter(contact_id=self.of(ContactService).known_contact(ref=filters.contact_id) or 0)
         return self.page(rows, CallOut, page)
 
     @query("GET /calls/{id}")
-    def get_call(self, *, id: Ref) -> CallOut:
-        """Show one call."""
+    def get_call(self, *, id: CallRef) -> CallOut:
+        """Get one call with a contact of yours.
+
+        To prepare for it, use prepare_call.
+        """
         return self.one(self.rows(Call), CallOut, id)
 
     @query("GET /calls/{id}/brief")
-    def prepare_call(self, *, id: Ref) -> BriefOut:
-        """Prepare for a call: who it is with, what was said last, what is still to do, what they ordered."""
+    def prepare_call(self, *, id: CallRef) -> BriefOut:
+        """Get a brief that prepares you for a call.
+
+        Returns the call, the contact, the last five calls, meetings and notes with the contact, the open tasks and the
+        last five orders, as far as you may see them: as data, and as one text.
+        """
         call = self.of(CallService).get_call(id=id)
         contacts = self.of(ContactService)
         contact, until = contacts.get_contact(id=call.contact_id), max(call.scheduled_for, timezone.now())
@@ -63,34 +73,50 @@ class CallService(Service):
 
     @command("POST /calls", creates=Call)
     def schedule_call(self, *, data: CallIn) -> CallOut:
-        """Schedule a call with a contact of yours; you are reminded of it by mail a quarter of an hour before."""
+        """Schedule a call with one of your contacts.
+
+        You are reminded by mail 15 minutes before it begins; the contact gets no mail. If the contact does not exist
+        yet, create it first with create_contact. Returns the call.
+        """
         call = Call.objects.create(**data.model_dump() | {"contact_id": self._contact(data.contact_id)})
         self.changed(call)
         return self.show(call, CallOut)
 
     @command("PATCH /calls/{id}", "PUT /calls/{id}")
-    def update_call(self, *, id: Ref, data: CallPatch) -> CallOut:
-        """Change a call; fields that are not sent stay as they are."""
+    def update_call(self, *, id: CallRef, data: CallPatch) -> CallOut:
+        """Update a call.
+
+        Changes only the fields that you send, and returns the call. The contact gets no mail; you are reminded again
+        if the call is moved.
+        """
         call, sent = self.take(Call, id), data.sent()
         if "contact_id" in sent:
             sent["contact_id"] = self._contact(data.contact_id)
         return self._updated(call, sent)
 
     @command("PATCH /calls/{id}/status")
-    def set_call_status(self, *, id: Ref, status: Annotated[CallStatus, Also("new_status")]) -> CallOut:
-        """Say that a call took place, is cancelled, or has another time."""
+    def set_call_status(self, *, id: CallRef, status: NewCallStatus) -> CallOut:
+        """Set the status of a call.
+
+        Use it once a call took place or is cancelled; no reminder is sent of such a call. To move a call, send the new
+        time to update_call. Returns the call.
+        """
         return self._updated(self.take(Call, id), {"status": status})
 
     @command("DELETE /calls/{id}")
-    def delete_call(self, *, id: Ref) -> None:
-        """Delete a call."""
+    def delete_call(self, *, id: CallRef) -> None:
+        """Delete a call.
+
+        It disappears from the contact's timeline too, and this cannot be undone. To keep it there, set its status to
+        `cancelled` instead.
+        """
         call = self.take(Call, id)
         self.changed(call)
         call.delete()
 
     @query(tool=False)
     def calls_of_contact(self, *, wish: TimelineWish) -> TimelinePart:
-        """A contact's calls, for its timeline."""
+        """List a contact's calls, for its timeline."""
         return timeline.part(
             wish,
             self.rows(Call).filter(contact_id=wish.contact_id),
@@ -107,7 +133,10 @@ class CallService(Service):
 
     @job(queue="mail", every=60, lease=60)
     def remind_of_calls(self) -> None:
-        """Remind people of the calls that begin within a quarter of an hour; of one that was cancelled nobody."""
+        """Send reminders of the calls that begin within 15 minutes.
+
+        Calls that took place or are cancelled are left out.
+        """
         waiting = Call.objects.to_remind_of().select_related("contact__owner")
         soon = waiting.select_for_update(of=("self",), no_key=True, skip_locked=True)[:MOST_REMINDED]
         for call in soon:

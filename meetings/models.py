@@ -159,6 +159,8 @@ class Meeting(ScopedModel):
 
 
 class Response(models.TextChoices):
+    """How someone responded to an invitation."""
+
     PENDING = "pending"
     ACCEPTED = "accepted"
     DECLINED = "declined"
@@ -217,6 +219,8 @@ class Attendee(ScopedModel):
 
 
 class CallStatus(models.TextChoices):
+    """How far a call is."""
+
     SCHEDULED = "scheduled"
     COMPLETED = "completed"
     CANCELLED = "cancelled"

@@ -1,7 +1,5 @@
 """Meetings: scheduling them, answering invitations; subscribing to them."""
 
-from typing import Annotated
-
 from django.conf import settings
 from django.db.models import F
 from django.db.models.functions import Now
@@ -12,8 +10,17 @@ from accounts.timeline import TimelineEntry, TimelinePart, TimelineWish
 from meetings import calendar, notifications
 from meetings.calls import CallService as CallService
 from meetings.models import Attendee, CalendarKey, Meeting, Response
-from meetings.schemas import CalendarKeyOut, MeetingFilters, MeetingIn, MeetingOut, MeetingPatch, ResponseIn
-from mesh import Page, PageParams, Search, Service, anyone, command, in_person, job, query, text
+from meetings.schemas import (
+    CalendarKeyOut,
+    FeedKey,
+    MeetingFilters,
+    MeetingId,
+    MeetingIn,
+    MeetingOut,
+    MeetingPatch,
+    ResponseIn,
+)
+from mesh import Page, PageParams, Search, Service, anyone, command, in_person, job, query
 from mesh.errors import FieldError, Forbidden, Invalid, NotFound
 from mesh.execution.service import absent
 from mesh.formats import ical
@@ -23,24 +30,35 @@ MOST_REMINDED = 50  # meetings, in one run
 
 
 class MeetingService(Service):
-    """Meetings and who comes to them."""
+    """Meetings: scheduling them, inviting people, responding to invitations."""
 
     name = "meetings"
 
     @query("GET /meetings", ttl=60)
     def list_meetings(self, *, filters: MeetingFilters, search: Search = None, page: PageParams) -> Page[MeetingOut]:
-        """List the meetings that you organize or are invited to, newest first."""
+        """List your meetings, newest first.
+
+        These are the meetings that you organize or are invited to, with their attendees and responses; an ADMIN sees
+        everyone's. The newest is the one created last: for meetings of a certain day, use `from` and `to`. The search
+        looks in title, description and location.
+        """
         rows = self.rows(Meeting).between(filters.from_, filters.to).search(search)
         return self.page(rows, MeetingOut, page)
 
     @query("GET /meetings/{id}", ttl=60)
-    def get_meeting(self, *, id: int) -> MeetingOut:
-        """Show one meeting with its attendees and their answers."""
+    def get_meeting(self, *, id: MeetingId) -> MeetingOut:
+        """Get one meeting.
+
+        Returns a meeting that you organize or are invited to, with its attendees and their responses.
+        """
         return self.one(self.rows(Meeting), MeetingOut, id)
 
     @query("GET /meetings/{id}/ics", tool=False, media=ical.MEDIA)
-    def export_meeting(self, *, id: int) -> str:
-        """Get one meeting as an iCalendar file, to put into a calendar application."""
+    def export_meeting(self, *, id: MeetingId) -> str:
+        """Export one meeting as an iCalendar file.
+
+        Returns a text/calendar file, to be opened in a calendar application.
+        """
         meeting = self.rows(Meeting).with_people().filter(pk=id).first()
         if meeting is None:
             raise absent(Meeting)
@@ -48,9 +66,11 @@ class MeetingService(Service):
 
     @command("POST /meetings", creates=Meeting)
     def schedule_meeting(self, *, data: MeetingIn) -> MeetingOut:
-        """Schedule a meeting. You organize it; invite users by id and anyone by e-mail.
+        """Schedule a meeting and invite people to it.
 
-        They get an invitation by mail, with a calendar file.
+        You become its organizer. Invite users with `attendee_ids` and anyone with `attendee_emails`; the e-mail of a
+        user you know invites that user. All who are invited get a mail with a calendar file, unless the meeting is
+        over. Everyone who has not declined is reminded by mail an hour before it begins. Returns the meeting.
         """
         user_ids, emails = self._invited(data)
         fields = data.model_dump(exclude={"attendee_ids", "attendee_emails"})
@@ -63,11 +83,12 @@ class MeetingService(Service):
         return self.show(meeting, MeetingOut)
 
     @command("PATCH /meetings/{id}", "PUT /meetings/{id}")
-    def update_meeting(self, *, id: int, data: MeetingPatch) -> MeetingOut:
-        """Change a meeting that you organize; fields that are not sent stay as they are.
+    def update_meeting(self, *, id: MeetingId, data: MeetingPatch) -> MeetingOut:
+        """Update a meeting that you organize.
 
-        Attendees are told by mail of a new title, time, duration or location; who is new is invited, who is no longer
-        invited is told so.
+        Changes only the fields that you send; a list of attendees replaces the one before, and people who stay on it
+        keep their response. Attendees get a mail if title, time, duration or location change. People who are new on
+        the list get an invitation, people taken off it a cancellation. Returns the meeting. An ADMIN may update any.
         """
         meeting = self._own(id)
         before = self._with_people(id)
@@ -92,10 +113,11 @@ class MeetingService(Service):
         return self.show(meeting, MeetingOut)
 
     @command("DELETE /meetings/{id}")
-    def cancel_meeting(self, *, id: int) -> None:
-        """Cancel and remove a meeting that you organize. Its notes and tasks stay, without it.
+    def cancel_meeting(self, *, id: MeetingId) -> None:
+        """Cancel and delete a meeting that you organize.
 
-        All who were invited are told by mail.
+        All who were invited get a mail that removes it from their calendars, unless it is over. Its notes and tasks
+        stay, without the meeting. It cannot be undone. An ADMIN may cancel any meeting.
         """
         meeting = self._own(id)
         notifications.cancel(self, self._with_people(id))
@@ -103,8 +125,12 @@ class MeetingService(Service):
         meeting.delete()
 
     @command("POST /meetings/{id}/respond")
-    def respond_to_meeting(self, *, id: int, data: ResponseIn) -> MeetingOut:
-        """Accept or decline an invitation, or say that you may come."""
+    def respond_to_meeting(self, *, id: MeetingId, data: ResponseIn) -> MeetingOut:
+        """Respond to an invitation to a meeting.
+
+        You must be invited to the meeting yourself (else 403). If your response changes, the organizer gets a mail,
+        unless the meeting is over. Returns the meeting.
+        """
         meeting = self.take(Meeting, id)
         attendee = Attendee.objects.select_related("user").filter(meeting=meeting, user_id=self.actor.id).first()
         if attendee is None:
@@ -118,7 +144,7 @@ class MeetingService(Service):
 
     @query(tool=False)
     def meetings_with_contact(self, *, wish: TimelineWish) -> TimelinePart:
-        """The meetings that a contact's e-mail is invited to or organizes, for its timeline."""
+        """List the meetings that a contact organizes or is invited to, for its timeline."""
         return timeline.part(
             wish,
             self.rows(Meeting).with_emails(wish.emails),
@@ -134,12 +160,15 @@ class MeetingService(Service):
 
     @query(tool=False)
     def known_meeting(self, *, ref: int) -> int | None:
-        """The id of this meeting, if you see it; else null."""
+        """Get the id of this meeting if you may see it, else null."""
         return self.known(Meeting, ref)
 
     @job(queue="mail", foretold=True)
     def mail_invitations(self, *, id: int) -> None:
-        """Invite everyone to a meeting that is new, as it is by now; to one that is gone nobody."""
+        """Send the invitations to a new meeting.
+
+        They go to those who are invited by now, and to nobody if the meeting is gone.
+        """
         meeting = Meeting.objects.with_people().filter(pk=id).first()
         if meeting is not None:
             notifications.invite(self, meeting)
@@ -147,7 +176,7 @@ class MeetingService(Service):
 
     @job(queue="mail", every=60, lease=60)
     def remind_of_meetings(self) -> None:
-        """Remind people of the meetings that begin within the hour."""
+        """Send reminders of the meetings that begin within an hour."""
         waiting = Meeting.objects.to_remind_of().with_people()
         soon = waiting.select_for_update(of=("self",), no_key=True, skip_locked=True)[:MOST_REMINDED]
         for meeting in soon:
@@ -188,25 +217,28 @@ class MeetingService(Service):
 
 
 class CalendarService(Service):
-    """Your meetings in your own calendar application."""
+    """Your meetings as a feed for calendar applications."""
 
     name = "calendar"
 
     @command("POST /calendar/key", allow=in_person, tool=False, secret=True)
     def make_calendar_key(self) -> CalendarKeyOut:
-        """Get a secret address under which a calendar application can subscribe to your meetings.
+        """Create the secret address of your calendar feed.
 
-        It is shown this once. A new one ends the one before at once.
+        A calendar application can subscribe to your meetings at this address, without signing in. It is only in this
+        answer. It replaces the address that you had: whatever subscribed to the old one gets no more updates.
         """
         key = CalendarKey.objects.issue(self.actor.id)
         self.changed()
         return CalendarKeyOut(key=key, url=f"{settings.SITE_URL}/calendar.ics?key={key}")
 
     @query("GET /calendar.ics", allow=anyone, tool=False, media=ical.MEDIA)
-    def read_calendar(self, *, key: Annotated[str, text(1, 100)]) -> str:
-        """Read the meetings of whoever made this key, as iCalendar: those of the last 90 days and all to come.
+    def read_calendar(self, *, key: FeedKey) -> str:
+        """Get a user's meetings as an iCalendar feed.
 
-        The key is all it takes, so that a calendar application can subscribe.
+        Returns the meetings of the last 90 days and all to come, without their attendees, of the user who created the
+        key. The key is all it takes, so that a calendar application can subscribe. Meetings that the user declined
+        leave the time free.
         """
         owner = CalendarKey.objects.owner_of(key)
         if owner is None:
