@@ -56,6 +56,8 @@ class Project(ScopedModel):
 
 
 class TaskStatus(models.TextChoices):
+    """How far a task is."""
+
     TODO = "todo"
     IN_PROGRESS = "in_progress"
     DONE = "done"

@@ -1,6 +1,6 @@
 """Projects and tasks."""
 
-from typing import Annotated, Any
+from typing import Any
 from uuid import uuid4
 
 from django.db.models import F
@@ -11,18 +11,22 @@ from accounts.contacts import ContactService
 from accounts.services import UserService
 from accounts.timeline import TimelineEntry, TimelinePart, TimelineWish
 from meetings.services import MeetingService
-from mesh import Also, Page, PageParams, Ref, Search, Service, command, job, query
+from mesh import Page, PageParams, Ref, Search, Service, command, job, query
 from mesh.errors import Forbidden, NotFound
 from tasks.models import Project, Task
 from tasks.schemas import (
+    AssigneeId,
+    MemberId,
+    NewTaskStatus,
+    ProjectId,
     ProjectIn,
     ProjectOut,
     ProjectPatch,
-    StatusIn,
     TaskFilters,
     TaskIn,
     TaskOut,
     TaskPatch,
+    TaskRef,
 )
 
 MOST_REMINDED = 50  # tasks, in one run
@@ -35,24 +39,40 @@ class ProjectService(Service):
 
     @query("GET /projects")
     def list_projects(self, *, search: Search = None, page: PageParams) -> Page[ProjectOut]:
-        """List the projects that you own or are a member of, newest first."""
+        """List your projects, newest first.
+
+        These are the projects that you own, and those whose owner assigned a task to you; an ADMIN sees everyone's. The
+        search looks in title and description.
+        """
         return self.page(self.rows(Project).search(search), ProjectOut, page)
 
     @query("GET /projects/{id}")
-    def get_project(self, *, id: int) -> ProjectOut:
-        """Show one project."""
+    def get_project(self, *, id: ProjectId) -> ProjectOut:
+        """Get one project.
+
+        Returns a project that you own or are a member of. For its tasks, use list_tasks with
+        `project_id`.
+        """
         return self.one(self.rows(Project), ProjectOut, id)
 
     @command("POST /projects", creates=Project)
     def create_project(self, *, data: ProjectIn) -> ProjectOut:
-        """Start a project; you own it. To whom you assign a task in it, becomes a member."""
+        """Create a project.
+
+        You become its owner, who sees and changes every task in it. A user to whom you assign a task in it becomes a
+        member, who sees the project. Returns the project.
+        """
         project = Project.objects.create(owner_id=self.actor.id, **data.model_dump())
         self.changed(project)
         return self.show(project, ProjectOut)
 
     @command("PATCH /projects/{id}", "PUT /projects/{id}")
-    def update_project(self, *, id: int, data: ProjectPatch) -> ProjectOut:
-        """Change a project that you own; fields that are not sent stay as they are."""
+    def update_project(self, *, id: ProjectId, data: ProjectPatch) -> ProjectOut:
+        """Update a project that you own.
+
+        Changes only the fields that you send, and returns the project. Members cannot change it (403); an ADMIN may
+        update any.
+        """
         project = self._own(id)
         for field, value in data.sent().items():
             setattr(project, field, value)
@@ -62,17 +82,21 @@ class ProjectService(Service):
         return self.show(project, ProjectOut)
 
     @command("DELETE /projects/{id}")
-    def delete_project(self, *, id: int) -> None:
-        """Remove a project that you own. Its tasks stay, without it."""
+    def delete_project(self, *, id: ProjectId) -> None:
+        """Delete a project that you own.
+
+        Its tasks stay, without a project; its members no longer see it. It cannot be undone. An ADMIN may delete any.
+        """
         project = self._own(id)
         self.changed(project)
         project.delete()
 
     @command("DELETE /projects/{id}/members/{user_id}")
-    def remove_project_member(self, *, id: int, user_id: int) -> None:
-        """Take someone out of a project that you own: they are unassigned from all of its tasks.
+    def remove_project_member(self, *, id: ProjectId, user_id: MemberId) -> None:
+        """Remove a member from a project that you own.
 
-        They see the project no more, and of its tasks those alone that they created.
+        They are unassigned from all of its tasks. They no longer see the project, and of its tasks only those that they
+        created. Somebody who is not in the project is not found (404).
         """
         project = self._own(id)
         tasks = list(project.tasks.filter(assignee_id=user_id).order_by("pk").select_for_update(no_key=True))
@@ -85,7 +109,7 @@ class ProjectService(Service):
 
     @query(tool=False)
     def known_project(self, *, ref: int) -> int | None:
-        """The id of this project, if you see it; else null."""
+        """Get the id of this project if you may see it, else null."""
         return self.known(Project, ref)
 
     def _own(self, id: int) -> Project:
@@ -102,7 +126,11 @@ class TaskService(Service):
 
     @query("GET /tasks")
     def list_tasks(self, *, filters: TaskFilters, search: Search = None, page: PageParams) -> Page[TaskOut]:
-        """List the tasks that you created, that are assigned to you or in a project of yours, newest first."""
+        """List your tasks, newest first.
+
+        These are the tasks that you created, that are assigned to you, or that are in a project of yours; an ADMIN sees
+        everyone's. Filters narrow each other down. The search looks in title and description.
+        """
         wanted = filters.model_dump(exclude={"overdue", "meeting_id", "project_id", "contact_id"}, exclude_none=True)
         if filters.meeting_id is not None:
             wanted["due_meeting_id"] = self.of(MeetingService).known_meeting(ref=filters.meeting_id) or 0
@@ -114,15 +142,20 @@ class TaskService(Service):
         return self.page(rows, TaskOut, page)
 
     @query("GET /tasks/{id}")
-    def get_task(self, *, id: Ref) -> TaskOut:
-        """Show one task."""
+    def get_task(self, *, id: TaskRef) -> TaskOut:
+        """Get one task.
+
+        Returns a task that you created, that is assigned to you, or that is in a project of yours.
+        """
         return self.one(self.rows(Task), TaskOut, id)
 
     @command("POST /tasks", creates=Task)
     def create_task(self, *, data: TaskIn) -> TaskOut:
-        """Write a task down, for yourself or for someone you know.
+        """Create a task, for yourself or for a user you know.
 
-        In another's project it can be for yourself, or for someone who is in the project.
+        You and its assignee see it, the owner of its project, and ADMINs. In another's project, the assignee is you or
+        somebody who is in it (else 403). The assignee gets a mail, unless it is you. The day before the due date, the
+        assignee is reminded by mail, or you if nobody is assigned. Returns the task.
         """
         task = Task(creator_id=self.actor.id, **self._referring(data.model_dump()))
         self._give(task, project=None, assignee=None)
@@ -132,30 +165,43 @@ class TaskService(Service):
         return self.show(task, TaskOut)
 
     @command("PATCH /tasks/{id}", "PUT /tasks/{id}")
-    def update_task(self, *, id: Ref, data: TaskPatch) -> TaskOut:
-        """Change a task that you created or that is in a project of yours; of one assigned to you, the status alone."""
+    def update_task(self, *, id: TaskRef, data: TaskPatch) -> TaskOut:
+        """Update a task.
+
+        Changes only the fields that you send. Its creator and the owner of its project may change everything, its
+        assignee the status alone (else 403). A new assignee gets a mail. Returns the task.
+        """
         task = self.take(Task, id)
         if not task.may_be_changed_by(self.actor) and data.model_fields_set != {"status"}:
             raise Forbidden("The assignee may change a task's status only.")
         return self._updated(task, data.sent())
 
     @command("DELETE /tasks/{id}")
-    def delete_task(self, *, id: Ref) -> None:
-        """Remove a task that you created or that is in a project of yours."""
+    def delete_task(self, *, id: TaskRef) -> None:
+        """Delete a task that you created, or that is in a project of yours.
+
+        Sends no mail. It cannot be undone; to keep the task, set its status to `cancelled` instead. An assignee may
+        not delete it (403).
+        """
         task = self._own(id)
         self.changed(task)
         task.delete()
 
     @command("PATCH /tasks/{id}/status", "POST /tasks/{id}/status/{status}")
-    def set_task_status(self, *, id: Ref, status: Annotated[StatusIn, Also("new_status")]) -> TaskOut:
-        """Move a task that you see to another status."""
+    def set_task_status(self, *, id: TaskRef, status: NewTaskStatus) -> TaskOut:
+        """Set the status of a task.
+
+        Everyone who sees the task may do this. Sends no mail. Returns the task.
+        """
         return self._updated(self.take(Task, id), {"status": status})
 
     @command("POST /tasks/{id}/assign/{user_id}")
-    def assign_task(self, *, id: Ref, user_id: int) -> TaskOut:
-        """Give a task that you created or that is in a project of yours to someone you know.
+    def assign_task(self, *, id: TaskRef, user_id: AssigneeId) -> TaskOut:
+        """Assign a task to a user.
 
-        Of a task in a project, its owner thus makes them a member; others give it to who is in the project.
+        Its creator and the owner of its project may do this. The user sees the task, may set its status, and gets a
+        mail, unless it is you. In a project, its owner thus makes the user a member; others assign to those who are in
+        it. A previous assignee no longer sees the task. Returns the task.
         """
         task = self._own(id)
         if self.of(UserService).known_user(ref=user_id) is None:
@@ -164,7 +210,7 @@ class TaskService(Service):
 
     @query(tool=False)
     def tasks_of_contact(self, *, wish: TimelineWish) -> TimelinePart:
-        """Your tasks with a contact, for its timeline."""
+        """List your tasks with a contact, for its timeline."""
         return timeline.part(
             wish,
             self.rows(Task).filter(contact_id=wish.contact_id),
@@ -181,7 +227,10 @@ class TaskService(Service):
 
     @job(queue="mail", every=900, lease=60)
     def mail_due_tasks(self) -> None:
-        """Mail those whose tasks are due tomorrow, in UTC: the assignee, else the creator, once for each due date."""
+        """Send reminders of the tasks that are due tomorrow, in UTC.
+
+        They go to the assignee, else to the creator, once for each due date.
+        """
         waiting = Task.objects.to_remind_of().select_related("assignee", "creator", "project")
         due = waiting.select_for_update(of=("self",), no_key=True, skip_locked=True)[:MOST_REMINDED]
         for task in due:
