@@ -14,9 +14,11 @@ from notes.services import NoteService
 class BacklogIn(In):
     """How many jobs of which kind; each has a note of its own with this text."""
 
-    job: Literal["summarize_note", "call_out", "settle_note", "settle_notes"]
-    count: int = Field(ge=1, le=10_000)
-    raw_text: RawText
+    job: Literal["summarize_note", "call_out", "settle_note", "settle_notes"] = Field(
+        description="The operation that is measured."
+    )
+    count: int = Field(ge=1, le=10_000, description="How many notes and jobs to create.")
+    raw_text: RawText = Field(description="The text of each note.")
 
 
 class JobBenchmarkService(Service):
@@ -26,7 +28,7 @@ class JobBenchmarkService(Service):
 
     @command("POST /backlog", tool=False, status=202)
     def begin_jobs(self, *, data: BacklogIn) -> None:
-        """Write notes, and begin a job for each."""
+        """Create notes, and start a job for each."""
         notes = Note.objects.bulk_create(
             Note(author_id=self.actor.id, raw_text=data.raw_text) for _ in range(data.count)
         )

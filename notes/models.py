@@ -16,6 +16,8 @@ from notes.summarizer import Summary
 
 
 class NoteStatus(models.TextChoices):
+    """How far the summary of a note is."""
+
     QUEUED = "queued"
     PROCESSING = "processing"
     DONE = "done"

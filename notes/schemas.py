@@ -10,14 +10,23 @@ from notes.models import NoteStatus
 RawText = Annotated[str, text(1, 100_000, strip=False)]
 
 
+NoteId = Annotated[Id, Field(description="The note's id, from list_notes.")]
+
+
 class NoteIn(In):
-    """A new note: its text as `raw_text` or as `content`."""
+    """A new note; its text is sent as `raw_text` or as `content`."""
 
     raw_text: RawText = Field(
-        validation_alias=AliasChoices("raw_text", "content"), examples=["Maria will send the offer by Friday."]
+        validation_alias=AliasChoices("raw_text", "content"),
+        description="What was written down, as plain text.",
+        examples=["Maria will send the offer by Friday."],
     )
-    meeting_id: Id | None = Field(None, description="A meeting you can see.")
-    contact_id: Ref | None = Field(None, description="A contact of yours.")
+    meeting_id: Id | None = Field(
+        None, description="The meeting that it was taken in: an id from list_meetings; null: none."
+    )
+    contact_id: Ref | None = Field(
+        None, description="The contact that it is about: an id or uuid from list_contacts; null: none."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -31,45 +40,49 @@ class NoteIn(In):
 
 
 class NotePatch(NoteIn, partial=True):
-    """What of a note changes; another text is summarized again."""
+    """The changes to a note; fields that are not sent stay as they are."""
 
 
 class NoteFilters(In):
-    """Which notes."""
+    """Which notes to list."""
 
-    meeting_id: Id | None = None
-    contact_id: Ref | None = None
-    status: NoteStatus | None = None
+    meeting_id: Id | None = Field(None, description="Only notes of this meeting, by its id from list_meetings.")
+    contact_id: Ref | None = Field(
+        None, description="Only notes about this contact, by its id or uuid from list_contacts."
+    )
+    status: NoteStatus | None = Field(None, description="Only notes whose summary is in this state.")
 
 
 class AcceptIn(In):
-    """Which action items become tasks: all of the note's, when none is named."""
+    """Which action items become tasks."""
 
-    action_item_ids: list[Id] | None = Field(None, max_length=50)
+    action_item_ids: list[Id] | None = Field(
+        None, max_length=50, description="The ids of action items of this note, from get_note; without it, all of them."
+    )
 
 
 class ActionItemOut(Out):
-    """Something to do that the summary found; `task_id` once it was accepted."""
+    """Something to do that was found in a note."""
 
     id: int
     title: str
-    assignee: str | None
-    due_date: Time | None
-    quote: str
-    task_id: int | None
+    assignee: str | None = Field(description="Who is to do it, as the note names them; null where it does not.")
+    due_date: Time | None = Field(description="By when, where the note says so.")
+    quote: str = Field(description="The sentence of the note that says so.")
+    task_id: int | None = Field(description="The task that was made of it; null before.")
 
 
 class NoteOut(Out):
-    """A note, and what its summary says so far."""
+    """A note, with its summary as far as it is ready."""
 
     id: int
-    raw_text: str
-    content: Annotated[str, Column("raw_text")]
+    raw_text: str = Field(description="The text of the note.")
+    content: Annotated[str, Column("raw_text")] = Field(description="The same as `raw_text`.")
     meeting_id: int | None
     contact_id: int | None
-    summary: str | None
+    summary: str | None = Field(description="Null until the first one is done.")
     action_items: list[ActionItemOut]
-    status: NoteStatus
-    error: str | None
+    status: NoteStatus = Field(description="How far the summary is.")
+    error: str | None = Field(description="Why the summary failed; null if it did not.")
     created_at: Time
     updated_at: Time

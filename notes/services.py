@@ -13,19 +13,23 @@ from meetings.services import MeetingService
 from mesh import Page, PageParams, Search, Service, command, job, query
 from mesh.errors import Invalid
 from notes.models import ActionItem, Note, NoteStatus
-from notes.schemas import AcceptIn, NoteFilters, NoteIn, NoteOut, NotePatch
+from notes.schemas import AcceptIn, NoteFilters, NoteId, NoteIn, NoteOut, NotePatch
 from notes.summarizer import Summary, summarizer
 from tasks.models import Task
 
 
 class NoteService(Service):
-    """Notes, each with a summary."""
+    """Notes, each with a summary and action items that are made in the background."""
 
     name = "notes"
 
     @query("GET /notes")
     def list_notes(self, *, filters: NoteFilters, search: Search = None, page: PageParams) -> Page[NoteOut]:
-        """List your notes, newest first."""
+        """List your notes, newest first.
+
+        Each comes with its summary and action items, as far as they are ready. Only their author sees notes, and
+        ADMINs, who see everyone's. The search looks in the text and in the summary.
+        """
         wanted = filters.model_dump(exclude_none=True)
         if filters.meeting_id is not None:
             wanted["meeting_id"] = self.of(MeetingService).known_meeting(ref=filters.meeting_id) or 0
@@ -35,20 +39,32 @@ class NoteService(Service):
         return self.page(rows, NoteOut, page)
 
     @query("GET /notes/{id}")
-    def get_note(self, *, id: int) -> NoteOut:
-        """Show one note, its summary's status and, when it is done, the summary."""
+    def get_note(self, *, id: NoteId) -> NoteOut:
+        """Get one of your notes.
+
+        Returns its text, summary and action items. The summary is made in the background: while `status` is `queued`
+        or `processing`, ask again a little later.
+        """
         return self.one(self.rows(Note), NoteOut, id)
 
     @command("POST /notes", creates=Note)
     def add_note(self, *, data: NoteIn) -> NoteOut:
-        """Write a note, of a meeting or of nothing in particular. Its summary is made in the background."""
+        """Create a note.
+
+        Its summary and its action items are made in the background: get_note has them once `status` is `done`. A note
+        may belong to a meeting, to a contact, or to nothing. Only you and ADMINs see it. Returns the note.
+        """
         of = self._referring({"meeting_id": data.meeting_id, "contact_id": data.contact_id})
         note = Note.objects.create(author_id=self.actor.id, raw_text=data.raw_text, **of)
         return self._queued(note)
 
     @command("PATCH /notes/{id}", "PUT /notes/{id}")
-    def update_note(self, *, id: int, data: NotePatch) -> NoteOut:
-        """Change a note of yours. Another text queues another summary."""
+    def update_note(self, *, id: NoteId, data: NotePatch) -> NoteOut:
+        """Update one of your notes.
+
+        Changes only the fields that you send. A changed text is summarized again in the background; action items that
+        are tasks already stay, the others are replaced. Returns the note.
+        """
         note = self.take(Note, id)
         sent = data.sent()
         of = {name: value for name, value in sent.items() if name != "raw_text" and value != getattr(note, name)}
@@ -66,23 +82,35 @@ class NoteService(Service):
         return self.show(note, NoteOut)
 
     @command("DELETE /notes/{id}")
-    def delete_note(self, *, id: int) -> None:
-        """Remove a note of yours; tasks made from it stay."""
+    def delete_note(self, *, id: NoteId) -> None:
+        """Delete one of your notes, with its summary and action items.
+
+        Tasks that were made of its action items stay. It cannot be undone.
+        """
         note = self.take(Note, id)
         self.changed(note)
         note.delete()
 
     @command("POST /notes/{id}/summarize")
-    def summarize_again(self, *, id: int) -> NoteOut:
-        """Queue the summary of a note of yours again, after it failed or for a better one."""
+    def summarize_again(self, *, id: NoteId) -> NoteOut:
+        """Request a new summary of one of your notes.
+
+        Use it after a summary failed, or for a better one. It is made in the background: get_note has it once `status`
+        is `done`. Action items that are tasks already stay, the others are replaced. Returns the note.
+        """
         note = self.take(Note, id)
         note.queue()
         note.save(update_fields=["revision", "status", "error"])
         return self._queued(note)
 
     @command("POST /notes/{id}/accept")
-    def accept_action_items(self, *, id: int, data: AcceptIn) -> NoteOut:
-        """Make tasks of a note's action items, of all of them when none is named. Each becomes a task once."""
+    def accept_action_items(self, *, id: NoteId, data: AcceptIn) -> NoteOut:
+        """Create tasks from the action items of a note.
+
+        Takes all action items, or those you name; each becomes a task once, however often you ask. The tasks are the
+        note's author's, assigned to nobody, with the item's title, its due date, and its quote as the description.
+        Returns the note, whose action items then have a `task_id`.
+        """
         note = self.take(Note, id)
         items = {item.pk: item for item in note.action_items.all()}
         wanted = list(items) if data.action_item_ids is None else data.action_item_ids
@@ -106,7 +134,7 @@ class NoteService(Service):
 
     @query(tool=False)
     def notes_of_contact(self, *, wish: TimelineWish) -> TimelinePart:
-        """Your notes of a contact, for its timeline."""
+        """List your notes about a contact, for its timeline."""
         return timeline.part(
             wish,
             self.rows(Note).filter(contact_id=wish.contact_id),
@@ -123,7 +151,10 @@ class NoteService(Service):
 
     @job(queue="notes", attempts=4, gave_up="summary_failed")
     def summarize_note(self, *, id: int, revision: int) -> Generator[Callable[[], Summary], Summary, None]:
-        """Summarize a note, unless its text has changed since this was asked for."""
+        """Create the summary of a note.
+
+        Does nothing if the text has changed since this was asked for.
+        """
         self.changed()
         begun = Note.objects.begin_summary(id, revision)
         if begun is None:
@@ -135,7 +166,7 @@ class NoteService(Service):
             self.changed(Note(pk=id, author_id=author_id))
 
     def summary_failed(self, *, id: int, revision: int, error: str) -> None:
-        """The summary was tried for the last time: the note says so."""
+        """Set the note to failed after the last attempt at its summary."""
         self.changed()
         note = Note.objects.select_for_update(no_key=True).filter(pk=id, revision=revision).first()
         if note is not None:
