@@ -13,8 +13,10 @@ from events.mailings import tell_moved_up, tell_seats
 from events.models import Attendee, Event, Registration, RegistrationStatus
 from events.notifications import Seating
 from events.schemas import (
+    AttendeeId,
     EventAttendeeOut,
     EventAttendeePatch,
+    EventId,
     RegistrationFilters,
     RegistrationIn,
     RegistrationOut,
@@ -48,27 +50,31 @@ class PersonKnown(Conflict):
 
 
 class AttendeeService(Service):
-    """People who attend events."""
+    """The people who attend events, and waiting lists."""
 
     name = "attendees"
 
     @query("GET /events/{id}/attendees")
     def list_event_attendees(
-        self, *, id: int, filters: RegistrationFilters, search: Search = None, page: PageParams
+        self, *, id: EventId, filters: RegistrationFilters, search: Search = None, page: PageParams
     ) -> Page[RegistrationOut]:
-        """List who attends an event, or waits for a seat, newest first.
+        """List who attends an event or waits for a seat, newest first.
 
-        Its owner and the ADMIN see everyone; others see those whom they registered.
+        The event's owner and ADMINs see everyone; others see those whom they registered. The search looks in name,
+        e-mail and phone.
         """
         self._event(id)
         rows = self.rows(Registration).filter(event_id=id).with_status(filters.status).search(search)
         return self.page(rows, RegistrationOut, page)
 
     @command("POST /events/{id}/attendees", location="/attendees/{id}", creates=Registration)
-    def register_attendee(self, *, id: int, data: RegistrationIn) -> RegistrationOut:
-        """Register someone for an event; they get a mail with a calendar file.
+    def register_attendee(self, *, id: EventId, data: RegistrationIn) -> RegistrationOut:
+        """Register a person for an event.
 
-        Where it is full, `waitlist` puts them onto its waiting list; in their turn they get a seat, and a mail.
+        Any signed-in user may register anyone. The person gets a mail with a calendar file. A full event is refused
+        (409), unless `waitlist` is true: then the person waits, and gets a seat and a mail when one becomes free. A
+        cancelled event is refused too (409), and so is an e-mail that is already registered for the event. Returns the
+        registration.
         """
         event = self.take(Event, id)
         if not event.is_active:
@@ -85,10 +91,12 @@ class AttendeeService(Service):
         return self.show(registration, RegistrationOut, id=registration.attendee_id)
 
     @command("DELETE /events/{id}/attendees/{attendee_id}")
-    def remove_attendee(self, *, id: int, attendee_id: int) -> None:
-        """Remove someone from an event, or from its waiting list; they are told by mail.
+    def remove_attendee(self, *, id: EventId, attendee_id: AttendeeId) -> None:
+        """Remove a person from an event or from its waiting list.
 
-        A seat that frees goes to whoever waits longest.
+        The event's owner, whoever registered the person, and ADMINs may do this. The person gets a mail, unless the
+        event is over. A seat that becomes free goes to whoever has waited longest, who gets a mail. A person who
+        attends no other event is deleted.
         """
         event = self.take(Event, id)
         registration = self.rows(Registration).filter(event=event, attendee_id=attendee_id).first()
@@ -111,17 +119,22 @@ class AttendeeService(Service):
         self.changed(event)
 
     @query("GET /events/{id}/attendees/export", tool=False, media=sheets.MEDIA, filename="attendees.csv")
-    def export_attendees(self, *, id: int) -> Iterator[str]:
-        """Get who attends an event, by name, and who waits for a seat, as CSV.
+    def export_attendees(self, *, id: EventId) -> Iterator[str]:
+        """Export the attendees of an event as CSV.
 
-        A cell that a spreadsheet would take for a formula begins with a `'`.
+        The same people as in list_event_attendees: first those with a seat, by name, then those who wait, in order. A
+        cell that a spreadsheet could take for a formula begins with `'`.
         """
         people = self._people(self._event(id))
         return sheets.written(COLUMNS, ([person[column] for column in COLUMNS] for person in people))
 
     @query("GET /events/{id}/attendees/print", tool=False, media="text/html; charset=utf-8")
-    def print_attendees(self, *, id: int) -> Iterator[str]:
-        """Get who attends an event, by name, and who waits for a seat, as a page to print and take along."""
+    def print_attendees(self, *, id: EventId) -> Iterator[str]:
+        """Get the attendees of an event as a page to print.
+
+        An HTML page with the same people as in list_event_attendees: first those with a seat, by name, then those who
+        wait, in order.
+        """
         event = self._event(id)
         yield render_to_string("events/attendees/head.html", {"event": event})
         people = self._people(event)
@@ -131,20 +144,28 @@ class AttendeeService(Service):
 
     @query("GET /attendees")
     def list_attendees(self, *, search: Search = None, page: PageParams) -> Page[EventAttendeeOut]:
-        """List the people of your events, and those whom you registered, newest first."""
+        """List the people who attend events, newest first.
+
+        These are the people at events that you own, and those whom you registered; an ADMIN sees all. The search looks
+        in name, e-mail and phone.
+        """
         return self.page(self.rows(Attendee).search(search), EventAttendeeOut, page)
 
     @query("GET /attendees/{id}")
-    def get_attendee(self, *, id: int) -> EventAttendeeOut:
-        """Show one person who attends events of yours, or whom you registered."""
+    def get_attendee(self, *, id: AttendeeId) -> EventAttendeeOut:
+        """Get one person who attends events.
+
+        Returns a person at an event that you own, or whom you registered.
+        """
         return self.one(self.rows(Attendee), EventAttendeeOut, id)
 
     @command("PATCH /attendees/{id}")
-    def update_attendee(self, *, id: int, data: EventAttendeePatch) -> EventAttendeeOut:
-        """Change a person's name, e-mail or phone, at all the events that they attend.
+    def update_attendee(self, *, id: AttendeeId, data: EventAttendeePatch) -> EventAttendeeOut:
+        """Update the name, e-mail or phone of a person who attends events.
 
-        Who registered them may; name and phone also the owner of all these events. At a new e-mail they are told of
-        their seats.
+        Changes only the fields that you send, at all events of the person. Whoever registered the person may do this,
+        and ADMINs; the owner of all these events may change name and phone. At a new e-mail the person gets a mail for
+        each event to come. Returns the person.
         """
         person, sent = self.take(Attendee, id), data.sent()
         is_new_address = sent.get("email", person.email) != person.email

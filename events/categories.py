@@ -3,7 +3,7 @@
 from django.db.models.functions import Now
 
 from events.models import Category, Event
-from events.schemas import CategoryIn, CategoryOut, CategoryPatch
+from events.schemas import CategoryId, CategoryIn, CategoryOut, CategoryPatch
 from mesh import Page, PageParams, Search, Service, anyone, command, query
 from mesh.errors import Conflict, Forbidden
 
@@ -18,31 +18,45 @@ class CategoryInUse(Conflict):
 
 
 class CategoryService(Service):
-    """Categories of events."""
+    """Categories of events; everyone sees them."""
 
     name = "categories"
 
     @query("GET /categories", allow=anyone, ttl=300, scopes=("categories",))
     def list_categories(self, *, search: Search = None, page: PageParams) -> Page[CategoryOut]:
-        """List the categories of events, newest first."""
+        """List event categories, newest first.
+
+        Everyone sees them, signed in or not. The search looks in name and description.
+        """
         return self.page(self.rows(Category).search(search), CategoryOut, page)
 
     @query("GET /categories/{id}", allow=anyone, ttl=600, scopes=("categories",))
-    def get_category(self, *, id: int) -> CategoryOut:
-        """Show one category."""
+    def get_category(self, *, id: CategoryId) -> CategoryOut:
+        """Get one event category.
+
+        Needs no sign-in.
+        """
         return self.one(self.rows(Category), CategoryOut, id)
 
     @command("POST /categories", creates=Category)
     def create_category(self, *, data: CategoryIn) -> CategoryOut:
-        """Create a category of events; you may change it."""
+        """Create an event category.
+
+        You and ADMINs may change and delete it; everyone sees it, and may put events in it. A name that a category
+        already has is refused (409). Returns the category.
+        """
         category = Category(creator_id=self.actor.id, **data.model_dump())
         category.save(force_insert=True)
         self.changed(category)
         return self.show(category, CategoryOut)
 
     @command("PATCH /categories/{id}", "PUT /categories/{id}")
-    def update_category(self, *, id: int, data: CategoryPatch) -> CategoryOut:
-        """Change a category that you created."""
+    def update_category(self, *, id: CategoryId, data: CategoryPatch) -> CategoryOut:
+        """Update an event category that you created.
+
+        Changes only the fields that you send, and returns the category. Events in it show the change at once; no mail
+        is sent. An ADMIN may update any.
+        """
         category = self._own(id)
         for field, value in data.sent().items():
             setattr(category, field, value)
@@ -52,8 +66,12 @@ class CategoryService(Service):
         return self.show(category, CategoryOut)
 
     @command("DELETE /categories/{id}")
-    def delete_category(self, *, id: int) -> None:
-        """Delete a category that you created, and that no event is in."""
+    def delete_category(self, *, id: CategoryId) -> None:
+        """Delete an event category that you created.
+
+        While events are in it, it is refused (409): give them another category first. It cannot be undone. An ADMIN
+        may delete any.
+        """
         category = self._own(id)
         if Event.objects.current().filter(category=category).exists():
             raise CategoryInUse("Events are in this category. Give them another one, or delete them, first.")

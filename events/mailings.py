@@ -54,7 +54,7 @@ def tell_seats(service: Service, email: str, registrations: Sequence[int], seati
 
 
 class EventMailService(Service):
-    """Mails about events."""
+    """The mails about events."""
 
     name = "event_mails"
 
@@ -69,9 +69,10 @@ class EventMailService(Service):
         after: _Number,
         last: _Number,
     ) -> None:
-        """Tell an event's attendees of it, those registered from `after` to `last`, and then its owner.
+        """Send the mails about an event to its attendees, and then to its owner.
 
-        `number` is that of the change: each address is told of it once.
+        Attendees are those registered after `after` and up to `last`, 200 in a run. `number` is that of the change:
+        each address is told of it once.
         """
         self.changed()
         event = Event.objects.select_related("owner").get(pk=id)
@@ -88,20 +89,20 @@ class EventMailService(Service):
 
     @job(queue="mail", lease=120, foretold=True)
     def mail_seats(self, *, ids: _Ids, seating: Seating) -> None:
-        """Tell people that they have a seat, or wait for one."""
+        """Send mails to people who have a seat, or wait for one."""
         notifications.tell_of_seats(self, _registrations(ids), seating)
         self.changed()
 
     # Not foretold: who removes somebody must not see, in a dry run, who gets the seat.
     @job(queue="mail", lease=120)
     def mail_moved_up(self, *, ids: _Ids) -> None:
-        """Tell people that they have moved up from a waiting list, and have a seat."""
+        """Send mails to people who got a seat from a waiting list."""
         notifications.tell_of_seats(self, _registrations(ids), Seating.MOVED_UP)
         self.changed()
 
     @job(queue="mail", every=60, lease=60)
     def remind_of_events(self) -> None:
-        """Begin to remind people of the events that begin within a day."""
+        """Start the reminders of the events that begin within a day."""
         soon = Event.objects.to_remind_of().select_for_update(no_key=True, skip_locked=True)[:MOST_REMINDED]
         for event in soon:
             tell(self, event, News.REMINDER, number=int(event.start_date.timestamp()))

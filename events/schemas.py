@@ -11,17 +11,27 @@ from mesh.declarations.fields import words
 from mesh.declarations.words import MOST_WORDS
 
 ENDS_FIRST = "An event ends when it begins, or later."
+EventId = Annotated[Id, Field(description="The event's id, from list_events.")]
+CategoryId = Annotated[Id, Field(description="The category's id, from list_categories.")]
+AttendeeId = Annotated[Id, Field(description="The person's id, from list_attendees or list_event_attendees.")]
+InCategory = Annotated[
+    Id | None, Field(description="Only events in this category, by its id from list_categories; without it, all.")
+]
+_PERSON_NAME = "The person's full name."
+_PERSON_PHONE = "The person's phone number, in any format; null: unknown."
 
 
 class CategoryIn(In):
-    """A new category."""
+    """A new event category."""
 
-    name: Annotated[str, text(1, 100)] = Field(examples=["Workshops"], description="Unique, in any case.")
-    description: Annotated[str, text(0, 5000)] = ""
+    name: Annotated[str, text(1, 100)] = Field(
+        examples=["Workshops"], description="What the category is called; no two have the same name, ignoring case."
+    )
+    description: Annotated[str, text(0, 5000)] = Field("", description="What belongs in it, as plain text.")
 
 
 class CategoryPatch(CategoryIn, partial=True):
-    """What of a category changes."""
+    """The changes to a category; fields that are not sent stay as they are."""
 
 
 class CategoryOut(Out):
@@ -35,13 +45,20 @@ class CategoryOut(Out):
 class EventIn(In):
     """A new event."""
 
-    name: Annotated[str, text(1, 255)] = Field(examples=["Summer school"])
-    description: Annotated[str, text(0, 5000)] = ""
-    location: Annotated[str, text(0, 255)] = Field("", examples=["Main hall"])
-    start_date: Time = Field(description="When it begins; a date alone is its midnight, in UTC.")
-    end_date: Time = Field(description="When it ends: not before it begins.", examples=["2025-01-15T12:00:00Z"])
-    category_id: Id | None = None
-    capacity: int | None = Field(None, ge=1, le=MAX_CAPACITY, description="How many may attend; without it, anyone.")
+    name: Annotated[str, text(1, 255)] = Field(description="What the event is called.", examples=["Summer school"])
+    description: Annotated[str, text(0, 5000)] = Field("", description="What it is about, as plain text.")
+    location: Annotated[str, text(0, 255)] = Field("", description="A room or an address.", examples=["Main hall"])
+    start_date: Time = Field(
+        description="When it begins, in UTC unless it has an offset; a date alone is its midnight in UTC."
+    )
+    end_date: Time = Field(
+        description="When it ends, not before it begins; in UTC unless it has an offset.",
+        examples=["2025-01-15T12:00:00Z"],
+    )
+    category_id: Id | None = Field(None, description="Its category: an id from list_categories; null: none.")
+    capacity: int | None = Field(
+        None, ge=1, le=MAX_CAPACITY, description="How many people can have a seat; null: no limit."
+    )
 
     @field_validator("end_date")
     @classmethod
@@ -53,29 +70,35 @@ class EventIn(In):
 
 
 class EventPatch(EventIn, partial=True):
-    """What of an event changes."""
+    """The changes to an event; fields that are not sent stay as they are."""
 
 
 class EventFilters(In):
-    """Which events."""
+    """Which events to list or count."""
 
-    start_after: Time | None = Field(None, description="Those that begin at this time or later.")
-    end_before: Time | None = Field(None, description="Those that end at this time or earlier.")
-    category_id: Id | None = None
-    location: Annotated[str, words(255)] | None = Field(
-        None, description=f"Every word must occur in the location; at most {MOST_WORDS} words."
+    start_after: Time | None = Field(
+        None, description="Only events that begin at this time or later, in UTC unless it has an offset."
     )
-    status: EventStatus | None = None
+    end_before: Time | None = Field(
+        None, description="Only events that end at this time or earlier, in UTC unless it has an offset."
+    )
+    category_id: Id | None = Field(None, description="Only events in this category, by its id from list_categories.")
+    location: Annotated[str, words(255)] | None = Field(
+        None,
+        description="Only events whose location contains every word of this text, ignoring case; at most"
+        f" {MOST_WORDS} words.",
+    )
+    status: EventStatus | None = Field(None, description="Only events with this status.")
 
 
 class EventPage(PageParams):
-    """Which page of the events."""
+    """Which page of the events, and how long it is."""
 
-    limit: int = Field(100, ge=1, le=1000, description="How many rows a page holds.")
+    limit: int = Field(100, ge=1, le=1000, description="The most items to return in one page.")
 
 
 class EventOut(Out):
-    """An event."""
+    """An event, with how many attend it."""
 
     id: int
     name: str
@@ -86,12 +109,12 @@ class EventOut(Out):
     category_id: int | None
     category: CategoryOut | None
     status: EventStatus
-    capacity: int | None = Field(description="How many may attend; null: anyone.")
-    attendee_count: int = Field(description="How many have a seat.")
+    capacity: int | None = Field(description="How many people can have a seat; null: no limit.")
+    attendee_count: int = Field(description="How many people have a seat.")
     seats_left: Annotated[int | None, Column(F("capacity") - F("attendee_count"))] = Field(
-        description="Null where the capacity is."
+        description="How many seats are free; null: no limit."
     )
-    waiting_count: int = Field(description="How many wait for a seat.")
+    waiting_count: int = Field(description="How many people wait for a seat.")
     created_at: Time
     updated_at: Time
 
@@ -99,44 +122,44 @@ class EventOut(Out):
 class CountOut(Out):
     """How many there are."""
 
-    count: int
+    count: int = Field(description="The number of rows that match.")
 
 
 class RegistrationIn(In):
-    """Who is to attend."""
+    """The person to be registered for an event."""
 
-    name: Annotated[str, text(1, 200)] = Field(examples=["Eve Example"])
-    email: Email = Field(description="Once per event, in any case.")
-    phone: Annotated[str, text(1, 50)] | None = Field(None, examples=["+49 30 1234567"])
-    waitlist: bool = Field(False, description="Where the event is full: onto its waiting list.")
+    name: Annotated[str, text(1, 200)] = Field(description=_PERSON_NAME, examples=["Eve Example"])
+    email: Email = Field(description="Where the person gets mails about the event; each e-mail once per event.")
+    phone: Annotated[str, text(1, 50)] | None = Field(None, description=_PERSON_PHONE, examples=["+49 30 1234567"])
+    waitlist: bool = Field(False, description="True to put the person on the waiting list if the event is full.")
 
 
 class RegistrationFilters(In):
-    """Which attendees."""
+    """Which attendees of an event to list."""
 
-    status: RegistrationStatus | None = None
+    status: RegistrationStatus | None = Field(None, description="Only people with a seat, or only those who wait.")
 
 
 class RegistrationOut(Out):
-    """A person who attends an event, or waits for a seat."""
+    """A person with a seat at an event, or on its waiting list."""
 
-    id: Annotated[int, Column("attendee_id")] = Field(description="The attendee's.")
+    id: Annotated[int, Column("attendee_id")] = Field(description="The id of the person, not of the registration.")
     name: Annotated[str, Column("attendee__name")]
     email: Annotated[str, Column("attendee__email")]
     phone: Annotated[str | None, Column("attendee__phone")]
     registration_date: Time
-    status: RegistrationStatus
+    status: RegistrationStatus = Field(description="`registered`: has a seat.")
     position: Annotated[int | None, Column(Case(When(status=RegistrationStatus.WAITING, then=place_in_line())))] = (
-        Field(description="The place on the waiting list, from 1; null for who has a seat.")
+        Field(description="The place on the waiting list, from 1; null for people with a seat.")
     )
 
 
 class EventAttendeePatch(In, partial=True):
-    """What of a person changes."""
+    """The changes to a person; fields that are not sent stay as they are."""
 
-    name: Annotated[str, text(1, 200)]
-    email: Email
-    phone: Annotated[str, text(1, 50)] | None
+    name: Annotated[str, text(1, 200)] = Field(description=_PERSON_NAME)
+    email: Email = Field(description="Where the person gets mails about events, from now on.")
+    phone: Annotated[str, text(1, 50)] | None = Field(description=_PERSON_PHONE)
 
 
 class EventAttendeeOut(Out):

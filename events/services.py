@@ -10,8 +10,18 @@ from events.categories import CategoryService as CategoryService
 from events.mailings import tell, tell_moved_up
 from events.models import Category, Event, EventQuerySet, EventStatus, Registration
 from events.notifications import News
-from events.schemas import ENDS_FIRST, CountOut, EventFilters, EventIn, EventOut, EventPage, EventPatch
-from mesh import Id, Page, Search, Service, anyone, command, query
+from events.schemas import (
+    ENDS_FIRST,
+    CountOut,
+    EventFilters,
+    EventId,
+    EventIn,
+    EventOut,
+    EventPage,
+    EventPatch,
+    InCategory,
+)
+from mesh import Page, Search, Service, anyone, command, query
 from mesh.errors import Conflict, Forbidden, Invalid
 from mesh.execution.service import absent
 from mesh.formats import ical
@@ -26,23 +36,35 @@ class CapacityTaken(Conflict):
 
 
 class EventService(Service):
-    """Events that people can attend."""
+    """Events that people can attend; everyone sees them."""
 
     name = "events"
 
     @query("GET /events", allow=anyone, ttl=300, scopes=_LIST)
     def list_events(self, *, filters: EventFilters, search: Search = None, page: EventPage) -> Page[EventOut]:
-        """List events, newest first; cancelled ones too, unless you ask for `status=active`."""
+        """List events, newest first.
+
+        Everyone sees all events, signed in or not; cancelled ones too, unless you ask for `status=active`. The newest
+        is the one created last: for events of a certain time, use `start_after` and `end_before`. The search looks in
+        name, description and location.
+        """
         return self.page(self._chosen(filters, search), EventOut, page)
 
     @query("GET /events/count", allow=anyone, ttl=300, scopes=_LIST)
     def count_events(self, *, filters: EventFilters, search: Search = None) -> CountOut:
-        """Count the events that are not cancelled."""
+        """Count the events that are neither cancelled nor deleted.
+
+        Takes the filters of list_events; cancelled events never count. Returns `count`. Needs no sign-in.
+        """
         return CountOut(count=self._chosen(filters, search).with_status(EventStatus.ACTIVE).count())
 
     @query("GET /events/calendar.ics", allow=anyone, ttl=300, scopes=_LIST, tool=False, media=ical.MEDIA)
-    def read_event_calendar(self, *, category_id: Id | None = None) -> str:
-        """Subscribe to all events, or to those of a category: those of the last 90 days and all to come."""
+    def read_event_calendar(self, *, category_id: InCategory = None) -> str:
+        """Get events as an iCalendar feed.
+
+        Returns the events of the last 90 days and all to come, of one category or of all. A calendar application can
+        subscribe to this address; it needs no sign-in.
+        """
         category = None if category_id is None else self.rows(Category).filter(pk=category_id).first()
         if category_id is not None and category is None:
             raise absent(Category)
@@ -51,13 +73,20 @@ class EventService(Service):
         return calendar.feed(events, category.name if category else "Events")
 
     @query("GET /events/{id}", allow=anyone, ttl=600, scopes=_ROW)
-    def get_event(self, *, id: int) -> EventOut:
-        """Show one event: its category, and how many seats are left."""
+    def get_event(self, *, id: EventId) -> EventOut:
+        """Get one event.
+
+        Returns it with its category, how many have a seat, how many seats are left and how many wait for one. Needs no
+        sign-in.
+        """
         return self.one(self.rows(Event), EventOut, id)
 
     @query("GET /events/{id}/ics", allow=anyone, ttl=600, scopes=_ROW, tool=False, media=ical.MEDIA)
-    def export_event(self, *, id: int) -> str:
-        """Get one event as an iCalendar file, to put into a calendar application."""
+    def export_event(self, *, id: EventId) -> str:
+        """Export one event as an iCalendar file.
+
+        Returns a text/calendar file, to be opened in a calendar application. Needs no sign-in.
+        """
         event = self.rows(Event).select_related("category").filter(pk=id).first()
         if event is None:
             raise absent(Event)
@@ -65,7 +94,11 @@ class EventService(Service):
 
     @command("POST /events", creates=Event)
     def create_event(self, *, data: EventIn) -> EventOut:
-        """Create an event. You own it: you may change it, and see all who attend."""
+        """Create an event.
+
+        You become its owner: you may change it, and you see all who attend. Everyone sees the event. You get a mail
+        that confirms it. Returns the event.
+        """
         self._require_category(data.category_id)
         event = Event(owner_id=self.actor.id, **data.model_dump())
         event.save(force_insert=True)
@@ -74,10 +107,12 @@ class EventService(Service):
         return self.show(event, EventOut)
 
     @command("PATCH /events/{id}", "PUT /events/{id}")
-    def update_event(self, *, id: int, data: EventPatch) -> EventOut:
-        """Change an event of yours; fields that are not sent stay as they are.
+    def update_event(self, *, id: EventId, data: EventPatch) -> EventOut:
+        """Update an event that you own.
 
-        Its attendees are told by mail what is other than it was. More capacity moves its waiting list up.
+        Changes only the fields that you send. You and its attendees get a mail that says what changed, unless the
+        event is over or cancelled. More capacity gives seats to those who wait, in order, who get a mail too; less
+        than the seats taken is refused (409). Returns the event. An ADMIN may update any.
         """
         event, sent = self._own(id), data.sent()
         self._require_category(sent.get("category_id"))
@@ -99,8 +134,13 @@ class EventService(Service):
         return self.show(event, EventOut)
 
     @command("POST /events/{id}/cancel")
-    def cancel_event(self, *, id: int) -> EventOut:
-        """Cancel an event of yours: it can still be seen, and its attendees are told by mail."""
+    def cancel_event(self, *, id: EventId) -> EventOut:
+        """Cancel an event that you own.
+
+        It can still be seen, with the status `cancelled`, but nobody can be registered any more. You, its attendees
+        and those who wait get a mail, unless it is over. It cannot be undone. Returns the event. An ADMIN may cancel
+        any.
+        """
         event = self._own(id)
         if event.is_active:
             event.status = EventStatus.CANCELLED
@@ -109,8 +149,12 @@ class EventService(Service):
         return self.show(event, EventOut)
 
     @command("DELETE /events/{id}")
-    def delete_event(self, *, id: int) -> None:
-        """Delete an event of yours: nobody sees it any more. Was it still to come, its attendees are told by mail."""
+    def delete_event(self, *, id: EventId) -> None:
+        """Delete an event that you own.
+
+        Nobody sees it or its attendees any more. Unless it is over or cancelled already, you, its attendees and those
+        who wait get a mail. It cannot be undone. An ADMIN may delete any.
+        """
         event = self._own(id)
         if event.is_active:
             self._call_off(event)

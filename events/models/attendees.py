@@ -15,6 +15,8 @@ from mesh.stores.postgres import fetch
 
 
 class RegistrationStatus(models.TextChoices):
+    """Whether a person has a seat at an event, or waits for one."""
+
     REGISTERED = "registered"
     WAITING = "waiting"
 

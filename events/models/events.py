@@ -19,6 +19,8 @@ SOONEST_FIRST = (Case(When(end_date__gt=Now(), then="start_date")).asc(nulls_las
 
 
 class EventStatus(models.TextChoices):
+    """Whether an event takes place."""
+
     ACTIVE = "active"
     CANCELLED = "cancelled"
 
