@@ -106,6 +106,8 @@ class Product(ScopedModel):
 
 
 class OrderStatus(models.TextChoices):
+    """How far an order is."""
+
     PENDING = "PENDING"
     RESERVED = "RESERVED"
     FAILED = "FAILED"
@@ -274,6 +276,8 @@ class OrderLine(models.Model):
 
 
 class MovementKind(models.TextChoices):
+    """What happened to units of a product."""
+
     RECEIVED = "received"
     RESERVED = "reserved"
     RELEASED = "released"

@@ -19,31 +19,35 @@ from shop.notifications import News
 from shop.payment_models import Payment
 from shop.payment_status import PaymentStatus
 from shop.payments import Demand, Report, provider
-from shop.schemas import BuyersPaymentOut, PaymentOut
+from shop.schemas import BuyersPaymentOut, OrderId, PaymentOut
 
 log = structlog.get_logger(__name__)
 
 
 class PaymentService(Service):
-    """The payments of orders, where a payment provider is set up."""
+    """The payments of orders, if a payment provider is used."""
 
     name = "payments"
 
     @query("GET /orders/{id}/payment")
-    def get_payment(self, *, id: int) -> PaymentOut:
-        """Show the latest payment of an order. Its buyer pays at the provider with the `client_secret`."""
+    def get_payment(self, *, id: OrderId) -> PaymentOut:
+        """Get the latest payment of an order.
+
+        For the order's buyer and ADMINs. The buyer also gets the `client_secret`, with which their browser pays at the
+        provider. Start a payment with pay_order; an order without one is not found (404).
+        """
         rows = self.rows(Payment)
         latest = rows.filter(order_id=id).order_by("-pk").values_list("pk", "order__buyer_id").first() or (0, 0)
         return self.one(rows, BuyersPaymentOut if latest[1] == self.actor.id else PaymentOut, latest[0])
 
     @command(allow=admins, tool=False)
     def record_payment(self, *, report: Report) -> None:
-        """Take in what a provider says of a payment."""
+        """Record what a payment provider reports of a payment."""
         self._record(report)
 
     @job(queue="default", lease=60, attempts=6, gave_up="payment_stuck")
     def follow_payment(self, *, id: int) -> Generator[Callable[[], Report], Report, None]:
-        """Do what is next with a payment: start it, look it up, cancel it, or send the money back."""
+        """Take the next step of a payment: start, look up, cancel or refund it."""
         self.changed()
         payment = Payment.objects.select_related("order").get(pk=id)
         step = _next_step(payment)
@@ -52,7 +56,7 @@ class PaymentService(Service):
 
     @job(queue="default", every=60)
     def check_payments(self) -> None:
-        """Ask after the payments of which nothing was heard for a while: no message is waited for in vain."""
+        """Look up payments of which the provider has reported nothing for a while."""
         for id in Payment.objects.take_due():
             self.defer(self.follow_payment, id=id)
         self.changed()

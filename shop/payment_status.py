@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class PaymentStatus(models.TextChoices):
-    """How far a payment has come. It only ever moves down this list, so reports may come twice and in any order."""
+    """How far a payment is. It only moves down this list, so reports may come twice and in any order."""
 
     STARTING = "starting"
     PENDING = "pending"

@@ -15,6 +15,7 @@ from shop.schemas import (
     Delta,
     MovementOut,
     ProductFilters,
+    ProductId,
     ProductIn,
     ProductOut,
     ProductPatch,
@@ -33,25 +34,37 @@ class StockBounds(Conflict):
 
 
 class ProductService(Service):
-    """What is for sale, and how much of it."""
+    """Products, and how many of each there are."""
 
     name = "products"
 
     @query("GET /products", allow=anyone)
     def list_products(self, *, filters: ProductFilters, search: Search = None, page: PageParams) -> Page[ProductOut]:
-        """List the products that can be ordered, newest first."""
+        """List the products that can be ordered, newest first.
+
+        Everyone sees them, signed in or not; archived products are left out. The search looks in SKU, name and
+        description.
+        """
         return self.page(Product.objects.current().in_stock(filters.in_stock).search(search), ProductOut, page)
 
     @query("GET /products/{id}", allow=anyone)
-    def get_product(self, *, id: int) -> StockedProductOut | ProductOut:
-        """Show one product; its creator and the ADMIN also see what is reserved, sold and was received."""
+    def get_product(self, *, id: ProductId) -> StockedProductOut | ProductOut:
+        """Get one product.
+
+        Everyone sees its price and its stock. Its creator and ADMINs also see how many units are reserved, sold and
+        received, and its low-stock limit; once it is archived, only they see it.
+        """
         if self.actor.is_anonymous or not self._is_mine(id):
             return self.one(self.rows(Product), ProductOut, id)
         return self.one(self.rows(Product), StockedProductOut, id)
 
     @command("POST /products", creates=Product)
     def create_product(self, *, data: ProductIn) -> StockedProductOut:
-        """Put a product up for sale; you may change it."""
+        """Create a product.
+
+        Everyone sees it and can order it at once; you and ADMINs may change it. A SKU that a product already has is
+        refused (409), even if that one is archived. Returns the product with its stock counters.
+        """
         product = Product(owner_id=self.actor.id, **data.model_dump(exclude={"stock"}))
         product.save(force_insert=True)
         if data.stock:
@@ -60,8 +73,13 @@ class ProductService(Service):
         return self.show(product, StockedProductOut)
 
     @command("PATCH /products/{id}")
-    def update_product(self, *, id: int, data: ProductPatch) -> StockedProductOut:
-        """Change a product of yours; fields that are not sent stay as they are, and so do orders placed before."""
+    def update_product(self, *, id: ProductId, data: ProductPatch) -> StockedProductOut:
+        """Update a product that you created.
+
+        Changes only the fields that you send; earlier orders keep the name and price they were placed with. A changed
+        `stock` is recorded in the ledger as an adjustment to that number. Returns the product with its stock counters.
+        An ADMIN may update any.
+        """
         product = self._own(id)
         fields = data.sent()
         self._add(product, fields.pop("stock", product.stock) - product.stock, MovementKind.ADJUSTED)
@@ -75,8 +93,12 @@ class ProductService(Service):
         return self.show(product, StockedProductOut)
 
     @command("DELETE /products/{id}")
-    def archive_product(self, *, id: int) -> None:
-        """Take a product of yours off sale. Orders keep their lines, and its SKU stays taken."""
+    def archive_product(self, *, id: ProductId) -> None:
+        """Archive a product that you created.
+
+        Nobody can order it any more, and only you and ADMINs see it. Earlier orders keep their lines and can still be
+        paid; its SKU stays taken. It cannot be undone. An ADMIN may archive any.
+        """
         product = self._own(id)
         if not product.archived:
             product.archived_at = Now()
@@ -84,16 +106,25 @@ class ProductService(Service):
         self.changed(product)
 
     @command("PATCH /products/{id}/stock")
-    def adjust_stock(self, *, id: int, delta: Delta) -> StockedProductOut:
-        """Correct the stock of a product of yours by so many units, up or down, at once and in one step."""
+    def adjust_stock(self, *, id: ProductId, delta: Delta) -> StockedProductOut:
+        """Adjust the stock of a product that you created.
+
+        Adds `delta` in one step, so that changes at the same time all count, and records it in the ledger as an
+        adjustment. A stock below zero is refused (409). For units that arrive, use receive_stock. Returns the product
+        with its stock counters. An ADMIN may do this for any product.
+        """
         product = self._own(id)
         self._add(product, delta, MovementKind.ADJUSTED)
         self.changed(product)
         return self.show(product, StockedProductOut)
 
     @command("POST /products/{id}/receive")
-    def receive_stock(self, *, id: int, quantity: Arrived) -> StockedProductOut:
-        """Add units that arrived to the stock of a product of yours."""
+    def receive_stock(self, *, id: ProductId, quantity: Arrived) -> StockedProductOut:
+        """Receive units into the stock of a product that you created.
+
+        Adds them in one step, and records them in the ledger as received. To correct a number, use adjust_stock.
+        Returns the product with its stock counters. An ADMIN may do this for any product.
+        """
         product = self._own(id)
         self._add(product, quantity, MovementKind.RECEIVED)
         self.changed(product)
@@ -101,12 +132,13 @@ class ProductService(Service):
 
     @command("POST /products/import", takes="text/csv")
     def import_products(self, *, data: ProductSheet) -> ImportedOut:
-        """Create and change many products at once, from CSV: all of its rows, or none where one has an error.
+        """Import products from CSV.
 
-        The first line names the columns, in any order: sku, name, description, price_cents, stock and low_stock_at;
-        cells stand between commas or semicolons. A new SKU creates a product; that of a product of yours changes it,
-        where a blank cell leaves things as they are and another `stock` is an adjustment to that number. Errors come
-        all at once, each with its line and column. The same sheet a second time changes nothing.
+        All rows are imported or, if one has an error, none; all errors are listed, with line and column. The first
+        line names the columns in any order: sku, and any of name, description, price_cents, stock, low_stock_at. Cells
+        are separated by commas or semicolons. A new SKU creates a product; the SKU of one of your products updates it,
+        and blank cells leave values unchanged. A changed stock is an adjustment. Repeating an import changes nothing.
+        Returns how many were created, updated and unchanged.
         """
         done = imports.run(self.actor, data.csv)
         self.changed(*done.created, *done.updated)
@@ -114,16 +146,22 @@ class ProductService(Service):
 
     @query("GET /products/export", tool=False, media=sheets.MEDIA, filename="products.csv")
     def export_products(self) -> Iterator[str]:
-        """Get your products that are for sale as CSV, as `import_products` takes it; an ADMIN gets everyone's.
+        """Export your products as CSV.
 
-        A cell that a spreadsheet would take for a formula begins with a `'`, which goes when it is imported.
+        These are your products that are not archived; an ADMIN gets everyone's. The columns are those that
+        import_products takes. A cell that a spreadsheet could take for a formula begins with `'`, which the import
+        removes again.
         """
         rows = Product.objects.changeable_by(self.actor).current().order_by("pk")
         return sheets.written(imports.COLUMNS, rows.values_list(*imports.COLUMNS).iterator(sheets.PART))
 
     @query("GET /products/{id}/movements", allow=signed_in)
-    def list_movements(self, *, id: int, page: PageParams) -> Page[MovementOut]:
-        """List every unit of a product of yours that came, went or was held, newest first."""
+    def list_movements(self, *, id: ProductId, page: PageParams) -> Page[MovementOut]:
+        """List the stock movements of a product, newest first.
+
+        This is its ledger: all units that were received, reserved, released, sold or adjusted. Only its creator and
+        ADMINs see it (others 403).
+        """
         if not self._is_mine(id):
             self.one(self.rows(Product), ProductOut, id)
             raise Forbidden("Only its creator sees a product's ledger.")

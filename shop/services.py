@@ -20,7 +20,7 @@ from shop.notifications import News
 from shop.paying import PaymentService as PaymentService
 from shop.payments import PROVIDERS, TRUST
 from shop.products import ProductService as ProductService
-from shop.schemas import OrderFilters, OrderIn, OrderOut
+from shop.schemas import OrderFilters, OrderId, OrderIn, OrderOut, WithStatus
 
 #: The columns of the export, and where each comes from.
 _SHEET: dict[str, Combinable] = {
@@ -57,32 +57,46 @@ def _permit_payment(order: Order, actor: Actor) -> None:
 
 
 class OrderService(Service):
-    """Orders, and the stock behind them."""
+    """Orders, from their placing to their payment."""
 
     name = "orders"
 
     @query("GET /orders")
-    def list_orders(self, *, status: OrderStatus | None = None, page: PageParams) -> Page[OrderOut]:
-        """List the orders that you placed, and those of your products alone, newest first."""
+    def list_orders(self, *, status: WithStatus = None, page: PageParams) -> Page[OrderOut]:
+        """List your orders, newest first.
+
+        These are the orders that you placed, and those whose products are all yours; an ADMIN sees
+        everyone's.
+        """
         return self.page(self.rows(Order).with_status(status), OrderOut, page)
 
     @query("GET /orders/export", tool=False, media=sheets.MEDIA, filename="orders.csv")
     def export_orders(self, *, filters: OrderFilters) -> Iterator[str]:
-        """Get the orders that you placed as CSV, oldest first, with a row for each line; an ADMIN gets everyone's."""
+        """Export the orders that you placed as CSV.
+
+        One row for each line of each order, the oldest order first, with the buyer's e-mail, prices and totals in
+        cents. An ADMIN gets everyone's. A cell that a spreadsheet could take for a formula begins with `'`.
+        """
         chosen = self.rows(Order).placed_by(self.actor).with_status(filters.status).between(filters.from_, filters.to)
         lines = OrderLine.objects.filter(order__in=chosen).order_by("order_id", "pk")
         return sheets.written(list(_SHEET), lines.values_list(*_SHEET.values()).iterator(sheets.PART))
 
     @query("GET /orders/{id}")
-    def get_order(self, *, id: int) -> OrderOut:
-        """Show one order."""
+    def get_order(self, *, id: OrderId) -> OrderOut:
+        """Get one order.
+
+        Returns an order that you placed, or whose products are all yours, with its lines. Use it after place_order, to see whether its stock was
+        reserved.
+        """
         return self.one(self.rows(Order), OrderOut, id)
 
     @command("POST /orders", creates=Order)
     def place_order(self, *, data: OrderIn) -> OrderOut:
-        """Place an order; its stock is reserved in the background, all of it or nothing.
+        """Place an order.
 
-        It starts as `PENDING` and soon is `RESERVED`, until `reserved_until`, or has `FAILED`. Pay it before then.
+        It starts as `PENDING`. Its stock is reserved in the background, all of it or nothing: ask get_order until it
+        is `RESERVED` or `FAILED`. Pay a reserved order before `reserved_until`, or it is cancelled. Its prices stay as
+        they are now. You are told by mail what becomes of it. Returns the order.
         """
         order = Order(pk=Order.objects.place(self.actor.id, stock.quantities(data.items)), buyer_id=self.actor.id)
         if order.pk is None:
@@ -92,8 +106,12 @@ class OrderService(Service):
         return self.show(order, OrderOut)
 
     @command("POST /orders/{id}/confirm", allow=admins)
-    def confirm_order(self, *, id: int) -> OrderOut:
-        """Confirm a reserved order: it keeps its stock until it is paid or cancelled."""
+    def confirm_order(self, *, id: OrderId) -> OrderOut:
+        """Confirm a reserved order, so that it does not expire.
+
+        For ADMINs only. It keeps its stock until it is paid or cancelled; `reserved_until` becomes null. An order that
+        is not `RESERVED` is refused (409). Returns the order.
+        """
         order = self._taken(id, OrderStatus.RESERVED, to="confirmed")
         order.status, order.reserved_until, order.updated_at = OrderStatus.CONFIRMED, None, Now()
         order.save(update_fields=["status", "reserved_until", "updated_at"])
@@ -101,12 +119,14 @@ class OrderService(Service):
         return self.show(order, OrderOut)
 
     @command("POST /orders/{id}/pay")
-    def pay_order(self, *, id: int) -> OrderOut:
+    def pay_order(self, *, id: OrderId) -> OrderOut:
         """Pay an order that is reserved or confirmed.
 
-        Where a payment provider is set up, this begins a payment, once: the buyer makes it at the provider, with the
-        `client_secret` of `GET /orders/{id}/payment`, and the order is `PAID` when the money has come. Where there is
-        none, an ADMIN or the owner of all its products says so that the money has come.
+        If the server uses a payment provider, this starts a payment, once: the buyer completes it at the provider with
+        the `client_secret` of get_payment, and the order becomes `PAID` when the money has arrived. Otherwise an
+        ADMIN or the owner of all its products says so that the money has come, or the buyer where the server trusts
+        buyers (else 403), and the order is `PAID` at once. The buyer gets a mail when it is paid. Any other status is
+        refused (409). Returns the order.
         """
         order = self._taken(id, *_PAYABLE, to="paid", permit=_permit_payment)
         if settings.PAYMENTS in PROVIDERS and order.total_cents:  # no provider collects nothing
@@ -118,8 +138,12 @@ class OrderService(Service):
         return self.show(order, OrderOut)
 
     @command("POST /orders/{id}/cancel")
-    def cancel_order(self, *, id: int) -> OrderOut:
-        """Cancel an order that is not paid yet; what it holds can be ordered again at once."""
+    def cancel_order(self, *, id: OrderId) -> OrderOut:
+        """Cancel an order that is not paid yet.
+
+        Its stock is released at once, and an open payment is cancelled. The buyer gets a mail. An order that is
+        `PAID`, `FAILED` or `CANCELLED` is refused (409). It cannot be undone. Returns the order.
+        """
         order = self._taken(id, OrderStatus.PENDING, *_PAYABLE, to="cancelled")
         if OrderStatus(order.status).holds_stock:
             stock.release([order.pk], CancelReason.REQUESTED)
@@ -133,7 +157,7 @@ class OrderService(Service):
 
     @query(tool=False)
     def orders_of_contact(self, *, wish: TimelineWish) -> TimelinePart:
-        """The orders of a contact's e-mail, for its timeline."""
+        """List the orders of users with a contact's e-mail, for its timeline."""
         return timeline.part(
             wish,
             self.rows(Order).of_buyers(wish.emails),
@@ -161,7 +185,7 @@ class OrderService(Service):
 
     @job(queue="stock", lease=30, every=10)
     def expire_reservations(self) -> None:
-        """Cancel the orders that were not paid in time; what they held can be ordered again."""
+        """Cancel the orders that were not paid in time, and release their stock."""
         overdue = Order.objects.overdue().select_for_update(no_key=True, skip_locked=True)[: stock.MOST_AT_ONCE]
         ids = sorted(order.pk for order in overdue)
         stock.release(ids, CancelReason.EXPIRED)
@@ -171,13 +195,16 @@ class OrderService(Service):
 
     @job(queue="stock", every=3600)
     def reconcile_stock(self) -> None:
-        """Hold counters and orders against the ledger; what does not agree is an alarm, and stays as it is."""
+        """Compare counters and orders with the ledger of the stock.
+
+        What does not agree raises an alarm, and stays as it is.
+        """
         reconciler.reconcile()
         self.changed()
 
     @job(queue="mail", lease=120, foretold=True)
     def mail_orders(self, *, news: Annotated[dict[News, _Ids], Field(max_length=len(News))]) -> None:
-        """Tell buyers what became of their orders."""
+        """Send mails to buyers that say what became of their orders."""
         for item in News:  # in their order, which a row of JSON forgets
             notifications.tell_buyers(self, news.get(item, []), item)
         self.changed()
