@@ -16,9 +16,23 @@ from mesh import unscoped
 from mesh.declarations.fields import TextLimits
 from mesh.declarations.operations import Operation
 from mesh.declarations.registry import registry
+from mesh.descriptions.json_schema import Schema, arguments_schema
 from mesh.mail.delivery import backend_of
 from mesh.rows.visibility import ScopedModel, ScopedQuerySet
 from mesh.stores.postgres import fetch
+
+#: How the summary of an operation may begin, the same for the same thing in all services.
+VERBS = frozenset(
+    """
+    Accept Add Adjust Approve Archive Assign Call Cancel Confirm Count Create Delete End Export Get Import Invite List
+    Merge Pay Place Receive Register Reject Remove Renew Request Respond Restore Retry Schedule Search Set Sign Start
+    Stop Undo Update Withdraw
+    """.split()
+)
+MOST_IN_SUMMARY = 80
+MOST_IN_DESCRIPTION = 600
+#: What makes no description of a name, such as "The id of the meeting" of `meeting_id`.
+_FILLERS = {"a", "an", "any", "its", "of", "s", "the", "this", "your"}
 
 
 @register()
@@ -100,6 +114,19 @@ def check_operations(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return found
 
 
+@register()
+def check_descriptions(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """What people and language models read of an operation says in one way what it does and what it takes."""
+    found: list[CheckMessage] = []
+    for operation in registry.operations.values():
+        if operation.description and (operation.declaration.routes or operation.declaration.tool):
+            found += [
+                Error(f"{operation.service.__name__}.{operation.name} {fault}.", obj=operation.service, id=code)
+                for code, fault in _unclear(operation)
+            ]
+    return found
+
+
 @register(Tags.database)
 def check_database(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
     """Search in any case needs a database that knows the letters of all languages."""
@@ -148,6 +175,35 @@ def _faults(operation: Operation) -> Iterator[tuple[str, str]]:
         for parameter in operation.parameters:
             if not _bounded(parameter.annotation, ()):
                 yield "mesh.E009", f"takes {parameter.name} without a bound on its text, number or list"
+
+
+def _unclear(operation: Operation) -> Iterator[tuple[str, str]]:
+    verb = operation.summary.partition(" ")[0]
+    if verb not in VERBS:
+        yield "mesh.E022", f"must begin its docstring with a verb such as Get or Create, not with {verb!r}"
+    if len(operation.summary) > MOST_IN_SUMMARY:
+        yield "mesh.E022", f"has a first sentence of {len(operation.summary)} characters, more than {MOST_IN_SUMMARY}"
+    if len(operation.description) > MOST_IN_DESCRIPTION:
+        length = len(operation.description)
+        yield "mesh.E022", f"has a docstring of {length} characters, more than {MOST_IN_DESCRIPTION}"
+    for path, schema in _properties(arguments_schema(operation)):
+        description = schema.get("description", "")
+        if not description:
+            yield "mesh.E023", f"takes {path} without a description"
+        elif _words(description) <= _words(path) | _FILLERS:
+            yield "mesh.E023", f"takes {path}, whose description only says its name: {description.rstrip('.')}"
+
+
+def _properties(schema: Schema, prefix: str = "") -> Iterator[tuple[str, Schema]]:
+    """Every property of an object, also of the objects in it, with its path: `items.product_id`."""
+    for name, inner in schema.get("properties", {}).items():
+        yield f"{prefix}{name}", inner
+        for part in (inner, inner.get("items", {}), *inner.get("anyOf", [])):
+            yield from _properties(part, f"{prefix}{name}.")
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall("[a-z]+", text.lower()))
 
 
 def _bounded(annotation: Any, metadata: tuple[Any, ...]) -> bool:

@@ -85,8 +85,8 @@ class OrderService(Service):
     def get_order(self, *, id: OrderId) -> OrderOut:
         """Get one order.
 
-        Returns an order that you placed, or whose products are all yours, with its lines. Use it after place_order, to see whether its stock was
-        reserved.
+        Returns an order that you placed, or whose products are all yours, with its lines. Use it after place_order, to
+        see whether its stock was reserved.
         """
         return self.one(self.rows(Order), OrderOut, id)
 

@@ -11,7 +11,7 @@ from django.test.utils import isolate_apps
 from pydantic import Field
 
 from mesh import Id, In, ScopedModel, ScopedQuerySet, Service, command, job, query, text
-from mesh.checks import check_models, check_operations
+from mesh.checks import check_descriptions, check_models, check_operations
 
 
 def found() -> list[tuple[str, str]]:
@@ -223,6 +223,92 @@ def test_a_scope_of_what_the_path_does_not_name_is_an_error(throwaway):
     assert sorted(found()) == [
         ("mesh.E015", f"Lakes.list_lakes {said % 'id'}"),
         ("mesh.E015", f"Lakes.list_lakes {said % 'shore'}"),
+    ]
+
+
+def unclear() -> list[tuple[str, str]]:
+    return [(error.id, error.msg) for error in check_descriptions(None)]
+
+
+@pytest.mark.parametrize(
+    ("docstring", "fault"),
+    [
+        ("Get a cloud.", ""),
+        ("Get a cloud. It may rain.", ""),
+        (f"Get {'a' * 76}.\n\nMore.", ""),
+        (f"Get {'a' * 77}.\n\nMore.", "has a first sentence of 81 characters, more than 80"),
+        (f"Get a cloud.\n\n{'a' * 586}", ""),
+        (f"Get a cloud.\n\n{'a' * 587}", "has a docstring of 601 characters, more than 600"),
+        ("Shows a cloud.", "must begin its docstring with a verb such as Get or Create, not with 'Shows'"),
+        ("The clouds of today.", "must begin its docstring with a verb such as Get or Create, not with 'The'"),
+        ("get a cloud.", "must begin its docstring with a verb such as Get or Create, not with 'get'"),
+    ],
+)
+def test_an_operation_begins_with_a_known_verb_and_is_short(throwaway, docstring, fault):
+    class Clouds(Service):
+        """Clouds."""
+
+        name = "clouds"
+
+        @query("GET /clouds")
+        def get_cloud(self) -> None: ...
+
+        get_cloud.__doc__ = docstring
+
+        @job(queue="default")
+        def move_clouds(self) -> None:
+            """No people read this."""
+
+        @query(tool=False)
+        def known_cloud(self, *, ref: int) -> int | None:
+            """Nor this."""
+
+    assert unclear() == ([("mesh.E022", f"Clouds.get_cloud {fault}.")] if fault else [])
+
+
+class Drop(In):
+    """A drop."""
+
+    size: int = Field(le=9)
+    cloud_id: Id = Field(description="The cloud's id, from list_clouds.")
+
+
+class Rain(In):
+    """Rain."""
+
+    drops: list[Drop] = Field(max_length=3, description="What falls.")
+    first: Drop | None = Field(None, description="What falls before all else.")
+    title: Annotated[str, text(1, 9)] | None = Field(None, description="The title.")
+
+
+def test_arguments_without_a_description_or_with_their_name_for_one_are_found(throwaway):
+    class Rains(Service):
+        """Rain."""
+
+        name = "rains"
+
+        @command("POST /clouds/{cloud_id}/rain")
+        def start_rain(
+            self,
+            *,
+            cloud_id: Annotated[Id, Field(description="The id of the cloud.")],
+            hours: int,
+            wind: Annotated[Id, Field(description="The wind's id, from list_winds.")],
+            data: Rain,
+        ) -> None:
+            """Create rain."""
+
+        @query(tool=False)
+        def inner(self, *, hours: int) -> None:
+            """Read inside the mesh alone."""
+
+    takes = "Rains.start_rain takes"
+    assert sorted(unclear()) == [
+        ("mesh.E023", f"{takes} cloud_id, whose description only says its name: The id of the cloud."),
+        ("mesh.E023", f"{takes} drops.size without a description."),
+        ("mesh.E023", f"{takes} first.size without a description."),
+        ("mesh.E023", f"{takes} hours without a description."),
+        ("mesh.E023", f"{takes} title, whose description only says its name: The title."),
     ]
 
 

@@ -74,6 +74,14 @@ def test_components_have_clean_names_and_all_are_used(document):
     assert {"Meeting", "MeetingPage", "Problem", "DryRun"} <= set(schemas)
 
 
+def test_every_component_operation_and_parameter_is_described_and_no_summary_twice(document):
+    assert [name for name, schema in document["components"]["schemas"].items() if not schema.get("description")] == []
+    told = [method for item in document["paths"].values() for method in item.values()]
+    assert [method["operationId"] for method in told if method["summary"] in method["description"]] == []
+    parameters = [(method["operationId"], p) for method in told for p in method.get("parameters", [])]
+    assert [(name, p["name"]) for name, p in parameters if not p.get("description")] == []
+
+
 @each_route
 def test_every_answer_of_a_route_is_documented(document, operation, route):
     told = document["paths"][f"/api/v1{route.path}"][route.method.lower()]

@@ -61,6 +61,21 @@ def test_the_order_is_stable_and_every_tool_is_described(alice, format):
         assert described["description"].endswith((".", ")"))
 
 
+def test_every_tool_says_what_it_is_once(ada):
+    tools = {tool["name"]: tool for tool in ada.api.get("/tools").json}
+    assert (tools["set_task_status"]["title"], tools["get_me"]["title"]) == ("Set task status", "Get me")
+    for tool in tools.values():
+        assert not [part for part in containers(tool["inputSchema"]) if isinstance(part.get("title"), str)]
+        for part in containers(tool["inputSchema"]):
+            nested = [option for option in part.get("anyOf", []) if "description" in option]
+            assert not ("description" in part and nested), (tool["name"], part)
+    status = tools["list_calls"]["inputSchema"]["properties"]["status"]
+    assert status == {
+        "anyOf": [{"enum": ["scheduled", "completed", "cancelled", "rescheduled"], "type": "string"}, {"type": "null"}],
+        "description": "Only calls with this status.",
+    }
+
+
 def test_the_shapes_are_those_of_the_three_apis(alice):
     mcp, openai, anthropic = (
         alice.api.get(f"/tools?format={format}").json[0] for format in ("mcp", "openai", "anthropic")
