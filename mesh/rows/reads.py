@@ -8,11 +8,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate, takewhile
 from typing import Any, NamedTuple, TypeVar, cast, get_args, get_origin
 
 import msgspec
 from django.db import connection
-from django.db.models import ForeignObjectRel, JSONField, Model, QuerySet
+from django.db.models import ForeignObjectRel, JSONField, Model, QuerySet, TextField
 from django.db.models.expressions import Combinable
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -26,6 +27,9 @@ from mesh.stores.postgres import Row, fetch
 M = TypeVar("M", bound=Model)
 
 _encode = msgspec.json.Encoder().encode
+
+MAX_PAGE_BYTES = 1024 * 1024  # of rows in a page: it ends early, and the next begins there
+_WIDE = 10_000  # characters: texts that may be longer are measured before they are read
 
 
 class _Object(NamedTuple):
@@ -57,6 +61,12 @@ class _Projection:
     struct: type[msgspec.Struct]
     objects: tuple[_Object, ...]
     lists: tuple[_List, ...]
+    #: The columns of long texts, as SQL.
+    wide: tuple[str, ...]
+
+    @property
+    def table(self) -> str:
+        return self.primary_key.partition(".")[0]
 
     def structs(self, rows: list[Row], width: int = 1) -> list[msgspec.Struct]:
         """The rows without their first `width` values, with nested objects and lists in place."""
@@ -139,7 +149,7 @@ def take_row(rows: QuerySet[M], pk: int) -> M | None:
 
 
 def read_page(rows: QuerySet[Any], schema: type[BaseModel], page: PageParams) -> Encoded:
-    """A page of `rows`, newest first, encoded as a `Page` of `schema`."""
+    """A page of `rows`, newest first, encoded as a `Page` of `schema`; it holds at most MAX_PAGE_BYTES, or one row."""
     ids, params = statement_for_ids(rows)
     if not ids:
         return Encoded(_encode({"count": None if page.after else 0, "next": None, "results": []}))
@@ -150,19 +160,46 @@ def read_page(rows: QuerySet[Any], schema: type[BaseModel], page: PageParams) ->
         # Without parameters it is nearly the whole table: one index counts it, another has its newest. What is chosen
         # by values is looked for once.
         how = "MATERIALIZED" if params else "NOT MATERIALIZED"
-        choose = f"chosen (id) AS {how} ({ids}), page (id) AS (SELECT id FROM chosen ORDER BY 1 DESC LIMIT %s)"
+        choose = f"chosen (id) AS {how} ({ids}), {_page_from(projection, 'SELECT id FROM chosen')}"
         found = fetch(f"WITH {choose} {select} {page_of}", (*params, page.limit + 1, *projection.params))
         count, width = (found[0][0] if found else 0), 2
     else:
-        choose = f"page (id) AS (SELECT id FROM ({ids}) AS chosen (id) WHERE id < %s ORDER BY 1 DESC LIMIT %s)"
+        choose = _page_from(projection, f"SELECT id FROM ({ids}) AS chosen (id) WHERE id < %s")
         values = (*params, page.after, page.limit + 1, *projection.params)
         found = fetch(f"WITH {choose} {projection.select} {page_of}", values)
         count, width = None, 1
-    more = len(found) > page.limit
-    found = found[: page.limit]
-    cursor = Cursor.encode(found[-1][width - 1]) if more else None
-    body = _encode({"count": count, "next": cursor, "results": projection.structs(found, width)})
-    return Encoded(body, next_cursor=cursor)
+    structs = projection.structs(found[: page.limit], width)
+    results = _encode(structs)
+    if len(results) > MAX_PAGE_BYTES:
+        structs = structs[: _fitting(structs)]
+        results = _encode(structs)
+    cursor = Cursor.encode(found[len(structs) - 1][width - 1]) if len(found) > len(structs) else None
+    return Encoded(_encode({"count": count, "next": cursor, "results": msgspec.Raw(results)}), next_cursor=cursor)
+
+
+def _page_from(projection: _Projection, ids: str) -> str:
+    """`page (id) AS (…)`: the newest of `ids`, one more than are shown, so that it is known whether there are more.
+
+    Of long texts it holds those that fit and one more, and two rows at least: how long they are is known unread.
+    """
+    newest = f"{ids} ORDER BY 1 DESC LIMIT %s"
+    if not projection.wide:
+        return f"page (id) AS ({newest})"
+    key = projection.primary_key
+    size = " + ".join(f"coalesce(octet_length({column}), 0)" for column in projection.wide)
+    measured = f"SELECT {key}, sum({size}) OVER newest - ({size}), row_number() OVER newest FROM {projection.table}"
+    window = f"WINDOW newest AS (ORDER BY {key} DESC)"
+    return (
+        f"newest (id) AS ({newest}), "
+        f"measured (id, before, place) AS ({measured} WHERE {key} = ANY(ARRAY(SELECT id FROM newest)) {window}), "
+        f"page (id) AS (SELECT id FROM measured WHERE before < {MAX_PAGE_BYTES} OR place <= 2)"
+    )
+
+
+def _fitting(structs: list[msgspec.Struct]) -> int:
+    """How many of these make a page that is not too large; one at least."""
+    sizes = accumulate(len(_encode(struct)) + 1 for struct in structs)
+    return max(1, sum(1 for _ in takewhile(lambda size: size < MAX_PAGE_BYTES, sizes)))
 
 
 @cache
@@ -178,7 +215,15 @@ def _projection(model: type[Model], schema: type[BaseModel], key: str = "pk") ->
         struct=_struct(schema),
         objects=tuple(objects),
         lists=tuple(lists),
+        wide=tuple(_key_of(model, name) for name in columns if _is_wide(model, name)),
     )
+
+
+def _is_wide(model: type[Model], name: str | Combinable) -> bool:
+    if not isinstance(name, str) or "__" in name:
+        return False
+    field = model._meta.get_field(name)
+    return isinstance(field, TextField) and (field.max_length or _WIDE + 1) > _WIDE
 
 
 def _key_of(model: type[Model], name: str = "pk") -> str:
