@@ -16,8 +16,9 @@ if "options" in _options:  # a pooler's sessions are everyone's
 
 from config.headers import SecurityHeaders  # noqa: E402
 from mesh.doors.rest.middleware import MeshLane  # noqa: E402  (its models need Django to be set up)
+from mesh.doors.rest.unread import UnreadBodies  # noqa: E402
 
-application = SecurityHeaders(MeshLane(_django))
+application = UnreadBodies(SecurityHeaders(MeshLane(_django)))
 
 # What is loaded by now stays: the collector need not look at it again, nor after every 700 objects.
 gc.collect()
