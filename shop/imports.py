@@ -35,7 +35,7 @@ def run(actor: Actor, csv: str) -> Imported[Product]:
         if sku in others:
             errors.append(fault("There is already a product with this SKU, and it is not yours.", row.line, "sku"))
         try:
-            wanted.append((product, (ProductPatch if product else ProductIn).model_validate(row.cells)))
+            wanted.append((product, (ProductPatch if product else ProductIn).model_validate(row.cells, strict=False)))
         except ValidationError as error:
             errors += field_errors(error, "body", "csv", row.line)
     if errors:

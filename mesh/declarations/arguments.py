@@ -14,15 +14,19 @@ from mesh.errors import MAX_ERRORS, FieldError, Invalid, NotFound, field_errors
 Values = dict[str, Any]
 
 
+class Texts(dict[str, Any]):
+    """Arguments of a form or an address, not of JSON: a text such as `7` is an integer there."""
+
+
 def bind_flat(operation: Operation, arguments: Mapping[str, Any]) -> tuple[Values, Values]:
-    """One flat object, as tools and the command line send it: (keyword arguments, the same as plain data)."""
+    """One flat object, of JSON or `Texts`, as tools and forms send it: (keyword arguments, the same as plain data)."""
     return _Binding({"": arguments}).bind(operation, lambda _: ("",))
 
 
 def bind_rest(
     operation: Operation, route: Route, path: Mapping[str, str], query: Mapping[str, str], body: Any
 ) -> tuple[Values, Values]:
-    """A request's path parameters, query string and JSON body; `body` is empty where none was sent.
+    """A request's path parameters, query string and body, of JSON or `Texts`; `body` is empty where none was sent.
 
     Raises NotFound for an id in the path that no row can have, else Invalid.
     """
@@ -50,6 +54,8 @@ def _bound(operation: Operation, route: Route, sources: Mapping[str, Mapping[str
 class _Binding:
     def __init__(self, sources: Mapping[str, Mapping[str, Any]]) -> None:
         self.sources = sources
+        #: False where what was sent is text, in which an integer is written; None for JSON, which has integers.
+        self.strict = {source: False if _is_text(source, sent) else None for source, sent in sources.items()}
         self.left = {source: set(sent) for source, sent in sources.items()}
         self.values: Values = {}
         self.plain: Values = {}
@@ -84,7 +90,7 @@ class _Binding:
         found = []
         for source, name in sent:
             try:
-                found.append(parameter.adapter.validate_python(self.sources[source][name]))
+                found.append(parameter.adapter.validate_python(self.sources[source][name], strict=self.strict[source]))
             except ValidationError as error:
                 if source == "path" and (name == "id" or name.endswith("_id")):
                     raise NotFound("There is no such row, or it is not yours to see.") from None
@@ -105,7 +111,8 @@ class _Binding:
             self.values[parameter.name] = _default(model)
             return
         try:
-            value = model.model_validate({name: sent[name] for name in sent if name in names})
+            taken = {name: sent[name] for name in sent if name in names}
+            value = model.model_validate(taken, strict=self.strict[source])
         except ValidationError as error:
             for item in field_errors(error):
                 self._error(source, item)
@@ -115,6 +122,10 @@ class _Binding:
 
     def _error(self, source: str, error: FieldError) -> None:
         self.errors.append({**error, "loc": [source, *error["loc"]]} if source else error)
+
+
+def _is_text(source: str, sent: Mapping[str, Any]) -> bool:
+    return source in ("path", "query") or isinstance(sent, Texts)
 
 
 def _plain_loc(loc: list[str | int]) -> list[str | int]:

@@ -18,6 +18,7 @@ from mesh.declarations.actors import Actor
 from mesh.declarations.call import Answer
 from mesh.declarations.decorators import Also, Declaration, Route
 from mesh.declarations.fields import Id, WordLimits
+from mesh.declarations.integers import JsonIntegers
 from mesh.errors import Forbidden
 
 Where = Literal["path", "query", "body", "any"]
@@ -50,7 +51,7 @@ class Parameter:
 
     @cached_property
     def adapter(self) -> TypeAdapter[Any]:
-        return TypeAdapter(self.annotation)
+        return TypeAdapter(Annotated[self.annotation, JsonIntegers()])
 
     @property
     def argument_names(self) -> Iterable[str]:

@@ -11,6 +11,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
     GetJsonSchemaHandler,
 )
 from pydantic.fields import FieldInfo
@@ -19,13 +20,14 @@ from pydantic_core import CoreSchema
 
 from mesh.declarations.cursors import Cursor
 from mesh.declarations.fields import text
+from mesh.declarations.integers import with_json_integers
 
 
 class In(BaseModel):
     """What a caller sends. Unknown fields are refused.
 
     `class MeetingPatch(MeetingIn, partial=True)` has the same fields, none of them required: only what was
-    sent changes.
+    sent changes. A text is taken for an integer only where it is validated with `strict=False`.
     """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
@@ -41,6 +43,11 @@ class In(BaseModel):
             for info in cls.model_fields.values():
                 info.default, info.default_factory = None, None
             cls.model_rebuild(force=True)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema: CoreSchema = with_json_integers(handler(source))
+        return schema
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:

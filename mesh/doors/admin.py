@@ -15,7 +15,7 @@ from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from mesh.calling.client import Mesh
-from mesh.declarations.arguments import bind_flat
+from mesh.declarations.arguments import Texts, bind_flat
 from mesh.declarations.call import Answer
 from mesh.declarations.identity import identity
 from mesh.declarations.registry import registry
@@ -159,7 +159,7 @@ class MeshModelAdmin(ModelAdmin):  # type: ignore[misc]
     def call(self, request: HttpRequest, name: str, arguments: dict[str, Any], *, dry_run: bool = False) -> Answer:
         """Calls an operation as the ADMIN who is signed in. Raises MeshError."""
         operation = registry.operations[name]
-        return _mesh_of(request).call(operation, *bind_flat(operation, arguments), dry_run=dry_run)
+        return _mesh_of(request).call(operation, *bind_flat(operation, Texts(arguments)), dry_run=dry_run)
 
     def call_each(self, request: HttpRequest, rows: QuerySet[Any], operation: str, done: str, **arguments: Any) -> None:
         """Calls an operation for each row, in `order`; a refusal is told, and the others go on."""
@@ -176,7 +176,7 @@ class MeshModelAdmin(ModelAdmin):  # type: ignore[misc]
     def download(self, request: HttpRequest, name: str, **arguments: Any) -> HttpResponseBase:
         """The file that a query streams. Raises MeshError."""
         operation = registry.operations[name]
-        return streamed(operation, _mesh_of(request).call(operation, *bind_flat(operation, arguments)))
+        return streamed(operation, _mesh_of(request).call(operation, *bind_flat(operation, Texts(arguments))))
 
 
 def _delete_selected(admin: MeshModelAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:

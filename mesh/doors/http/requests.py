@@ -14,6 +14,7 @@ from django.http import HttpRequest
 
 from mesh.calling import concurrency
 from mesh.declarations.actors import Client
+from mesh.declarations.arguments import Texts
 from mesh.declarations.operations import Operation
 from mesh.errors import Invalid, Malformed, TooLarge, UnsupportedMediaType
 
@@ -118,12 +119,12 @@ def body_of(request: HttpRequest, operation: Operation) -> Any:
     content_type = request.META.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
     if takes and content_type == takes:
         try:
-            return dict.fromkeys(operation.argument_names, raw.decode())
+            return Texts.fromkeys(operation.argument_names, raw.decode())
         except UnicodeDecodeError:
             raise Malformed("The body is not valid UTF-8.") from None
     if operation.declaration.form and content_type == "application/x-www-form-urlencoded":
         try:
-            return dict(parse_qsl(raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS))
+            return Texts(parse_qsl(raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS))
         except ValueError:
             raise Malformed("The form is not valid UTF-8, or has too many fields.") from None
     if content_type and content_type != "application/json" and not content_type.endswith("+json"):

@@ -90,20 +90,21 @@ class Command(BaseCommand):
 
 
 def _parsed(operation: Operation, pairs: list[str]) -> dict[str, Any]:
-    """`name=value` pairs; a value is JSON where the argument takes no text, else text."""
+    """`name=value` pairs; a value is JSON where the argument takes no text, or an integer too, else text."""
     properties = arguments_schema(operation)["properties"]
     found: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
             raise CommandError(f"Write arguments as name=value, not {pair!r}.")
-        found[name] = value if _takes_text(properties.get(name, {})) else _json_or_text(value)
+        found[name] = value if _takes_as_text(properties.get(name, {}), value) else _json_or_text(value)
     return found
 
 
-def _takes_text(schema: dict[str, Any]) -> bool:
-    options = schema.get("anyOf", [schema])
-    return any(option.get("type") == "string" for option in options)
+def _takes_as_text(schema: dict[str, Any], value: str) -> bool:
+    """Whether an argument takes a text, and may not take this one as an integer, as an id or a uuid does."""
+    types = {option.get("type") for option in schema.get("anyOf", [schema])}
+    return "string" in types and not ("integer" in types and value.isascii() and value.isdecimal())
 
 
 def _json_or_text(value: str) -> Any:
