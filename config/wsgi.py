@@ -15,8 +15,8 @@ if "options" in _options:  # a pooler's sessions are everyone's
     _options["options"] += f" -c statement_timeout={settings.MESH['READ_TIMEOUT'].total_seconds():.0f}s"
 
 from config.headers import SecurityHeaders  # noqa: E402
+from mesh.doors.http.unread import UnreadBodies  # noqa: E402
 from mesh.doors.rest.middleware import MeshLane  # noqa: E402  (its models need Django to be set up)
-from mesh.doors.rest.unread import UnreadBodies  # noqa: E402
 
 application = UnreadBodies(SecurityHeaders(MeshLane(_django)))
 

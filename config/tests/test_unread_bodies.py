@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from config.supervisor import WEB_WORKER
-from mesh.doors.rest.unread import MAX_DROPPED
+from mesh.doors.http.unread import MAX_DROPPED
 
 ROOT = Path(__file__).resolve().parents[2]
 LARGE = 3 * 1024 * 1024
