@@ -5,6 +5,8 @@ from django.contrib.auth.hashers import identify_hasher
 
 from accounts.models import User
 from accounts.tests.assertions import TIME, at_once, faults, nothing_changes, refused
+from mesh.models import Mail
+from mesh.tests.postbox import run_jobs
 
 PASSWORD = "a long and lonely road"
 
@@ -171,3 +173,28 @@ def test_signing_up_counts_against_the_login_limit_of_the_address(db, anonymous,
         answer = sign_up(anonymous, email="three@example.com")
         refused(answer, 429, "rate_limited")
     assert 1 <= int(answer.headers["Retry-After"]) <= 60
+
+
+@pytest.mark.parametrize(
+    "domain",
+    ["office.local", "mail.home.arpa", "office.lan", "mail.internal", "fritz.box", "example.test", "münchen.local"],
+)
+def test_an_email_of_a_small_network_is_taken_wherever_one_is(db, anonymous, alice, domain):
+    email = f"new@{domain}"
+    assert sign_up(anonymous, email=email).json["email"] == email
+    assert anonymous.post("/auth/login", {"username": email.upper(), "password": PASSWORD}).status == 200
+    contact = {"name": "New", "email": email, "company": "New"}
+    assert alice.api.post("/contacts", contact).json["email"] == email
+    meeting = {"title": "A", "scheduled_time": "2099-01-01T10:00:00Z", "attendee_emails": [f"guest@{domain}"]}
+    assert alice.api.post("/meetings", meeting).json["attendees"][0]["email"] == f"guest@{domain}"
+    assert alice.api.post("/users", {"name": "Other", "email": f"other@{domain}"}).status == 201
+    run_jobs()
+    assert {mail.recipient for mail in Mail.objects.all()} == {f"guest@{domain}", f"other@{domain}"}
+
+
+@pytest.mark.parametrize(
+    "domain", ["example.invalid", "localhost", "mail.localhost", "a.onion", "local", "10.0.0.1", "[10.0.0.1]"]
+)
+def test_an_email_that_no_mail_can_reach_is_refused(db, anonymous, domain):
+    with nothing_changes():
+        assert ("body", "email") in faults(sign_up(anonymous, email=f"new@{domain}"))

@@ -35,7 +35,10 @@ def deliver(mail: Mail) -> None:
 
 
 def backend_of(url: str) -> EmailBackend:
-    """The mail server at `smtp://user:password@host:port?tls=1` or `smtps://…`. Raises ValueError."""
+    """The mail server at `smtp://user:password@host:port?tls=1` or `smtps://…`. Raises ValueError.
+
+    Not by `environ.Env.email_url`, for which `smtps` is STARTTLS, and a folder or a console is a mail server too.
+    """
     parts = urlsplit(url)
     options = parse_qs(parts.query, strict_parsing=bool(parts.query))
     if parts.scheme not in ("smtp", "smtps") or not parts.hostname or options.keys() - {"tls"}:

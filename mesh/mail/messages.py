@@ -16,12 +16,11 @@ from django.conf import settings
 from django.template import Context, Template, engines
 from django.utils import dateformat
 
+from mesh.declarations.fields import plain_address
 from mesh.declarations.identity import identity
 from mesh.stores.postgres import fetch
 
 _MAX_SUBJECT = 200
-_PART = r"[^\s\x00-\x1f\x7f<>()\[\]\\,;:\"@]+"
-_ADDRESS = re.compile(f"(?=.{{1,254}}$){_PART}@{_PART}")
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,10 @@ class Letter:
     secret: bool = False
 
     def __post_init__(self) -> None:
-        if _ADDRESS.fullmatch(self.to) is None:
-            raise ValueError("a mail goes to one plain address")
+        try:
+            plain_address(self.to)
+        except ValueError:
+            raise ValueError("a mail goes to one plain address") from None
 
 
 def write(letters: Sequence[Letter]) -> list[tuple[int, str, str]]:
