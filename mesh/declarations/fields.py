@@ -132,7 +132,7 @@ def plain_address(address: str) -> str:
 
 Email = Annotated[
     str,
-    StringConstraints(max_length=254, strip_whitespace=True),
+    StringConstraints(strip_whitespace=True),
+    Field(max_length=254, examples=["alice@example.com"], json_schema_extra={"format": "email"}),
     AfterValidator(plain_address),
-    Field(examples=["alice@example.com"], json_schema_extra={"format": "email"}),
 ]
