@@ -62,6 +62,8 @@ class Outbox(models.Model):
     error = models.CharField(max_length=500, blank=True, default="")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     finished_at = models.DateTimeField(null=True, blank=True)
+    #: Whether its run found nothing to do.
+    idle = models.BooleanField(db_default=False, editable=False)
 
     class Meta:
         verbose_name = "job"
@@ -78,6 +80,7 @@ class Outbox(models.Model):
                 name="mesh_outbox_turns",
             ),
             models.Index(fields=["finished_at"], name="mesh_outbox_finished"),
+            models.Index(fields=["operation"], condition=models.Q(idle=True), name="mesh_outbox_idle"),
         ]
         constraints = [
             models.CheckConstraint(condition=models.Q(status__in=JobStatus.values), name="mesh_outbox_status")
@@ -92,7 +95,13 @@ class AuditEntry(models.Model):
 
     at = models.DateTimeField(db_default=Now(), editable=False)
     actor = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, db_constraint=False, related_name="+"
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
     )
     #: The id of the API key through which they asked, also after it is deleted.
     key = models.BigIntegerField(null=True, blank=True)

@@ -363,7 +363,7 @@ def test_both_scripts_speak_of_the_same_things():
 # Migrations
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)  # in a transaction, no index is made concurrently
 @pytest.mark.parametrize(
     ("operation", "why"),
     [
@@ -398,7 +398,7 @@ def test_a_migration_that_the_running_version_would_feel_is_refused(tmp_path, mo
             call_command("lintmigrations", accepted=ROOT / ".ci/accepted_migrations", stdout=said)
 
 
-def test_without_squawk_it_is_said_where_it_comes_from(db, tmp_path, monkeypatch):
+def test_without_squawk_it_is_said_where_it_comes_from(transactional_db, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     with pytest.raises(CommandError, match=r"squawk is not installed: `./run test --version` installs it"):
         call_command("lintmigrations", accepted=ROOT / ".ci/accepted_migrations")

@@ -18,6 +18,7 @@ from mesh.execution.invoke import method_of
 from mesh.execution.service import Service
 from mesh.execution.transaction import record_refusal, run_command, run_query, with_refusals
 from mesh.execution.unit_of_work import Work
+from mesh.stores.postgres import fetch
 
 
 def run(call: Call) -> Answer:
@@ -43,9 +44,10 @@ def run(call: Call) -> Answer:
         running_command.reset(token)
 
 
-def run_job(call: Call, mark: Callable[[bool], None], call_out: Callable[[Callable[[], Any]], Any]) -> None:
-    """Runs a job's method. `mark(finished)` is called inside each of its transactions, as their last look.
+def run_job(call: Call, mark: Callable[[bool, bool], None], call_out: Callable[[Callable[[], Any]], Any]) -> bool:
+    """Runs a job's method, and returns whether there was anything to do: a run that found nothing is not audited.
 
+    `mark(finished, idle)` is called inside each of its transactions, as their last look; `idle`: nothing was written.
     A method that yields calls out: `call_out` calls what it yields with no transaction open, and the result is sent
     back in.
     """
@@ -56,14 +58,16 @@ def run_job(call: Call, mark: Callable[[bool], None], call_out: Callable[[Callab
         with transaction.atomic():
             steps = _started(method_of(operation, call, work)(**call.values))
             outside = next(steps, None)
-            _end_phase(call, work, mark, outside is None)
+            idle = outside is None and not work.to_write and not _has_written()
+            _end_phase(call, work, mark, finished=outside is None, idle=idle)
         while outside is not None:
             result = call_out(outside)
             with transaction.atomic():
                 outside = _resumed(steps, result)
-                _end_phase(call, work, mark, outside is None)
+                _end_phase(call, work, mark, finished=outside is None)
     finally:
         running_command.reset(token)
+    return not idle
 
 
 def _started(result: Any) -> Generator[Callable[[], Any], Any, None]:
@@ -78,11 +82,18 @@ def _resumed(steps: Generator[Callable[[], Any], Any, None], result: Any) -> Cal
         return None
 
 
-def _end_phase(call: Call, work: Work, mark: Callable[[bool], None], finished: bool) -> None:
+def _end_phase(
+    call: Call, work: Work, mark: Callable[[bool, bool], None], *, finished: bool, idle: bool = False
+) -> None:
     if finished:
         require_declared(call, work)
-    mark(finished)
-    flush(call, work, {"audit": audit_statement(call, "ok", None)} if finished else {})
+    mark(finished, idle)
+    flush(call, work, {"audit": audit_statement(call, "ok", None)} if finished and not idle else {})
+
+
+def _has_written() -> bool:
+    """Whether this transaction has changed or locked a row: only then has it a number of its own."""
+    return bool(fetch("SELECT pg_current_xact_id_if_assigned() IS NOT NULL")[0][0])
 
 
 def give_up(operation: Operation, actor: Actor, arguments: Mapping[str, Any], request_id: str, error: str) -> None:

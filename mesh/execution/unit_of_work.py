@@ -27,6 +27,11 @@ class Work:
         self.open_rows: list[ScopedModel] = []
         self.declared = False
 
+    @property
+    def to_write(self) -> bool:
+        """Whether there is something that is written at the end of the transaction."""
+        return bool(self.scopes or self.jobs or self.letters or self.documents)
+
     def settled(self) -> None:
         """All of it is written; what comes now belongs to the next transaction."""
         self.scopes, self.jobs, self.letters, self.open_rows, self.documents = set(), [], [], [], False

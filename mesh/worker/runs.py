@@ -58,7 +58,7 @@ def run_all(operation: str) -> int:
 
 def run_claim(claim: Claim) -> str:
     """What came of it: `done`, `retried`, `failed` or `lost`."""
-    started = time.perf_counter()
+    started, idle = time.perf_counter(), False
     structlog.contextvars.bind_contextvars(
         request_id=claim.request_id, user_id=claim.actor_id, operation=claim.operation.name, job=claim.id
     )
@@ -76,7 +76,7 @@ def run_claim(claim: Claim) -> str:
             door="job",
             request_id=claim.request_id,
         )
-        host.run_job(call, partial(_mark, claim), partial(_called_out, claim))
+        idle = not host.run_job(call, partial(_mark, claim), partial(_called_out, claim))
         outcome = "done"
     except LeaseLost:
         outcome = "lost"
@@ -86,7 +86,9 @@ def run_claim(claim: Claim) -> str:
     finally:
         DURATION.labels(claim.operation.name).observe(time.perf_counter() - started)
     RUNS.labels(claim.operation.name, outcome).inc()
-    log.info("job", outcome=outcome, milliseconds=round((time.perf_counter() - started) * 1000, 1))
+    (log.debug if idle else log.info)(
+        "job", outcome=outcome, milliseconds=round((time.perf_counter() - started) * 1000, 1)
+    )
     structlog.contextvars.clear_contextvars()
     return outcome
 
@@ -117,7 +119,7 @@ def _called_out(claim: Claim, outside: Callable[[], Any]) -> Any:
                 renewals -= 1
                 try:
                     with transaction.atomic():
-                        _mark(claim, finished=False)
+                        _mark(claim, False)
                 except (DatabaseError, InterfaceError) as error:  # once more while the lease lasts
                     log.warning("lease_not_renewed", error=type(error).__name__)
                     connection.close()
@@ -137,10 +139,13 @@ def _called_out(claim: Claim, outside: Callable[[], Any]) -> Any:
         renewer.join()
 
 
-def _mark(claim: Claim, finished: bool) -> None:
-    """Inside the run's transaction: renews the lease, or marks the end. Raises LeaseLost."""
+def _mark(claim: Claim, finished: bool, idle: bool = False) -> None:
+    """Inside the run's transaction: renews the lease, or marks the end. Raises LeaseLost.
+
+    Of a job's runs that found nothing to do, only the last is kept: it tells that the schedule goes on.
+    """
     changes = (
-        "status = 'done', finished_at = clock_timestamp(), error = '', lease_until = NULL"
+        f"status = 'done', finished_at = clock_timestamp(), error = '', lease_until = NULL, idle = {idle}"
         if finished
         else "lease_until = clock_timestamp() + make_interval(secs => lease)"
     )
@@ -153,6 +158,8 @@ def _mark(claim: Claim, finished: bool) -> None:
         raise LeaseLost
     if finished and claim.others:
         fetch(_DELETE_WAITING, [claim.others])
+    if idle and claim.options.every:
+        fetch("DELETE FROM mesh_outbox WHERE operation = %s AND idle AND id <> %s", [claim.operation.name, claim.id])
 
 
 #: What another run has taken up meanwhile is its own; what it deletes too is not waited for, or two deadlock.
@@ -192,7 +199,7 @@ def _failed(claim: Claim, error: BaseException) -> str:
 def _end_badly(claim: Claim, message: str, last: bool, tell: bool, explained: bool) -> None:
     """Marks a run that raised; `tell`: with its service's last word, in the words of an error that is `explained`."""
     with transaction.atomic():
-        _mark(claim, finished=False)
+        _mark(claim, False)
         if tell:
             told = message if explained else "Something went wrong here."
             host.give_up(claim.operation, claim.actor, claim.arguments, claim.request_id, told)
