@@ -171,7 +171,8 @@ class SessionQuerySet(ScopedQuerySet["Session"]):
 class Session(ScopedModel):
     """One sign-in: the tokens made from it live as long as it does."""
 
-    user = models.ForeignKey(User, models.CASCADE, related_name="sessions")
+    # Here and below: where an index or a unique constraint begins with it, a foreign key needs none of its own.
+    user = models.ForeignKey(User, models.CASCADE, related_name="sessions", db_index=False)
     #: The `jti` of the one refresh token that may be used next.
     refresh_jti = models.CharField(max_length=64)
     user_agent = models.CharField(max_length=255, blank=True, default="")

@@ -79,7 +79,8 @@ SELECT author_id FROM note
 class Note(ScopedModel):
     """A note of its author's; its summary is made in the background."""
 
-    author = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="notes")
+    # Here and below: where an index or a unique constraint begins with it, a foreign key needs none of its own.
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="notes", db_index=False)
     meeting = models.ForeignKey("meetings.Meeting", models.SET_NULL, null=True, blank=True, related_name="notes")
     contact = models.ForeignKey(
         "accounts.Contact", models.SET_NULL, null=True, blank=True, related_name="written_notes"

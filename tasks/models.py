@@ -26,7 +26,8 @@ class ProjectQuerySet(ScopedQuerySet["Project"]):
 class Project(ScopedModel):
     """A project: its owner edits it; its members, those to whom the owner assigned a task in it, read it."""
 
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="projects")
+    # Here and below: where an index or a unique constraint begins with it, a foreign key needs none of its own.
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="projects", db_index=False)
     title = models.CharField(max_length=200)
     description = models.CharField(max_length=5000, blank=True, default="")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -104,9 +105,14 @@ class Task(ScopedModel):
     """Something to do: its creator and the owner of its project edit it, its assignee moves its status."""
 
     uuid = models.UUIDField(default=uuid7, unique=True, editable=False)
-    creator = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="created_tasks")
+    creator = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="created_tasks", db_index=False)
     assignee = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="assigned_tasks"
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="assigned_tasks",
+        db_index=False,
     )
     #: Who assigned it; for an ADMIN, who acts for the owner of its project, that owner. Null: its creator.
     assigned_by = models.ForeignKey(
