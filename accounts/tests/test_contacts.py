@@ -13,7 +13,7 @@ from accounts.tests.assertions import TIME, UUID7, at_once, faults, ids, nothing
 from accounts.timeline import MOST_EMAILS
 from mesh.documents.mirror import mirrored
 from mesh.stores.postgres import fetch
-from mesh.tests.background import eventually
+from mesh.tests.processes import eventually
 
 MARIA = {"name": "María García", "email": "maria@example.com", "company": "Azollon"}
 NOW = datetime(2030, 1, 1, tzinfo=UTC)

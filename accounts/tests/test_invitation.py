@@ -11,7 +11,8 @@ from django.test import Client
 from accounts.models import Session, User
 from accounts.tests.assertions import faults, nothing_changes, refused
 from mesh.models import Mail
-from mesh.tests.postbox import mails_in, run_jobs, texts_of
+from mesh.tests.jobs import run_jobs
+from mesh.tests.mail_server import mails_in, texts_of
 
 NEW = "a long and lonely road"
 DANA = {"email": "Dana@example.com", "name": "Dana"}

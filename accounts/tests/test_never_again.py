@@ -14,7 +14,8 @@ from accounts.tests.test_invitation import DANA, NEW, confirm, link_in
 from mesh.declarations.identity import identity
 from mesh.models import Mail
 from mesh.testing import Api, scope_mismatches
-from mesh.tests.postbox import mails_in, run_jobs, texts_of
+from mesh.tests.jobs import run_jobs
+from mesh.tests.mail_server import mails_in, texts_of
 
 GUEST = "guest@example.com"
 PLAN = {"title": "Plan", "scheduled_time": "2099-01-05T10:00:00Z"}

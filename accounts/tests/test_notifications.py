@@ -13,7 +13,8 @@ from accounts.tests.assertions import faults, nothing_changes, refused
 from mesh.declarations.identity import identity
 from mesh.models import Mail
 from mesh.testing import scope_mismatches
-from mesh.tests.postbox import mails_in, run_jobs
+from mesh.tests.jobs import run_jobs
+from mesh.tests.mail_server import mails_in
 
 ALL = {
     "meeting_invitations": True,

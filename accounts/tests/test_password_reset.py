@@ -16,7 +16,8 @@ from accounts.tests.assertions import at_once, faults, nothing_changes, refused
 from accounts.tests.test_invitation import NEW, confirm, link_in
 from mesh.models import AuditEntry, Mail, Outbox
 from mesh.testing import Answered, Api
-from mesh.tests.postbox import mails_in, run_jobs, texts_of
+from mesh.tests.jobs import run_jobs
+from mesh.tests.mail_server import mails_in, texts_of
 
 OVER = {("body", "token"): "This link was used, or its time is over. Ask for a new one."}
 

@@ -6,7 +6,7 @@ from django.contrib.auth.hashers import identify_hasher
 from accounts.models import User
 from accounts.tests.assertions import TIME, at_once, faults, nothing_changes, refused
 from mesh.models import Mail
-from mesh.tests.postbox import run_jobs
+from mesh.tests.jobs import run_jobs
 
 PASSWORD = "a long and lonely road"
 

@@ -18,7 +18,7 @@ from config.attack.clients import NotHere, Target
 from config.attack.kinds import KINDS, MOST_CONNECTIONS, Tally
 from config.attack.neighbour import PACE, Waits
 from config.tests.test_run import free_port
-from mesh.tests.background import empty_broker, eventually, process, worker
+from mesh.tests.processes import empty_broker, eventually, process, worker
 
 WELL = {operation: Waits([0.1, 0.2]) for operation in PACE}
 

@@ -10,7 +10,7 @@ import pytest
 from accounts.models import User
 from accounts.tests.assertions import TIME
 from conftest import PASSWORD, make_person
-from mesh.tests.postbox import run_jobs
+from mesh.tests.jobs import run_jobs
 
 pytestmark = pytest.mark.django_db(transaction=True, reset_sequences=True)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from config.tests.test_run import free_port
-from mesh.tests.background import ROOT, eventually, process
+from mesh.tests.processes import ROOT, eventually, process
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

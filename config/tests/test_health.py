@@ -22,7 +22,7 @@ from rest_framework_simplejwt.tokens import AccessToken
 from accounts.tests.assertions import TIME, refused
 from mesh.models import Outbox
 from mesh.testing import Api
-from mesh.tests.background import worker
+from mesh.tests.processes import worker
 from mesh.worker.tasks import tick
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -217,6 +217,7 @@ def without_postgres(tmp_path_factory):
         server.wait(20)
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(("path", "parts"), [("/health", False), ("/health/ready", True)])
 def test_without_postgres_health_names_it(without_postgres, path, parts):
     started = time.monotonic()
@@ -234,6 +235,7 @@ def test_without_postgres_health_names_it(without_postgres, path, parts):
     assert "nobody" not in answer.text
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_without_postgres_a_signed_in_request_is_a_503_and_no_bug(without_postgres, method):
     token = AccessToken()
@@ -246,12 +248,14 @@ def test_without_postgres_a_signed_in_request_is_a_503_and_no_bug(without_postgr
     assert int(answer.headers["Retry-After"]) >= 1
 
 
+@pytest.mark.server
 def test_without_postgres_signing_in_is_a_503(without_postgres):
     sent = {"username": "alice@example.com", "password": "x"}
     answer = requests.post(f"{without_postgres}/auth/login", json=sent, timeout=20)
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
 
 
+@pytest.mark.server
 def test_without_postgres_docs_and_metrics_still_answer(without_postgres):
     for path in ("/docs", "/redoc", "/openapi.json", "/metrics"):
         assert requests.get(without_postgres + path, timeout=20).status_code == 200, path

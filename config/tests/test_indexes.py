@@ -1,6 +1,6 @@
 """The indexes of all tables: each costs every write, so none is there that another serves as well."""
 
-from mesh.tests.conftest import sql
+from mesh.tests.database import sql
 
 #: An index that begins another one of its table: the same columns in the same order, compared alike, of the same rows.
 PREFIXES = """

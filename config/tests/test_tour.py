@@ -11,7 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connections
 
-from mesh.tests.postbox import run_jobs
+from mesh.tests.jobs import run_jobs
 from shop.models import Order
 from tasks.models import Task
 

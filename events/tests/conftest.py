@@ -10,7 +10,7 @@ from django.utils import timezone
 from events.models import Event, Registration
 from mesh.models import Mail
 from mesh.testing import Answered
-from mesh.tests.postbox import run_jobs
+from mesh.tests.jobs import run_jobs
 
 BEGINS, ENDS = "2099-01-05T10:00:00Z", "2099-01-06T12:30:00Z"  # a Monday and a Tuesday
 MONDAY, TUESDAY = "Monday, 5 January 2099, 10:00 UTC", "Tuesday, 6 January 2099, 12:30 UTC"

@@ -12,9 +12,9 @@ from events.services import EventService
 from events.tests.conftest import BEGINS, ENDS, register
 from events.tests.races import everyone_connected as everyone_connected
 from mesh.testing import Api
-from mesh.tests.background import eventually
 from mesh.tests.conftest import _redis_is_here as _redis_is_here
 from mesh.tests.conftest import live as live
+from mesh.tests.processes import eventually
 
 ROUNDS, READERS = 300, 4
 

@@ -15,9 +15,10 @@ from events.tests.conftest import JOBS, MONDAY, register
 from events.tests.races import Gate, all_at_once, attend, outcomes, run_thrice, take_locks_off
 from events.tests.races import everyone_connected as everyone_connected
 from mesh.models import Mail, Outbox
-from mesh.tests.background import QUEUES, empty_broker, eventually, process, relay, worker
-from mesh.tests.postbox import due_now, listening, run_jobs
-from mesh.tests.test_faults import time_goes_by
+from mesh.tests.jobs import due_now, run_jobs
+from mesh.tests.mail_server import listening
+from mesh.tests.processes import QUEUES, empty_broker, eventually, process, relay, worker
+from mesh.tests.worker.test_faults import time_goes_by
 from mesh.worker import runs as jobs
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -33,8 +33,9 @@ from events.tests.races import everyone_connected as everyone_connected
 from mesh.execution import flush
 from mesh.models import Mail
 from mesh.testing import Api
-from mesh.tests.conftest import sql
-from mesh.tests.postbox import listening, run_jobs
+from mesh.tests.database import sql
+from mesh.tests.jobs import run_jobs
+from mesh.tests.mail_server import listening
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("everyone_connected")]
 

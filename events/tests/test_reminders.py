@@ -11,7 +11,7 @@ from events.tests.conftest import register
 from events.tests.races import attend
 from mesh.declarations.registry import registry
 from mesh.models import Mail, Outbox
-from mesh.tests.postbox import run_jobs
+from mesh.tests.jobs import run_jobs
 from mesh.worker import tasks
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -1,7 +1,7 @@
 import pytest
 
 from mesh.models import Mail
-from mesh.tests.postbox import run_jobs
+from mesh.tests.jobs import run_jobs
 
 
 @pytest.fixture

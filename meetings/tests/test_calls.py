@@ -10,7 +10,7 @@ from accounts.tests.assertions import TIME, UUID7, faults, ids, nothing_changes,
 from meetings.models import Call
 from mesh.declarations.registry import registry
 from mesh.models import Mail, Outbox
-from mesh.tests.postbox import run_jobs
+from mesh.tests.jobs import run_jobs
 from mesh.worker import tasks
 
 WHEN = "2030-01-01T10:00:00Z"

@@ -9,7 +9,8 @@ from accounts.tests.assertions import nothing_changes, refused
 from meetings.models import Meeting
 from meetings.tests.calendars import WHEN, events, parsed
 from mesh.models import Mail, Outbox
-from mesh.tests.postbox import listening, run_jobs
+from mesh.tests.jobs import run_jobs
+from mesh.tests.mail_server import listening
 
 PLAN = {"title": "Plan", "scheduled_time": WHEN, "duration_minutes": 90, "location": "Room 2"}
 MONDAY = "Monday, 5 January 2099, 10:00 UTC"

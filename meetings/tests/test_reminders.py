@@ -9,7 +9,7 @@ from accounts.tests.assertions import at_once
 from meetings.models import Meeting
 from mesh.declarations.registry import registry
 from mesh.models import AuditEntry, Mail, Outbox
-from mesh.tests.postbox import run_jobs
+from mesh.tests.jobs import run_jobs
 from mesh.worker import runs, tasks
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -54,8 +54,8 @@ def test_two_operations_on_one_route_are_found_whatever_their_parameters_are_cal
 
         name = "firsts"
 
-        @query("GET /things/{id}")
-        def get_thing(self, *, id: int) -> None:
+        @query("GET /apples/{id}")
+        def get_apple(self, *, id: int) -> None:
             """Show."""
 
     class Seconds(Service):
@@ -63,11 +63,11 @@ def test_two_operations_on_one_route_are_found_whatever_their_parameters_are_cal
 
         name = "seconds"
 
-        @query("GET /things/{number}")
+        @query("GET /apples/{number}")
         def get_other(self, *, number: int) -> None:
             """Show."""
 
-    assert found() == [("mesh.E004", "Two operations answer GET /things/{}.")]
+    assert found() == [("mesh.E004", "Two operations answer GET /apples/{}.")]
 
 
 def test_two_of_one_name_are_found(throwaway):

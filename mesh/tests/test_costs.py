@@ -8,7 +8,7 @@ from mesh import query
 from mesh.calling import limits
 from mesh.execution.service import Service
 from mesh.testing import Api
-from mesh.tests.conftest import at_once
+from mesh.tests.live import at_once
 from tasks.models import Project
 
 

@@ -15,9 +15,9 @@ from events.models import Registration
 from mesh.declarations.registry import registry
 from mesh.models import AuditEntry, Mail, MailCount, Outbox
 from mesh.testing import Api
-from mesh.tests.conftest import at_once
-from mesh.tests.matrix import CASES, ROUTES, make_world, send
-from mesh.tests.postbox import run_jobs
+from mesh.tests.all_apps.matrix import CASES, ROUTES, make_world, send
+from mesh.tests.jobs import run_jobs
+from mesh.tests.live import at_once
 from mesh.worker import tasks
 from shop.models import Product
 

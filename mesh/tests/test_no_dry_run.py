@@ -16,7 +16,7 @@ from mesh.declarations.registry import registry
 from mesh.descriptions.json_schema import arguments_schema
 from mesh.models import AuditEntry
 from mesh.testing import Api
-from mesh.tests.matrix import CASES, ROUTES, make_world, send
+from mesh.tests.all_apps.matrix import CASES, ROUTES, make_world, send
 from shop.models import Product
 
 #: What issues or consumes a credential. An operation that comes to be one of them belongs here.

@@ -3,7 +3,7 @@
 import pytest
 
 from events.models import Event
-from mesh.rows import MAX_PAGE_BYTES
+from mesh.rows.reads import MAX_PAGE_BYTES
 from notes.models import Note
 
 MOST = MAX_PAGE_BYTES + 4096

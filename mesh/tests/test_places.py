@@ -12,7 +12,7 @@ from mesh.calling.client import Mesh
 from mesh.declarations.fields import Search
 from mesh.declarations.registry import registry
 from mesh.execution.service import Service
-from mesh.tests.conftest import at_once
+from mesh.tests.live import at_once
 from tasks.models import Project
 
 

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from mesh.declarations.words import words_of
-from mesh.tests.conftest import sql
-from mesh.tests.test_failures import another_connection
+from mesh.tests.database import sql
+from mesh.tests.stores.test_postgres_failures import another_connection
 from tasks.models import Project
 
 NINE = "one two three four five six seven eight nine"

@@ -7,15 +7,15 @@ import pytest
 
 from mesh.models import Outbox
 from mesh.outbox import overdue
-from mesh.tests import background
-from mesh.tests.background import eventually
-from mesh.tests.conftest import sql
+from mesh.tests import processes
+from mesh.tests.database import sql
+from mesh.tests.processes import eventually
 from mesh.worker import claims, tasks
 from mesh.worker.turns import Turns
 from notes.models import Note
 from shop.models import Order
 
-QUEUES = background.QUEUES.split(",")
+QUEUES = processes.QUEUES.split(",")
 HOSTILE = ("el el 1st 1st " * 1_430)[:20_000]
 UNFAIR = ("mesh.tests.unfair_worker",)
 
@@ -184,7 +184,7 @@ def test_sixty_hostile_notes_hold_up_nobody(alice, bob, broker, program, fair):
     note = bob.mesh.call_tool("add_note", {"raw_text": "Maria will send the offer by Friday."}).row_id
     order = bob.api.post("/orders", {"items": [{"product_id": product, "quantity": 1}]}).json["id"]
     eventually(lambda: broker.llen("notes") == 61 and broker.llen("stock") == 1)
-    with background.worker(program):
+    with processes.worker(program):
         eventually(lambda: Order.objects.get(pk=order).status == "RESERVED")
         before_order = Note.objects.filter(author=alice.user, status="done").count()
         eventually(lambda: Note.objects.get(pk=note).status == "done", 120)
@@ -199,13 +199,13 @@ def test_sixty_hostile_notes_hold_up_nobody(alice, bob, broker, program, fair):
 def test_a_worker_that_is_asked_to_stop_leaves_the_rest_to_the_next(alice, broker):
     for _ in range(40):
         alice.mesh.call_tool("add_note", {"raw_text": HOSTILE})
-    with background.worker() as first:
+    with processes.worker() as first:
         eventually(lambda: Note.objects.filter(status="done").exists())
         first.send_signal(signal.SIGTERM)
         assert first.wait(30) == 0
     done = Note.objects.filter(status="done").count()
     assert 0 < done < 40
     assert Outbox.objects.filter(status="waiting").count() == 40 - done
-    with background.worker(), background.relay():
+    with processes.worker(), processes.relay():
         eventually(lambda: Note.objects.filter(status="done").count() == 40, 120)
     assert set(Outbox.objects.values_list("attempt", flat=True)) == {1}

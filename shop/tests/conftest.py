@@ -7,7 +7,7 @@ import pytest
 
 from mesh.stores.postgres import fetch
 from mesh.testing import Answered, Api
-from mesh.tests.postbox import run_jobs
+from mesh.tests.jobs import run_jobs
 from shop import stripe_payments
 from shop.models import Payment
 from shop.tests.stripe_server import KEY, WEBHOOK_SECRET, Stripe, running, signed

@@ -17,8 +17,8 @@ from django.db import close_old_connections, connections
 from django.db.models import Count
 
 from mesh.execution.service import Service
-from mesh.tests.background import process
-from mesh.tests.conftest import sql
+from mesh.tests.database import sql
+from mesh.tests.processes import process
 from shop import stock
 from shop.models import CancelReason, Order, OrderQuerySet, StockMovement
 from shop.reconciler import discrepancies

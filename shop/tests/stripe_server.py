@@ -15,7 +15,7 @@ import requests
 from django.db import connection
 from stripe import WebhookSignature
 
-from mesh.tests.postbox import due_now
+from mesh.tests.jobs import due_now
 
 KEY = "sk_test_only_for_tests"
 WEBHOOK_SECRET = "whsec_only_for_tests"

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from accounts.tests.assertions import at_once, refused
 from mesh.models import Mail, Outbox
-from mesh.tests.postbox import due_now, run_jobs
+from mesh.tests.jobs import due_now, run_jobs
 from mesh.worker import runs
 from mesh.worker.tasks import tick
 from shop.models import Order, Payment

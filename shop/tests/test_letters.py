@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from mesh.tests.postbox import mails_in, run_jobs, texts_of
+from mesh.tests.jobs import run_jobs
+from mesh.tests.mail_server import mails_in, texts_of
 from mesh.worker.tasks import tick
 from shop.models import Order
 from shop.tests.conftest import order, reserved

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.tests.assertions import TIME, at_once, faults, ids, refused
 from mesh.models import Outbox
-from mesh.tests.conftest import sql, wait_for_a_lock
+from mesh.tests.database import sql, wait_for_a_lock
 from mesh.worker.tasks import tick
 from shop.models import Order, StockMovement
 from shop.tests.conftest import counters, order, out_of_balance, reserve, reserved

@@ -7,8 +7,8 @@ from django.db import connection
 from django.utils import timezone
 
 from mesh.models import Outbox
-from mesh.tests.plans import repeating_plans
-from mesh.tests.postbox import due_now, run_jobs
+from mesh.tests.jobs import due_now, run_jobs
+from mesh.tests.query_plans import repeating_plans
 from mesh.worker import runs
 from mesh.worker.tasks import tick
 from shop import payment_models, stripe_payments

@@ -10,7 +10,7 @@ from accounts.tests.assertions import TIME, at_once, nothing_changes, refused
 from mesh.models import AuditEntry, Mail, Outbox
 from mesh.stores.postgres import fetch
 from mesh.testing import Api
-from mesh.tests.postbox import run_jobs
+from mesh.tests.jobs import run_jobs
 from shop.models import Payment
 from shop.payments import check_payments_are_set_up
 from shop.tests.conftest import counters, deliver, out_of_balance, pay, payment_of, reserved, status_of
@@ -232,6 +232,7 @@ def _impatiently(body):
         fetch("SELECT set_config('lock_timeout', '5s', false)")
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(
     ("changes", "codes"),
     [

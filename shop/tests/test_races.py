@@ -12,11 +12,11 @@ from django.db import transaction
 
 from accounts.tests.assertions import at_once
 from mesh.models import Outbox
-from mesh.tests.background import eventually, relay, worker
-from mesh.tests.conftest import sql, wait_for_a_lock
-from mesh.tests.test_faults import broker as broker
-from mesh.tests.test_faults import kill
-from mesh.tests.test_faults import start as start
+from mesh.tests.database import sql, wait_for_a_lock
+from mesh.tests.processes import eventually, relay, worker
+from mesh.tests.worker.test_faults import broker as broker
+from mesh.tests.worker.test_faults import kill
+from mesh.tests.worker.test_faults import start as start
 from shop import stock
 from shop.reconciler import discrepancies
 from shop.tests.conftest import counters, order

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from mesh.testing import Api
-from mesh.tests.conftest import sql
+from mesh.tests.database import sql
 from mesh.worker.tasks import tick
 from shop import stock
 from shop.models import Order, Product, StockMovement

@@ -8,7 +8,7 @@ from django.core.checks import run_checks
 from accounts.tests.assertions import ids, nothing_changes, refused
 from config.tests.test_deployment import setting
 from mesh.testing import scope_mismatches
-from mesh.tests.conftest import sql
+from mesh.tests.database import sql
 from shop.models import Order, Payment
 from shop.payments import check_payments_are_set_up
 from shop.tests.conftest import counters, order, out_of_balance, pay, reserved, status_of

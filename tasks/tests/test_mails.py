@@ -6,7 +6,8 @@ import pytest
 
 from mesh.models import Mail, Outbox
 from mesh.stores.postgres import fetch
-from mesh.tests.postbox import mails_in, run_jobs, texts_of
+from mesh.tests.jobs import run_jobs
+from mesh.tests.mail_server import mails_in, texts_of
 from mesh.worker import tasks
 from tasks.models import Task
 

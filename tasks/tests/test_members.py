@@ -6,8 +6,9 @@ import pytest
 
 from accounts.tests.assertions import TIME, faults, ids, nothing_changes, refused
 from mesh.testing import Api, scope_mismatches
-from mesh.tests.conftest import sql
-from mesh.tests.postbox import mails_in, run_jobs, texts_of
+from mesh.tests.database import sql
+from mesh.tests.jobs import run_jobs
+from mesh.tests.mail_server import mails_in, texts_of
 from mesh.worker import tasks
 from tasks.models import Project, Task
 from tasks.tests.test_mails import day
