@@ -83,6 +83,7 @@ def test_what_is_mounted_is_there():
             assert (ROOT / source).exists() if source.startswith(".") else source in COMPOSE["volumes"]
 
 
+@pytest.mark.server
 def test_gunicorn_takes_its_settings():
     command = [sys.executable, "-m", *default_command(), "--check-config"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -147,6 +148,7 @@ def setting(expression, **environment):
     return subprocess.check_output(command, cwd=ROOT, env=required | environment, text=True).strip()
 
 
+@pytest.mark.server
 def test_lists_may_have_spaces_after_their_commas():
     assert setting("ALLOWED_HOSTS", ALLOWED_HOSTS="a.example, .b.example ,") == "['a.example', '.b.example']"
     origins = "https://a.example, https://b.example"
@@ -159,6 +161,7 @@ def test_lists_may_have_spaces_after_their_commas():
     )
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("proxies", ["10.0.0.0/99", "10.0.0.0/8,proxy", "10.0.0.0/8 172.16.0.0/12"])
 def test_a_proxy_that_is_no_address_is_refused_at_the_start(proxies, capfd):
     with pytest.raises(subprocess.CalledProcessError):
@@ -169,6 +172,7 @@ def test_a_proxy_that_is_no_address_is_refused_at_the_start(proxies, capfd):
     assert said in capfd.readouterr().err
 
 
+@pytest.mark.server
 def test_behind_a_pooler_nothing_belongs_to_a_session():
     pooled = setting("DATABASES['default']", DATABASE_POOLER="transaction")
     assert "'DISABLE_SERVER_SIDE_CURSORS': True" in pooled
@@ -298,6 +302,7 @@ class House:
         return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
+@pytest.mark.server
 def test_setup_makes_secrets_once_and_starts_everything(tmp_path):
     house = House(tmp_path).with_docker()
     first = house.setup()
@@ -314,6 +319,7 @@ def test_setup_makes_secrets_once_and_starts_everything(tmp_path):
     assert house.settings() == made
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(
     ("profiles", "lacks"),
     [
@@ -338,6 +344,7 @@ def test_setup_leaves_a_file_of_ones_own_alone_and_says_what_it_lacks(tmp_path, 
     assert house.with_file(f"SECRET_KEY=mine\n{added}\n").setup(*profiles.split(",")).returncode == 0
 
 
+@pytest.mark.server
 @pytest.mark.parametrize(
     ("answer", "says"),
     [

@@ -19,7 +19,10 @@ from redis import Redis, RedisError
 
 from config.tests.left_over import belonging_to, eventually, kill, nothing_is_left, owner, postmaster, valkey
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"),
+]
 BASE_DIR = Path(__file__).parents[2]
 USER = """
 import json, sys

@@ -15,6 +15,8 @@ import pytest
 
 from config.gthread import Worker
 
+pytestmark = pytest.mark.server
+
 ROOT = Path(__file__).resolve().parents[2]
 REQUEST = b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n"
 

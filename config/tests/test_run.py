@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import socket
@@ -19,10 +20,14 @@ from config.embedded import EmbeddedServers
 from config.supervisor import Process, Supervisor
 from config.tests.left_over import belonging_to, eventually, kill, nothing_is_left, owner, postmaster
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"),
+]
 BASE_DIR = Path(__file__).parents[2]
 # Empty rather than absent, so that a developer's .env does not fill them.
 BLANK = dict.fromkeys(["DATABASE_URL", "REDIS_URL", "BROKER_URL", "SECRET_KEY", "DEBUG", "HOST", "WEB_WORKERS"], "")
+BLANK["DJANGO_SETTINGS_MODULE"] = "config.settings"  # not the tests'
 
 
 def free_port() -> int:
@@ -229,6 +234,15 @@ def test_test_returns_the_exit_code_of_pytest_and_cleans_up(empty: Path) -> None
     run = Run(empty, "test", "-q", "-n0", "-k", "nothing_is_called_so", "config/tests", TMPDIR=str(empty))
     assert run.exit_code() == 5, run.output()
     assert not list(empty.iterdir())
+    assert not belonging_to(empty)
+
+
+def test_the_fast_lane_starts_no_server_and_says_which_tests_need_one(empty: Path) -> None:
+    tests = ["mesh/tests/formats", "mesh/tests/execution/test_audit.py"]
+    run = Run(empty, "test", "--fast", "-q", *tests, TMPDIR=str(empty), PYTHONDONTWRITEBYTECODE="1")
+    assert run.exit_code() == 0, run.output()
+    assert re.search(r"^\d+ passed, 6 deselected in ", run.output(), re.M), run.output()
+    assert not (empty / "postgres").exists()
     assert not belonging_to(empty)
 
 

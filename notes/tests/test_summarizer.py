@@ -143,6 +143,7 @@ def test_the_length_follows_the_texts():
     assert 900 < len(summarize("".join(LONG_NOTE.replace("portal", f"portal{n}") for n in range(40)))) <= 1_250
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ADVERSARIAL.values(), ids=ADVERSARIAL)
 def test_100_000_characters_of_anything_take_seconds_at_most(text):
     text = text[:SIZE]

@@ -13,6 +13,8 @@ from notes.extractive import ExtractiveSummarizer
 from notes.llm import OpenAISummarizer
 from notes.summarizer import ActionItem, SummarizerError, Summary
 
+pytestmark = pytest.mark.server
+
 NOW = datetime(2026, 3, 4, 10, tzinfo=UTC)
 KEY = "sk-very-secret-key"
 TEXT = "Acme renews.\n\nMaria will send\nthe offer by Friday. Tom calls legal."

@@ -1,0 +1,39 @@
+"""Things, and with whom they are shared."""
+
+from typing import ClassVar, Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Now
+
+from mesh import Actor, ScopedModel, ScopedQuerySet
+
+
+class ThingQuerySet(ScopedQuerySet["Thing"]):
+    def visible_to(self, actor: Actor) -> Self:
+        shared = Share.objects.filter(user_id=actor.id).values("thing_id")
+        return self.all() if actor.is_admin else self.filter(models.Q(owner_id=actor.id) | models.Q(pk__in=shared))
+
+
+class Thing(ScopedModel):
+    versioned: ClassVar[bool] = True
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    title = models.CharField(max_length=100)
+    #: How many letters its title has; null until a job has counted them.
+    letters = models.IntegerField(null=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    objects = ThingQuerySet.as_manager()
+
+    def audience(self) -> set[str]:
+        shared = self.shares.values_list("user_id", flat=True) if self.pk else []
+        return {f"user:{id}" for id in (self.owner_id, *shared)}
+
+
+class Share(models.Model):
+    thing = models.ForeignKey(Thing, models.CASCADE, related_name="shares")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["thing", "user"], name="example_share_once")]

@@ -1,0 +1,81 @@
+"""Things, and the job that counts their letters."""
+
+from django.contrib.auth import get_user_model
+
+from mesh import Page, PageParams, Service, command, job, query
+from mesh.errors import Conflict, Forbidden
+from mesh.rows.search import every_word
+from mesh.tests.example.models import Share, Thing
+from mesh.tests.example.schemas import ShareIn, ThingFilters, ThingIn, ThingOut, ThingPatch
+
+
+class SharedAlready(Conflict):
+    code, constraint = "example.shared_already", "example_share_once"
+    message = "They have it already."
+
+
+class ThingService(Service):
+    """Things of the mesh's tests."""
+
+    name = "things"
+
+    @query("GET /things", ttl=60)
+    def list_things(self, *, filters: ThingFilters, page: PageParams) -> Page[ThingOut]:
+        """List the things that you own or that are shared with you, newest first."""
+        return self.page(self.rows(Thing).filter(every_word(filters.search, "title")), ThingOut, page)
+
+    @query("GET /things/{id}", ttl=60)
+    def get_thing(self, *, id: int) -> ThingOut:
+        """Get a thing."""
+        return self.one(self.rows(Thing), ThingOut, id)
+
+    @command("POST /things")
+    def make_thing(self, *, data: ThingIn) -> ThingOut:
+        """Make a thing. A job counts its letters."""
+        thing = Thing.objects.create(owner_id=self.actor.id, title=data.title)
+        self.changed(thing)
+        self.defer(self.count_letters, id=thing.pk)
+        return self.show(thing, ThingOut)
+
+    @command("PATCH /things/{id}", "PUT /things/{id}")
+    def rename_thing(self, *, id: int, data: ThingPatch) -> ThingOut:
+        """Rename a thing of yours."""
+        thing = self._own(id)
+        Thing.objects.filter(pk=thing.pk).update(**data.sent())
+        self.changed(thing)
+        return self.show(thing, ThingOut)
+
+    @command("POST /things/{id}/share")
+    def share_thing(self, *, id: int, data: ShareIn) -> ThingOut:
+        """Share a thing of yours with a user. They get a mail."""
+        thing = self._own(id)
+        user = get_user_model().objects.get(pk=data.user_id)
+        Share.objects.create(thing=thing, user=user)
+        self.changed(thing)
+        context = {"title": thing.title}
+        self.mail(to=user.email, kind="shares", template="shared", context=context, key=f"share:{id}:{user.pk}")
+        return self.show(thing, ThingOut)
+
+    @command("DELETE /things/{id}")
+    def delete_thing(self, *, id: int) -> None:
+        """Delete a thing of yours."""
+        thing = self._own(id)
+        self.changed(thing)
+        thing.delete()
+
+    @job(queue="default", attempts=3, gave_up="counting_failed")
+    def count_letters(self, *, id: int) -> None:
+        """Count the letters of a thing's title."""
+        for thing in Thing.objects.filter(pk=id):
+            Thing.objects.filter(pk=id).update(letters=len(thing.title))
+            self.changed(thing)
+        self.changed()
+
+    def counting_failed(self, *, id: int, error: str) -> None:
+        Thing.objects.filter(pk=id).update(letters=-1)
+
+    def _own(self, id: int) -> Thing:
+        thing = self.take(Thing, id)
+        if thing.owner_id != self.actor.id:
+            raise Forbidden("It is shared with you, not yours.")
+        return thing
