@@ -55,10 +55,13 @@ class TextLimits:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], CoreSchema]) -> CoreSchema:
         limits = StringConstraints(min_length=self.low, max_length=self.high, strip_whitespace=self.strip)
-        checks = [AfterValidator(_clean)]
-        if self.low and self.strip:
-            checks.append(AfterValidator(_says_something))
-        return handler(Annotated[source, limits, *checks])
+        checks = [_clean, _says_something] if self.low and self.strip else [_clean]
+        return handler(Annotated[source, limits, *(AfterValidator(_unless_none(check)) for check in checks)])
+
+
+def _unless_none(check: Callable[[str], str]) -> Callable[[str | None], str | None]:
+    """The check for `str | None`, too."""
+    return lambda text: None if text is None else check(text)
 
 
 def _no_number(value: Any) -> Any:
