@@ -22,7 +22,7 @@ def calendar(entries: Iterable[Event], method: Literal["", "REQUEST", "CANCEL", 
     if method:
         calendar.add("method", method)
     if name:
-        name = " ".join(clean(name).split())
+        name = _one_line(name)
         calendar.add("name", name)
         calendar.add("x-wr-calname", name)  # what most clients read in place of NAME
         calendar.add("refresh-interval", timedelta(minutes=15), parameters={"VALUE": "DURATION"})
@@ -64,8 +64,12 @@ def entry(
 def person(name: str, email: str, **parameters: str) -> Any:
     """An organizer or attendee."""
     person = vCalAddress("mailto:" + quote(email, safe="@!$'*+-._~"))
-    person.params.update({"CN": " ".join(clean(name).split()) or email, **parameters})
+    person.params.update({"CN": _one_line(name) or email, **parameters})
     return person
+
+
+def _one_line(value: str) -> str:
+    return " ".join(clean(value).split())
 
 
 def clean(value: str) -> str:
