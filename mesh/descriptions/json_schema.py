@@ -29,7 +29,7 @@ def _schema_of(annotation: Any, mode: JsonSchemaMode, by_reference: str) -> Sche
 
 def component_name(name: str) -> str:
     """`Page[MeetingOut]` as the OpenAPI document names it: `MeetingPage`."""
-    found = re.fullmatch(r"Page_?\[?(\w+?)(?:Out)?_?\]?", name)
+    found = re.fullmatch(r"Page[_\[](\w+?)(?:Out)?[_\]]", name)
     return f"{found[1]}Page" if found else name.removesuffix("Out")
 
 

@@ -14,7 +14,7 @@ from mesh.tests.example.services import ThingService
 
 ALICE = Actor(7, "AGENT")
 THING = (
-    b'{"id":3,"title":"A","letters":null,"owner":{"id":7,"name":"Alice"},"shares":[],'
+    b'{"id":3,"title":"A","notes":"","letters":null,"owner":{"id":7,"name":"Alice"},"shares":[],'
     b'"created_at":"2030-01-01T00:00:00Z"}'
 )
 

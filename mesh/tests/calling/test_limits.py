@@ -12,8 +12,8 @@ import mesh.stores.redis
 from conftest import PASSWORD
 from mesh.calling.limits import Limit
 from mesh.testing import Api
+from mesh.tests.example.models import Thing
 from mesh.tests.live import at_once
-from tasks.models import Project
 
 
 @pytest.fixture
@@ -52,17 +52,17 @@ def test_the_window_ends_by_itself(alice, limit):
 
 def test_reads_and_writes_are_counted_apart_and_a_refused_write_changes_nothing(alice, limit):
     limit(read="2/min", write="1/min")
-    assert [alice.api.post("/projects", {"title": "A"}).status for _ in range(3)] == [201, 429, 429]
-    assert Project.objects.count() == 1
-    assert [alice.api.get("/projects").status for _ in range(3)] == [200, 200, 429]
+    assert [alice.api.post("/things", {"title": "A"}).status for _ in range(3)] == [201, 429, 429]
+    assert Thing.objects.count() == 1
+    assert [alice.api.get("/things").status for _ in range(3)] == [200, 200, 429]
 
 
 def test_a_command_called_as_a_tool_counts_as_a_write(alice, limit):
     limit(write="2/min")
     call = {"arguments": {"title": "A"}}
-    assert [alice.api.post("/tools/create_project", call).status for _ in range(4)] == [200, 200, 429, 429]
-    assert Project.objects.count() == 2
-    assert alice.api.post("/projects", {"title": "A"}).status == 429
+    assert [alice.api.post("/tools/make_thing", call).status for _ in range(4)] == [200, 200, 429, 429]
+    assert Thing.objects.count() == 2
+    assert alice.api.post("/things", {"title": "A"}).status == 429
 
 
 def test_a_user_has_one_limit_over_all_tokens_mounts_and_addresses(alice, limit):
@@ -136,9 +136,9 @@ def test_an_unknown_account_is_limited_like_a_known_one(alice, limit, settings):
 @pytest.mark.django_db(transaction=True)
 def test_exactly_as_many_as_allowed_get_in_when_all_come_at_once(alice, live, limit):
     limit(write="7/min")
-    answers = at_once(12, lambda n: live("POST", "/projects", alice.api.token, {"title": str(n)}))
+    answers = at_once(12, lambda n: live("POST", "/things", alice.api.token, {"title": str(n)}))
     assert sorted(status for status, _, _ in answers) == [201] * 7 + [429] * 5
-    assert Project.objects.count() == 7
+    assert Thing.objects.count() == 7
     assert sorted(headers["RateLimit"].split(";")[1] for _, headers, _ in answers) == sorted(
         [f"r={left}" for left in range(7)] + ["r=0"] * 5
     )

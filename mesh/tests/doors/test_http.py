@@ -38,7 +38,7 @@ def test_a_path_that_is_none_is_a_404_problem(alice, mount, path):
 
 @pytest.mark.parametrize("id", ["0", "-1", "abc", "1.5", "9223372036854775808", "1" * 400, "%00", "%ff", "1%0d%0aX: 1"])
 def test_an_id_that_no_row_can_have_is_a_404(alice, id):
-    for path in ("/meetings", "/notes", "/tasks", "/projects", "/users"):
+    for path in ("/meetings", "/notes", "/tasks", "/things", "/users"):
         answered = alice.api.get(f"{path}/{id}")
         assert (answered.status, answered.json["code"]) == (404, "not_found")
         assert "X" not in answered.headers
@@ -147,7 +147,7 @@ def test_a_hostile_request_id_is_replaced(alice, hostile):
 @pytest.mark.parametrize("header", ["User_Agent", "Accept", "Accept_Language", "Prefer", "Origin", "Referer"])
 def test_hostile_headers_are_no_error_and_are_not_sent_back(alice, header):
     for value in ("a\r\nX-Evil: 1", "\x00", "\u00ff" * 5000, "'; DROP TABLE x; --", "{{7*7}}"):
-        answered = alice.api.post("/projects", {"title": "A"}, **{header: value})
+        answered = alice.api.post("/things", {"title": "A"}, **{header: value})
         assert answered.status == 201
         assert "X-Evil" not in answered.headers
         assert value not in str(answered.headers)
@@ -224,8 +224,8 @@ def test_answers_are_json_and_not_stored_on_the_way(alice):
 def test_a_hostile_host_is_a_400(alice, settings):
     settings.ALLOWED_HOSTS = ["api.example.com"]
     for _ in range(2):
-        alice.api.post("/projects", {"title": "A"}, Host="api.example.com")
-    assert alice.api.get("/projects?limit=1", Host="api.example.com").status == 200
-    for path in ("/projects?limit=1", "/projects", "/nothing"):
+        alice.api.post("/things", {"title": "A"}, Host="api.example.com")
+    assert alice.api.get("/things?limit=1", Host="api.example.com").status == 200
+    for path in ("/things?limit=1", "/things", "/nothing"):
         refused = alice.api.get(path, Host="evil.example.com")
         assert (refused.status, refused.headers.get("Link")) == (400, None), path

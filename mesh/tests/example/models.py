@@ -1,4 +1,7 @@
-"""Things, and with whom they are shared."""
+"""Things, and with whom they are shared.
+
+Their tables are made before the migrations, so no constraint refers to a user's.
+"""
 
 from typing import ClassVar, Self
 
@@ -18,8 +21,9 @@ class ThingQuerySet(ScopedQuerySet["Thing"]):
 class Thing(ScopedModel):
     versioned: ClassVar[bool] = True
 
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, db_constraint=False, related_name="+")
     title = models.CharField(max_length=100)
+    notes = models.CharField(max_length=200, blank=True, default="")
     #: How many letters its title has; null until a job has counted them.
     letters = models.IntegerField(null=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -33,7 +37,7 @@ class Thing(ScopedModel):
 
 class Share(models.Model):
     thing = models.ForeignKey(Thing, models.CASCADE, related_name="shares")
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, db_constraint=False, related_name="+")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["thing", "user"], name="example_share_once")]

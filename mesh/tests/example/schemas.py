@@ -18,6 +18,7 @@ class ShareOut(Out):
 class ThingOut(Out):
     id: int
     title: str
+    notes: str
     letters: int | None
     owner: OwnerOut
     shares: list[ShareOut]
@@ -26,6 +27,7 @@ class ThingOut(Out):
 
 class ThingIn(In):
     title: Annotated[str, text(1, 100)]
+    notes: Annotated[str, text(0, 200)] = ""
 
 
 class ThingPatch(ThingIn, partial=True): ...

@@ -3,7 +3,7 @@
 from django.contrib.auth import get_user_model
 
 from mesh import Page, PageParams, Service, command, job, query
-from mesh.errors import Conflict, Forbidden
+from mesh.errors import Conflict, Forbidden, Invalid
 from mesh.rows.search import every_word
 from mesh.tests.example.models import Share, Thing
 from mesh.tests.example.schemas import ShareIn, ThingFilters, ThingIn, ThingOut, ThingPatch
@@ -22,7 +22,7 @@ class ThingService(Service):
     @query("GET /things", ttl=60)
     def list_things(self, *, filters: ThingFilters, page: PageParams) -> Page[ThingOut]:
         """List the things that you own or that are shared with you, newest first."""
-        return self.page(self.rows(Thing).filter(every_word(filters.search, "title")), ThingOut, page)
+        return self.page(self.rows(Thing).filter(every_word(filters.search, "title", "notes")), ThingOut, page)
 
     @query("GET /things/{id}", ttl=60)
     def get_thing(self, *, id: int) -> ThingOut:
@@ -32,7 +32,7 @@ class ThingService(Service):
     @command("POST /things")
     def make_thing(self, *, data: ThingIn) -> ThingOut:
         """Make a thing. A job counts its letters."""
-        thing = Thing.objects.create(owner_id=self.actor.id, title=data.title)
+        thing = Thing.objects.create(owner_id=self.actor.id, **data.sent())
         self.changed(thing)
         self.defer(self.count_letters, id=thing.pk)
         return self.show(thing, ThingOut)
@@ -49,11 +49,13 @@ class ThingService(Service):
     def share_thing(self, *, id: int, data: ShareIn) -> ThingOut:
         """Share a thing of yours with a user. They get a mail."""
         thing = self._own(id)
-        user = get_user_model().objects.get(pk=data.user_id)
+        user = get_user_model().objects.filter(pk=data.user_id).first()
+        if user is None:
+            raise Invalid.field(["body", "user_id"], "There is no such user.", "not_found")
         Share.objects.create(thing=thing, user=user)
         self.changed(thing)
         context = {"title": thing.title}
-        self.mail(to=user.email, kind="shares", template="shared", context=context, key=f"share:{id}:{user.pk}")
+        self.mail(to=user.email, kind="task_assigned", template="shared", context=context, key=f"share:{id}:{user.pk}")
         return self.show(thing, ThingOut)
 
     @command("DELETE /things/{id}")

@@ -7,7 +7,7 @@ from django.core.management import CommandError, call_command
 
 from mesh.models import AuditEntry
 from mesh.testing import Api
-from tasks.models import Project, Task
+from mesh.tests.example.models import Share, Thing
 
 
 def trail() -> list[tuple[Any, ...]]:
@@ -16,52 +16,53 @@ def trail() -> list[tuple[Any, ...]]:
 
 
 def test_a_command_leaves_who_what_which_row_and_the_request(alice):
-    made = alice.api.post("/projects", {"title": "A"}, X_Request_ID="first").json["id"]
-    alice.api.patch(f"/projects/{made}", {"title": "B"}, X_Request_ID="second")
-    alice.api.delete(f"/projects/{made}", X_Request_ID="third")
+    made = alice.api.post("/things", {"title": "A"}, X_Request_ID="first").json["id"]
+    alice.api.patch(f"/things/{made}", {"title": "B"}, X_Request_ID="second")
+    alice.api.delete(f"/things/{made}", X_Request_ID="third")
     assert trail() == [
-        (alice.id, "create_project", "rest", str(made), "ok", "first", "127.0.0.1"),
-        (alice.id, "update_project", "rest", str(made), "ok", "second", "127.0.0.1"),
-        (alice.id, "delete_project", "rest", "", "ok", "third", "127.0.0.1"),
+        (alice.id, "make_thing", "rest", str(made), "ok", "first", "127.0.0.1"),
+        (alice.id, "rename_thing", "rest", str(made), "ok", "second", "127.0.0.1"),
+        (alice.id, "delete_thing", "rest", "", "ok", "third", "127.0.0.1"),
     ]
 
 
 def test_a_refused_command_leaves_its_code(alice, bob, charlie):
-    task = Task.objects.create(creator=alice.user, assignee=bob.user, title="A")
-    charlie.api.delete(f"/tasks/{task.pk}", X_Request_ID="r1")
-    bob.api.delete(f"/tasks/{task.pk}", X_Request_ID="r2")
-    alice.api.post("/users", {"email": "BOB@example.com", "name": "B"}, X_Request_ID="r3")
-    alice.api.post("/tasks", {"title": "A", "project_id": 12345}, X_Request_ID="r4")
+    thing = Thing.objects.create(owner=alice.user, title="A")
+    Share.objects.create(thing=thing, user=bob.user)
+    charlie.api.delete(f"/things/{thing.pk}", X_Request_ID="r1")
+    bob.api.delete(f"/things/{thing.pk}", X_Request_ID="r2")
+    alice.api.post(f"/things/{thing.pk}/share", {"user_id": bob.id}, X_Request_ID="r3")
+    alice.api.post(f"/things/{thing.pk}/share", {"user_id": 12345}, X_Request_ID="r4")
     Api().post("/auth/login", {"username": "alice@example.com", "password": "wrong"}, X_Request_ID="r5")
     assert trail() == [
-        (charlie.id, "delete_task", "rest", "", "not_found", "r1", "127.0.0.1"),
-        (bob.id, "delete_task", "rest", "", "forbidden", "r2", "127.0.0.1"),
-        (alice.id, "invite_user", "rest", "", "accounts.email_taken", "r3", "127.0.0.1"),
-        (alice.id, "create_task", "rest", "", "invalid", "r4", "127.0.0.1"),
+        (charlie.id, "delete_thing", "rest", "", "not_found", "r1", "127.0.0.1"),
+        (bob.id, "delete_thing", "rest", "", "forbidden", "r2", "127.0.0.1"),
+        (alice.id, "share_thing", "rest", "", "example.shared_already", "r3", "127.0.0.1"),
+        (alice.id, "share_thing", "rest", "", "invalid", "r4", "127.0.0.1"),
         (None, "log_in", "rest", "", "unauthenticated", "r5", "127.0.0.1"),
     ]
 
 
 def test_every_door_says_its_name(alice):
-    alice.mesh.call_tool("create_project", {"title": "A"})
-    alice.api.post("/tools/create_project", {"arguments": {"title": "A"}}, X_Request_ID="by-tool")
-    call_command("mesh", "create_project", "title=A", email=alice.user.email)
+    alice.mesh.call_tool("make_thing", {"title": "A"})
+    alice.api.post("/tools/make_thing", {"arguments": {"title": "A"}}, X_Request_ID="by-tool")
+    call_command("mesh", "make_thing", "title=A", email=alice.user.email)
     with pytest.raises(CommandError):
-        call_command("mesh", "delete_project", "id=12345", email=alice.user.email)
+        call_command("mesh", "delete_thing", "id=12345", email=alice.user.email)
     assert [(row[0], row[1], row[2], row[4], row[5]) for row in trail()] == [
-        (alice.id, "create_project", "python", "ok", ""),
-        (alice.id, "create_project", "tool", "ok", "by-tool"),
-        (alice.id, "create_project", "cli", "ok", ""),
-        (alice.id, "delete_project", "cli", "not_found", ""),
+        (alice.id, "make_thing", "python", "ok", ""),
+        (alice.id, "make_thing", "tool", "ok", "by-tool"),
+        (alice.id, "make_thing", "cli", "ok", ""),
+        (alice.id, "delete_thing", "cli", "not_found", ""),
     ]
 
 
 def test_a_replay_has_no_second_entry_and_a_read_has_none(alice):
     for _ in range(3):
-        alice.api.post("/projects", {"title": "A"}, Idempotency_Key="k")
-    alice.api.post("/projects", {"title": "B"}, Idempotency_Key="k")
-    alice.api.get("/projects")
-    alice.api.get("/projects/12345")
+        alice.api.post("/things", {"title": "A"}, Idempotency_Key="k")
+    alice.api.post("/things", {"title": "B"}, Idempotency_Key="k")
+    alice.api.get("/things")
+    alice.api.get("/things/12345")
     assert [row[4] for row in trail()] == ["ok", "idempotency.mismatch"]
 
 
@@ -79,5 +80,5 @@ def test_the_entry_and_the_change_stand_or_fall_together(alice, monkeypatch):
         raise RuntimeError("no audit today")
 
     monkeypatch.setattr("mesh.execution.transaction.audit_statement", broken)
-    assert alice.api.post("/projects", {"title": "A"}).status == 500
-    assert (Project.objects.count(), AuditEntry.objects.count()) == (0, 0)
+    assert alice.api.post("/things", {"title": "A"}).status == 500
+    assert (Thing.objects.count(), AuditEntry.objects.count()) == (0, 0)

@@ -3,51 +3,61 @@
 from typing import Annotated
 
 import pytest
-from django.utils import timezone
 from pydantic import Field
 
 from accounts.models import User
 from mesh import Id, Service, command, job
 from mesh.declarations.registry import registry
 from mesh.execution.dry_run import MOST_FORETOLD
-from mesh.models import AuditEntry, IdempotencyKey
+from mesh.models import AuditEntry, IdempotencyKey, Mail, Outbox
 from mesh.testing import Api
 from mesh.tests.all_apps.matrix import CASES, ROUTES, make_world, send
 from mesh.tests.database import everything
+from mesh.tests.example.models import Thing
 from shop.models import Product
-from tasks.models import Project, Task
 
 COMMANDS = [(name, n) for name, n in ROUTES if registry.operations[name].is_command]
 
 
 def test_a_dry_run_answers_what_would_be_and_changes_nothing(alice):
     before = everything()
-    tried = alice.api.post("/projects", {"title": "Website"}, Prefer="dry-run")
+    tried = alice.api.post("/things", {"title": "Website"}, Prefer="dry-run")
     assert (tried.status, tried.headers["Preference-Applied"]) == (200, "dry-run")
     assert tried.json.keys() == {"dry_run", "result", "jobs", "mails"}
-    assert (tried.json["dry_run"], tried.json["jobs"], tried.json["mails"]) == (True, [], [])
-    assert (tried.json["result"]["title"], tried.json["result"]["owner_id"]) == ("Website", alice.id)
+    result = tried.json["result"]
+    assert (tried.json["dry_run"], result["title"], result["owner"]["id"]) == (True, "Website", alice.id)
+    assert tried.json["jobs"] == [{"operation": "count_letters", "arguments": {"id": result["id"]}}]
+    assert (tried.json["mails"], Outbox.objects.count()) == ([], 0)
     assert "Location" not in tried.headers
     assert everything() == before
     assert AuditEntry.objects.count() == 0
-    assert alice.api.get(f"/projects/{tried.json['result']['id']}").status == 404
+    assert alice.api.get(f"/things/{tried.json['result']['id']}").status == 404
 
 
 def test_a_change_and_a_deletion_are_only_tried(alice):
-    task = Task.objects.create(creator=alice.user, title="Before")
-    tried = alice.api.patch(f"/tasks/{task.pk}", {"title": "After"}, Prefer="respond-async, dry-run")
+    thing = Thing.objects.create(owner=alice.user, title="Before")
+    tried = alice.api.patch(f"/things/{thing.pk}", {"title": "After"}, Prefer="respond-async, dry-run")
     assert (tried.status, tried.json["result"]["title"]) == (200, "After")
-    gone = alice.api.delete(f"/tasks/{task.pk}", Prefer="dry-run")
+    gone = alice.api.delete(f"/things/{thing.pk}", Prefer="dry-run")
     assert (gone.status, gone.json["dry_run"], gone.json["result"]) == (200, True, None)
-    assert alice.api.get(f"/tasks/{task.pk}").json["title"] == "Before"
+    assert alice.api.get(f"/things/{thing.pk}").json["title"] == "Before"
+
+
+def test_a_mail_is_listed_and_not_written(alice, bob):
+    thing = Thing.objects.create(owner=alice.user, title="Plan")
+    tried = alice.api.post(f"/things/{thing.pk}/share", {"user_id": bob.id}, Prefer="dry-run").json
+    assert tried["mails"] == [{"to": "bob@example.com", "subject": "Plan is shared with you"}]
+    assert [job["operation"] for job in tried["jobs"]] == ["send_mail"]
+    assert [share["user"]["id"] for share in tried["result"]["shares"]] == [bob.id]
+    assert (Mail.objects.count(), Outbox.objects.count(), bob.api.get("/things").json["count"]) == (0, 0, 0)
 
 
 def test_a_dry_run_is_refused_as_the_real_one_would_be(alice, charlie):
-    task = Task.objects.create(creator=alice.user, title="Before")
-    assert charlie.api.delete(f"/tasks/{task.pk}", Prefer="dry-run").status == 404
-    assert alice.api.patch(f"/tasks/{task.pk}", {"title": ""}, Prefer="dry-run").status == 422
+    thing = Thing.objects.create(owner=alice.user, title="Before")
+    assert charlie.api.delete(f"/things/{thing.pk}", Prefer="dry-run").status == 404
+    assert alice.api.patch(f"/things/{thing.pk}", {"title": ""}, Prefer="dry-run").status == 422
     assert alice.api.patch(f"/users/{alice.id}", {"role": "ADMIN"}, Prefer="dry-run").status == 403
-    assert Api().post("/projects", {"title": "A"}, Prefer="dry-run").status == 401
+    assert Api().post("/things", {"title": "A"}, Prefer="dry-run").status == 401
     taken = {"email": "a@example.com", "name": "A", "company": "A"}
     assert alice.api.post("/contacts", taken).status == 201
     again = alice.api.post("/contacts", taken, Prefer="dry-run")
@@ -85,29 +95,29 @@ def test_a_tool_tries_in_both_ways_of_saying_it(alice):
         {"arguments": {"title": "A"}, "dry_run": True},
         {"arguments": {"title": "A", "dry_run": True}},
     ):
-        tried = alice.api.post("/tools/create_project", call)
+        tried = alice.api.post("/tools/make_thing", call)
         assert (tried.status, tried.json["result"]["dry_run"]) == (200, True)
         assert tried.json["result"]["result"]["title"] == "A"
-    assert alice.mesh.call_tool("create_project", {"title": "A"}, dry_run=True).dry_run
-    assert Project.objects.count() == 0
+    assert alice.mesh.call_tool("make_thing", {"title": "A"}, dry_run=True).dry_run
+    assert Thing.objects.count() == 0
 
 
 def test_the_header_counts_for_a_tool_as_well(alice):
-    tried = alice.api.post("/tools/create_project", {"arguments": {"title": "A"}}, Prefer="dry-run")
-    assert (tried.status, Project.objects.count()) == (200, 0)
+    tried = alice.api.post("/tools/make_thing", {"arguments": {"title": "A"}}, Prefer="dry-run")
+    assert (tried.status, Thing.objects.count()) == (200, 0)
 
 
 @pytest.mark.parametrize("nonsense", ["perhaps", 7, [], {"a": 1}, None])
 def test_a_tool_refuses_a_dry_run_that_is_neither_true_nor_false(alice, nonsense):
-    refused = alice.api.post("/tools/create_project", {"arguments": {"title": "A", "dry_run": nonsense}})
+    refused = alice.api.post("/tools/make_thing", {"arguments": {"title": "A", "dry_run": nonsense}})
     assert refused.status == 422
     assert [error["loc"][-1] for error in refused.json["errors"]] == ["dry_run"]
-    assert Project.objects.count() == 0
+    assert Thing.objects.count() == 0
 
 
 def test_a_tool_told_false_is_run(alice):
-    assert alice.api.post("/tools/create_project", {"arguments": {"title": "A", "dry_run": False}}).status == 200
-    assert Project.objects.count() == 1
+    assert alice.api.post("/tools/make_thing", {"arguments": {"title": "A", "dry_run": False}}).status == 200
+    assert Thing.objects.count() == 1
 
 
 @pytest.fixture
@@ -129,9 +139,8 @@ def announcing(throwaway):
         @job(queue="mail", foretold=True)
         def tell(self, *, number: Id, parts: Id) -> None:
             """Tell one, and then the next."""
-            context = {"task": {"title": "x", "due_date": timezone.now()}}
             to = f"guest{number}@example.com"
-            self.mail(to=to, kind="task_due", template="task_due", context=context, key="k")
+            self.mail(to=to, kind="task_assigned", template="shared", context={"title": "Plan"}, key="k")
             if number < parts:
                 self.defer(self.tell, number=number + 1, parts=parts)
             self.changed()
@@ -162,6 +171,6 @@ def test_of_too_many_parts_the_next_one_is_listed_as_a_job(alice, announcing):
 
 
 def test_a_query_is_answered_as_ever(alice):
-    assert alice.api.get("/projects", Prefer="dry-run").json == {"count": 0, "next": None, "results": []}
+    assert alice.api.get("/things", Prefer="dry-run").json == {"count": 0, "next": None, "results": []}
     for header in ("dry-runs", "return=minimal", ""):
-        assert alice.api.post("/projects", {"title": "A"}, Prefer=header).status == 201
+        assert alice.api.post("/things", {"title": "A"}, Prefer=header).status == 201

@@ -13,8 +13,9 @@ from mesh.execution.idempotency import IdempotencyMismatch
 from mesh.models import IdempotencyKey
 from mesh.testing import Api
 from mesh.tests.database import everything, sql
+from mesh.tests.example.models import Thing
 from mesh.tests.live import at_once
-from tasks.models import Project, Task
+from tasks.models import Task
 
 KEY = "one-and-the-same-key"
 
@@ -32,50 +33,50 @@ def command_line(*words: str, **options: str | bool) -> str:
 
 
 def test_the_second_request_has_the_first_ones_answer_and_no_effect(alice):
-    first = alice.api.post("/projects", {"title": "Website"}, Idempotency_Key=KEY)
+    first = alice.api.post("/things", {"title": "Website"}, Idempotency_Key=KEY)
     before = everything()
-    second = alice.api.post("/projects", {"title": "Website"}, Idempotency_Key=KEY)
+    second = alice.api.post("/things", {"title": "Website"}, Idempotency_Key=KEY)
     assert (first.status, second.status) == (201, 201)
     assert second.json == first.json
-    assert second.headers["Location"] == first.headers["Location"] == f"/api/v1/projects/{first.json['id']}"
+    assert second.headers["Location"] == first.headers["Location"] == f"/api/v1/things/{first.json['id']}"
     assert "Idempotent-Replay" not in first.headers
     assert second.headers["Idempotent-Replay"] == "true"
     assert everything() == before
-    assert Project.objects.count() == 1
+    assert Thing.objects.count() == 1
 
 
 def test_without_a_key_there_are_two_effects(alice):
-    made = [alice.api.post("/projects", {"title": "Website"}).json["id"] for _ in range(2)]
+    made = [alice.api.post("/things", {"title": "Website"}).json["id"] for _ in range(2)]
     assert made[0] != made[1]
     assert IdempotencyKey.objects.count() == 0
 
 
 def test_a_fresh_token_replays_too(alice):
-    first = alice.api.post("/projects", {"title": "Website"}, Idempotency_Key=KEY)
-    second = with_fresh_token(alice).post("/projects", {"title": "Website"}, Idempotency_Key=KEY)
+    first = alice.api.post("/things", {"title": "Website"}, Idempotency_Key=KEY)
+    second = with_fresh_token(alice).post("/things", {"title": "Website"}, Idempotency_Key=KEY)
     assert (second.json, second.headers["Idempotent-Replay"]) == (first.json, "true")
 
 
 def test_every_mount_and_the_order_of_fields_replay_the_same(alice):
-    first = alice.api.post("/projects", {"title": "A", "description": "B"}, Idempotency_Key=KEY)
+    first = alice.api.post("/things", {"title": "A", "notes": "B"}, Idempotency_Key=KEY)
     for mount in ("", "/api/v2"):
-        again = Api(alice.api.token, mount).post("/projects/", b'{"description":"B", "title":"A"}', Idempotency_Key=KEY)
+        again = Api(alice.api.token, mount).post("/things/", b'{"notes":"B", "title":"A"}', Idempotency_Key=KEY)
         assert (again.json, again.headers["Idempotent-Replay"]) == (first.json, "true")
-    assert Project.objects.count() == 1
+    assert Thing.objects.count() == 1
 
 
 def test_a_command_without_an_answer_replays_its_204(alice):
-    project = Project.objects.create(owner=alice.user, title="Website")
-    answers = [alice.api.delete(f"/projects/{project.pk}", Idempotency_Key=KEY) for _ in range(2)]
+    thing = Thing.objects.create(owner=alice.user, title="Website")
+    answers = [alice.api.delete(f"/things/{thing.pk}", Idempotency_Key=KEY) for _ in range(2)]
     assert [answer.status for answer in answers] == [204, 204]
     assert answers[1].headers["Idempotent-Replay"] == "true"
-    assert alice.api.delete(f"/projects/{project.pk}").status == 404
+    assert alice.api.delete(f"/things/{thing.pk}").status == 404
 
 
 def test_another_body_under_the_key_is_refused_and_changes_nothing(alice):
-    alice.api.post("/projects", {"title": "Website"}, Idempotency_Key=KEY)
+    alice.api.post("/things", {"title": "Website"}, Idempotency_Key=KEY)
     before = everything()
-    for path, body in (("/projects", {"title": "Other"}), ("/tasks", {"title": "Website"})):
+    for path, body in (("/things", {"title": "Other"}), ("/tasks", {"title": "Website"})):
         refused = alice.api.post(path, body, Idempotency_Key=KEY)
         assert refused.status == 422
         assert refused.json["code"] == "idempotency.mismatch"
@@ -92,57 +93,57 @@ def test_a_refusal_leaves_its_key_free(alice):
 
 
 def test_a_dry_run_stores_nothing_and_replays_nothing(alice):
-    tried = alice.api.post("/projects", {"title": "Website"}, Idempotency_Key=KEY, Prefer="dry-run")
+    tried = alice.api.post("/things", {"title": "Website"}, Idempotency_Key=KEY, Prefer="dry-run")
     assert (tried.status, tried.json["dry_run"], IdempotencyKey.objects.count()) == (200, True, 0)
-    first = alice.api.post("/projects", {"title": "Website"}, Idempotency_Key=KEY)
-    again = alice.api.post("/projects", {"title": "Website"}, Idempotency_Key=KEY, Prefer="dry-run")
-    assert (first.status, again.json["dry_run"], Project.objects.count()) == (201, True, 1)
+    first = alice.api.post("/things", {"title": "Website"}, Idempotency_Key=KEY)
+    again = alice.api.post("/things", {"title": "Website"}, Idempotency_Key=KEY, Prefer="dry-run")
+    assert (first.status, again.json["dry_run"], Thing.objects.count()) == (201, True, 1)
     assert "Idempotent-Replay" not in again.headers
 
 
 def test_two_users_may_use_the_same_key(alice, bob):
-    hers = alice.api.post("/projects", {"title": "Website"}, Idempotency_Key=KEY)
-    his = bob.api.post("/projects", {"title": "Website"}, Idempotency_Key=KEY)
-    assert (his.status, his.json["owner_id"]) == (201, bob.id)
+    hers = alice.api.post("/things", {"title": "Website"}, Idempotency_Key=KEY)
+    his = bob.api.post("/things", {"title": "Website"}, Idempotency_Key=KEY)
+    assert (his.status, his.json["owner"]["id"]) == (201, bob.id)
     assert his.json["id"] != hers.json["id"]
     assert "Idempotent-Replay" not in his.headers
 
 
 def test_a_key_used_over_a_tool_is_replayed_over_rest_and_on_the_command_line(alice):
     call = {"arguments": {"title": "Website"}, "idempotency_key": KEY}
-    made = alice.api.post("/tools/create_project", call).json["result"]
-    over_rest = alice.api.post("/projects", {"title": "Website"}, Idempotency_Key=KEY)
+    made = alice.api.post("/tools/make_thing", call).json["result"]
+    over_rest = alice.api.post("/things", {"title": "Website"}, Idempotency_Key=KEY)
     assert (over_rest.status, over_rest.json) == (201, made)
     assert over_rest.headers["Idempotent-Replay"] == "true"
-    assert over_rest.headers["Location"] == f"/api/v1/projects/{made['id']}"
-    printed = command_line("create_project", "title=Website", email=alice.user.email, key=KEY)
+    assert over_rest.headers["Location"] == f"/api/v1/things/{made['id']}"
+    printed = command_line("make_thing", "title=Website", email=alice.user.email, key=KEY)
     assert json.loads(printed) == made
-    assert alice.mesh.call_tool("create_project", {"title": "Website"}, idempotency_key=KEY).replayed
-    assert Project.objects.count() == 1
+    assert alice.mesh.call_tool("make_thing", {"title": "Website"}, idempotency_key=KEY).replayed
+    assert Thing.objects.count() == 1
 
 
 def test_a_key_used_over_rest_is_replayed_by_a_tool(alice):
-    made = alice.api.post("/projects", {"title": "Website"}, Idempotency_Key=KEY).json
+    made = alice.api.post("/things", {"title": "Website"}, Idempotency_Key=KEY).json
     call = {"arguments": {"title": "Website"}, "idempotency_key": KEY}
-    again = alice.api.post("/tools/create_project", call)
-    assert (again.json["result"], Project.objects.count()) == (made, 1)
+    again = alice.api.post("/tools/make_thing", call)
+    assert (again.json["result"], Thing.objects.count()) == (made, 1)
     assert again.headers["Idempotent-Replay"] == "true"
-    other = alice.api.post("/tools/create_project", call | {"arguments": {"title": "Other"}})
+    other = alice.api.post("/tools/make_thing", call | {"arguments": {"title": "Other"}})
     assert (other.status, other.json["code"]) == (422, "idempotency.mismatch")
 
 
 def test_the_header_counts_for_a_tool_as_well(alice):
-    calls = [alice.api.post("/tools/create_project", {"arguments": {"title": "T"}}, Idempotency_Key=KEY) for _ in "12"]
+    calls = [alice.api.post("/tools/make_thing", {"arguments": {"title": "T"}}, Idempotency_Key=KEY) for _ in "12"]
     assert [call.status for call in calls] == [200, 200]
-    assert Project.objects.count() == 1
+    assert Thing.objects.count() == 1
 
 
 def test_a_key_used_on_the_command_line_is_replayed_over_rest(alice):
-    made = json.loads(command_line("create_project", "title=Website", email=alice.user.email, key=KEY))
-    again = alice.api.post("/projects", {"title": "Website"}, Idempotency_Key=KEY)
-    assert (again.json, again.headers["Idempotent-Replay"], Project.objects.count()) == (made, "true", 1)
+    made = json.loads(command_line("make_thing", "title=Website", email=alice.user.email, key=KEY))
+    again = alice.api.post("/things", {"title": "Website"}, Idempotency_Key=KEY)
+    assert (again.json, again.headers["Idempotent-Replay"], Thing.objects.count()) == (made, "true", 1)
     with pytest.raises(CommandError, match="This key was used for another request"):
-        command_line("create_project", "title=Other", email=alice.user.email, key=KEY)
+        command_line("make_thing", "title=Other", email=alice.user.email, key=KEY)
 
 
 def test_a_path_and_a_query_string_are_part_of_the_request(alice):
@@ -171,15 +172,15 @@ def test_a_secret_answer_is_stored_encrypted_and_replayed(alice):
 
 
 def test_an_answer_that_is_no_secret_is_stored_as_it_is(alice):
-    made = alice.api.post("/projects", {"title": "Website"}, Idempotency_Key=KEY)
+    made = alice.api.post("/things", {"title": "Website"}, Idempotency_Key=KEY)
     assert json.loads(bytes(IdempotencyKey.objects.get(key=KEY).body)) == made.json
 
 
 @pytest.mark.parametrize(("age", "replayed"), [("23 hours 59 minutes", True), ("24 hours 1 minute", False)])
 def test_a_key_is_kept_for_a_day(alice, age, replayed):
-    first = alice.api.post("/projects", {"title": "Website"}, Idempotency_Key=KEY)
+    first = alice.api.post("/things", {"title": "Website"}, Idempotency_Key=KEY)
     sql("UPDATE mesh_idempotencykey SET created_at = now() - %s::interval", age)
-    again = alice.api.post("/projects", {"title": "Website"}, Idempotency_Key=KEY)
+    again = alice.api.post("/things", {"title": "Website"}, Idempotency_Key=KEY)
     assert ("Idempotent-Replay" in again.headers) is replayed
     assert (again.json["id"] == first.json["id"]) is replayed
     assert IdempotencyKey.objects.count() == 1
@@ -187,44 +188,44 @@ def test_a_key_is_kept_for_a_day(alice, age, replayed):
 
 @pytest.mark.parametrize("key", ["x" * 256, "caf\u00e9", "a\r\nX-Evil: 1", "a\x00b", "\t"])
 def test_a_key_that_is_none_is_refused_and_changes_nothing(alice, key):
-    refused = alice.api.post("/projects", {"title": "Website"}, Idempotency_Key=key)
+    refused = alice.api.post("/things", {"title": "Website"}, Idempotency_Key=key)
     assert (refused.status, refused.json["errors"][0]["loc"]) == (422, ["header", "Idempotency-Key"])
-    assert Project.objects.count() == 0
+    assert Thing.objects.count() == 0
 
 
 def test_a_key_that_is_too_long_is_refused_at_the_other_doors_too(alice):
-    tool = alice.api.post("/tools/create_project", {"arguments": {"title": "A"}, "idempotency_key": "x" * 256})
+    tool = alice.api.post("/tools/make_thing", {"arguments": {"title": "A"}, "idempotency_key": "x" * 256})
     assert (tool.status, tool.json["errors"][0]["loc"]) == (422, ["body", "idempotency_key"])
     with pytest.raises(CommandError, match="255"):
-        command_line("create_project", "title=A", email=alice.user.email, key="x" * 256)
+        command_line("make_thing", "title=A", email=alice.user.email, key="x" * 256)
 
 
 @pytest.mark.django_db(transaction=True)
 def test_ten_at_once_have_one_effect(alice, live):
     def ask(_: int) -> tuple[int, dict[str, str], dict]:
-        return live("POST", "/projects", alice.api.token, {"title": "Website"}, Idempotency_Key=KEY)
+        return live("POST", "/things", alice.api.token, {"title": "Website"}, Idempotency_Key=KEY)
 
     for _ in range(3):
-        Project.objects.all().delete()
+        Thing.objects.all().delete()
         IdempotencyKey.objects.all().delete()
         answers = at_once(10, ask)
-        assert Project.objects.count() == 1
+        assert Thing.objects.count() == 1
         made = [(headers, body) for status, headers, body in answers if status == 201]
         busy = [(headers, body) for status, headers, body in answers if status == 409]
         assert len(made) + len(busy) == 10
-        assert {body["id"] for _, body in made} == {Project.objects.get().pk}
+        assert {body["id"] for _, body in made} == {Thing.objects.get().pk}
         assert sum("Idempotent-Replay" not in headers for headers, _ in made) == 1
         assert {(headers["Retry-After"], body["code"]) for headers, body in busy} <= {("1", "idempotency.in_progress")}
 
 
 @pytest.mark.django_db(transaction=True)
 def test_ten_at_once_without_the_key_have_ten_effects(alice, live):
-    answers = at_once(10, lambda _: live("POST", "/projects", alice.api.token, {"title": "Website"}))
-    assert ([status for status, _, _ in answers], Project.objects.count()) == ([201] * 10, 10)
+    answers = at_once(10, lambda _: live("POST", "/things", alice.api.token, {"title": "Website"}))
+    assert ([status for status, _, _ in answers], Thing.objects.count()) == ([201] * 10, 10)
 
 
 def test_its_refusals_are_of_the_classes_that_other_doors_catch(alice):
-    alice.mesh.call_tool("create_project", {"title": "A"}, idempotency_key=KEY)
+    alice.mesh.call_tool("make_thing", {"title": "A"}, idempotency_key=KEY)
     with pytest.raises(IdempotencyMismatch):
-        alice.mesh.call_tool("create_project", {"title": "B"}, idempotency_key=KEY)
+        alice.mesh.call_tool("make_thing", {"title": "B"}, idempotency_key=KEY)
     assert (InProgress.status, InProgress.retry_after) == (409, 1)

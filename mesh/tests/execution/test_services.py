@@ -6,18 +6,14 @@ import pytest
 
 from accounts.schemas import PersonOut, UserPatch
 from accounts.services import UserService
-from meetings.schemas import MeetingFilters, MeetingIn, MeetingOut
-from meetings.services import MeetingService
 from mesh import ANONYMOUS, Also, In, Mesh, Page, Service, command, query, text
 from mesh.declarations.schemas import PageParams
 from mesh.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from mesh.models import Version
 from mesh.testing import Api
-from tasks.models import Project
-from tasks.schemas import ProjectIn, ProjectOut
-from tasks.services import ProjectService
-
-WHEN = "2030-01-01T10:00:00Z"
+from mesh.tests.example.models import Thing
+from mesh.tests.example.schemas import OwnerOut, ShareIn, ShareOut, ThingFilters, ThingIn, ThingOut
+from mesh.tests.example.services import ThingService
 
 
 def test_the_decorator_returns_the_function_unchanged():
@@ -30,8 +26,8 @@ def test_the_decorator_returns_the_function_unchanged():
 
 
 def test_an_operation_is_a_plain_method_in_python(alice):
-    made = ProjectService(alice.actor).create_project(data=ProjectIn(title="Plain"))
-    assert Project.objects.get().title == "Plain"
+    made = ThingService(alice.actor).make_thing(data=ThingIn(title="Plain"))
+    assert Thing.objects.get().title == "Plain"
     assert made is not None
 
 
@@ -44,7 +40,7 @@ def test_a_command_that_does_not_say_what_it_changed_is_a_bug_and_is_undone(alic
         @command("POST /forgetful")
         def forget(self) -> None:
             """Forget to say what changed."""
-            Project.objects.create(owner_id=self.actor.id, title="Forgotten")
+            Thing.objects.create(owner_id=self.actor.id, title="Forgotten")
 
         @command("POST /mindful")
         def remember(self) -> None:
@@ -56,7 +52,7 @@ def test_a_command_that_does_not_say_what_it_changed_is_a_bug_and_is_undone(alic
         alice.mesh.forgetful.forget()
     refused = alice.api.post("/forgetful")
     assert (refused.status, refused.json["code"]) == (500, "internal")
-    assert Project.objects.count() == 0
+    assert Thing.objects.count() == 0
     assert alice.api.post("/mindful").status == 204
 
 
@@ -69,71 +65,71 @@ def test_a_command_inside_a_command_is_refused_and_undone(alice, throwaway):
         @command("POST /crossing")
         def cross(self) -> None:
             """Write in two services."""
-            Project.objects.create(owner_id=self.actor.id, title="First")
+            Thing.objects.create(owner_id=self.actor.id, title="First")
             self.changed()
-            self.of(ProjectService).create_project(data=ProjectIn(title="Second"))
+            self.of(ThingService).make_thing(data=ThingIn(title="Second"))
 
         @query("GET /crossing")
         def read_and_write(self) -> None:
             """Write while reading."""
-            self.of(ProjectService).create_project(data=ProjectIn(title="Third"))
+            self.of(ThingService).make_thing(data=ThingIn(title="Third"))
 
     throwaway()
-    with pytest.raises(RuntimeError, match="cross called the command create_project"):
+    with pytest.raises(RuntimeError, match="cross called the command make_thing"):
         alice.mesh.crossing.cross()
-    assert Project.objects.count() == 0
+    assert Thing.objects.count() == 0
     assert alice.api.post("/crossing").status == 500
-    assert alice.mesh.of(ProjectService).create_project(data=ProjectIn(title="After all")).title == "After all"
+    assert alice.mesh.of(ThingService).make_thing(data=ThingIn(title="After all")).title == "After all"
 
 
 def test_calls_through_of_decode_to_the_types_that_are_declared(alice, bob):
-    meetings = alice.mesh.of(MeetingService)
-    data = MeetingIn(title="Plan", scheduled_time=WHEN, attendee_ids=[bob.id], attendee_emails=["g@example.com"])
-    made = meetings.schedule_meeting(data=data)
-    assert isinstance(made, MeetingOut)
-    assert (made.organizer, made.attendees[0].name) == (
-        PersonOut(id=alice.id, name="Alice", email="alice@example.com"),
-        "Bob",
-    )
-    page = meetings.list_meetings(filters=MeetingFilters(), page=PageParams(limit=1))
+    things = alice.mesh.of(ThingService)
+    made = things.make_thing(data=ThingIn(title="Plan"))
+    assert isinstance(made, ThingOut)
+    assert (made.owner, made.shares, made.letters) == (OwnerOut(id=alice.id, name="Alice"), [], None)
+    shared = things.share_thing(id=made.id, data=ShareIn(user_id=bob.id))
+    assert shared.shares == [ShareOut(user=OwnerOut(id=bob.id, name="Bob"))]
+    page = things.list_things(filters=ThingFilters(), page=PageParams(limit=1))
     assert isinstance(page, Page)
-    assert (page.count, page.next, page.results) == (1, None, [made])
-    assert meetings.list_meetings() == meetings.list_meetings() == page.model_copy()
-    assert alice.mesh.meetings.get_meeting(id=made.id) == made
-    assert meetings.cancel_meeting(id=made.id) is None
+    assert (page.count, page.next, page.results) == (1, None, [shared])
+    assert things.list_things() == things.list_things() == page.model_copy()
+    assert bob.mesh.things.get_thing(id=made.id) == shared
+    assert things.delete_thing(id=made.id) is None
     assert alice.mesh.of(UserService).known_people(emails=["BOB@example.com"]) == [
         PersonOut(id=bob.id, name="Bob", email="bob@example.com")
     ]
 
 
 def test_calls_in_python_have_the_rights_of_the_actor(alice, charlie, anonymous):
-    made = alice.mesh.of(ProjectService).create_project(data=ProjectIn(title="A"))
-    assert isinstance(made, ProjectOut)
+    made = alice.mesh.of(ThingService).make_thing(data=ThingIn(title="A"))
+    assert isinstance(made, ThingOut)
     with pytest.raises(NotFound):
-        charlie.mesh.projects.get_project(id=made.id)
+        charlie.mesh.things.get_thing(id=made.id)
     with pytest.raises(Forbidden):
         alice.mesh.users.update_user(id=alice.id, data=UserPatch(name="Other"))
     with pytest.raises(Unauthenticated):
-        Mesh(ANONYMOUS).projects.get_project(id=made.id)
+        Mesh(ANONYMOUS).things.get_thing(id=made.id)
 
 
 def test_a_wrong_name_or_argument_in_python_is_said_at_once(alice):
     with pytest.raises(AttributeError, match="there is no service 'nothing'"):
         _ = alice.mesh.nothing
     with pytest.raises(AttributeError, match="'nothing' is no operation"):
-        _ = alice.mesh.projects.nothing
+        _ = alice.mesh.things.nothing
     with pytest.raises(TypeError, match="unexpected arguments: colour"):
-        alice.mesh.projects.get_project(id=1, colour=2)
+        alice.mesh.things.get_thing(id=1, colour=2)
     with pytest.raises(TypeError, match="needs id"):
-        alice.mesh.projects.get_project()
+        alice.mesh.things.get_thing()
 
 
-def test_what_is_not_cached_raises_no_version_and_what_is_does_for_its_people(alice, bob):
-    alice.api.post("/projects", {"title": "A"})
+def test_what_is_not_cached_raises_no_version_and_what_is_does_for_its_people(alice, bob, monkeypatch):
+    monkeypatch.setattr(Thing, "versioned", False)
+    made = alice.api.post("/things", {"title": "A"}).json["id"]
     assert Version.objects.count() == 0
-    alice.api.post("/meetings", {"title": "A", "scheduled_time": WHEN, "attendee_ids": [bob.id]})
+    monkeypatch.undo()
+    alice.api.post(f"/things/{made}/share", {"user_id": bob.id})
     assert dict(Version.objects.values_list("scope", "number")) == {alice.actor.scope: 1, bob.actor.scope: 1}
-    alice.api.post("/meetings", {"title": "", "scheduled_time": WHEN})
+    alice.api.patch(f"/things/{made}", {"title": ""})
     assert dict(Version.objects.values_list("scope", "number")) == {alice.actor.scope: 1, bob.actor.scope: 1}
 
 

@@ -7,7 +7,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from mesh.declarations.registry import registry
-from tasks.models import Project, Task
+from mesh.tests.example.models import Thing
+from tasks.models import Task
 
 
 def run(*words: str) -> str:
@@ -36,13 +37,13 @@ def test_the_table_names_every_operation_with_its_routes():
 
 def test_an_operation_is_called_as_someone_with_options_anywhere(alice):
     for words in (
-        ("create_project", "--as", "alice@example.com", "title=A = B"),
-        ("--as", "ALICE@example.com", "create_project", "title=A = B"),
-        ("create_project", "title=A = B", "--as=alice@example.com"),
+        ("make_thing", "--as", "alice@example.com", "title=A = B"),
+        ("--as", "ALICE@example.com", "make_thing", "title=A = B"),
+        ("make_thing", "title=A = B", "--as=alice@example.com"),
     ):
         made = json.loads(run(*words))
-        assert (made["title"], made["owner_id"]) == ("A = B", alice.id)
-    assert Project.objects.count() == 3
+        assert (made["title"], made["owner"]["id"]) == ("A = B", alice.id)
+    assert Thing.objects.count() == 3
 
 
 def test_values_are_text_where_text_is_taken_and_json_elsewhere(alice, bob):
@@ -57,21 +58,21 @@ def test_values_are_text_where_text_is_taken_and_json_elsewhere(alice, bob):
 
 
 def test_an_answer_in_any_script_is_readable_and_none_says_done(alice):
-    task = Task.objects.create(creator=alice.user, title="\u4e2d\u00e4")
-    assert "\u4e2d\u00e4" in run("get_task", f"id={task.pk}", "--as", "alice@example.com")
-    assert run("delete_task", f"id={task.pk}", "--as", "alice@example.com") == "done\n"
+    thing = Thing.objects.create(owner=alice.user, title="\u4e2d\u00e4")
+    assert "\u4e2d\u00e4" in run("get_thing", f"id={thing.pk}", "--as", "alice@example.com")
+    assert run("delete_thing", f"id={thing.pk}", "--as", "alice@example.com") == "done\n"
 
 
 def test_a_dry_run_changes_nothing(alice):
-    tried = json.loads(run("create_project", "title=A", "--as", "alice@example.com", "--dry-run"))
-    assert (tried["dry_run"], tried["result"]["title"], Project.objects.count()) == (True, "A", 0)
+    tried = json.loads(run("make_thing", "title=A", "--as", "alice@example.com", "--dry-run"))
+    assert (tried["dry_run"], tried["result"]["title"], Thing.objects.count()) == (True, "A", 0)
 
 
 def test_it_has_the_rights_of_whom_it_asks_as(alice, charlie):
-    task = Task.objects.create(creator=alice.user, title="Hers")
-    assert "no such task" in refusal("get_task", f"id={task.pk}", "--as", "charlie@example.com")
+    thing = Thing.objects.create(owner=alice.user, title="Hers")
+    assert "no such thing" in refusal("get_thing", f"id={thing.pk}", "--as", "charlie@example.com")
     assert "Only an ADMIN" in refusal("update_user", f"id={alice.id}", "role=ADMIN", "--as", "alice@example.com")
-    assert "Sign in" in refusal("get_task", f"id={task.pk}")
+    assert "Sign in" in refusal("get_thing", f"id={thing.pk}")
     assert "no active user" in refusal("get_me", "--as", "nobody@example.com")
     alice.user.is_active = False
     alice.user.save()

@@ -6,11 +6,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from mesh.testing import Api
-from tasks.models import Project
+from mesh.tests.example.models import Thing
 
 
-def projects(person, first, last):
-    return [Project.objects.create(owner=person.user, title=f"{number}").pk for number in range(first, last)]
+def things(person, first, last):
+    return [Thing.objects.create(owner=person.user, title=f"{number}").pk for number in range(first, last)]
 
 
 def cursor(text):
@@ -21,43 +21,43 @@ def cursor(text):
 def test_all_pages_together_hold_every_row_once_newest_first(alice, bob, limit):
     expected = []
     for number in range(20):
-        expected += projects(alice, number, number + 1)
-        projects(bob, 0, 1)
-    found, page = [], alice.api.get(f"/projects?limit={limit}").json
+        expected += things(alice, number, number + 1)
+        things(bob, 0, 1)
+    found, page = [], alice.api.get(f"/things?limit={limit}").json
     assert page["count"] == 20
     while True:
         assert len(page["results"]) <= limit
         found += [row["id"] for row in page["results"]]
         if page["next"] is None:
             break
-        page = alice.api.get(f"/projects?limit={limit}&cursor={page['next']}").json
+        page = alice.api.get(f"/things?limit={limit}&cursor={page['next']}").json
         assert page["count"] is None
     assert found == expected[::-1]
 
 
 def test_rows_that_come_and_go_meanwhile_make_no_doubles_and_no_gaps(alice):
-    ids = projects(alice, 0, 12)
+    ids = things(alice, 0, 12)
     found, gone = [], []
-    page = alice.api.get("/projects?limit=3").json
+    page = alice.api.get("/things?limit=3").json
     while page["next"]:
         found += [row["id"] for row in page["results"]]
-        projects(alice, 100, 102)
+        things(alice, 100, 102)
         gone += [ids.pop(0)]
-        Project.objects.filter(pk__in=[gone[-1], found[-1]]).delete()
-        page = alice.api.get(f"/projects?limit=3&cursor={page['next']}").json
+        Thing.objects.filter(pk__in=[gone[-1], found[-1]]).delete()
+        page = alice.api.get(f"/things?limit=3&cursor={page['next']}").json
     found += [row["id"] for row in page["results"]]
     assert len(found) == len(set(found))
     assert set(ids) <= set(found)
 
 
 def test_the_link_header_leads_to_the_next_page_and_keeps_the_filters(alice):
-    projects(alice, 0, 3)
+    things(alice, 0, 3)
     for mount in ("", "/api/v1", "/api/v2"):
-        page = Api(alice.api.token, mount).get("/projects/?limit=2&search=%20&")
+        page = Api(alice.api.token, mount).get("/things/?limit=2&search=%20&")
         address, _, rest = page.headers["Link"].removeprefix("<").partition(">")
         assert rest == '; rel="next"'
         split = urlsplit(address)
-        assert (split.netloc, split.path) == ("testserver", f"{mount}/projects/")
+        assert (split.netloc, split.path) == ("testserver", f"{mount}/things/")
         assert parse_qs(split.query, keep_blank_values=True) == {
             "limit": ["2"], "search": [" "], "cursor": [page.json["next"]]
         }  # fmt: skip
@@ -66,17 +66,17 @@ def test_the_link_header_leads_to_the_next_page_and_keeps_the_filters(alice):
 
 
 def test_an_exact_last_page_has_no_next(alice):
-    projects(alice, 0, 4)
-    first = alice.api.get("/projects?limit=4").json
+    things(alice, 0, 4)
+    first = alice.api.get("/things?limit=4").json
     assert (first["count"], len(first["results"]), first["next"]) == (4, 4, None)
 
 
 def test_the_default_is_50_rows_and_the_most_is_200(alice):
-    projects(alice, 0, 201)
-    assert len(alice.api.get("/projects").json["results"]) == 50
-    assert len(alice.api.get("/projects?limit=200").json["results"]) == 200
+    things(alice, 0, 201)
+    assert len(alice.api.get("/things").json["results"]) == 50
+    assert len(alice.api.get("/things?limit=200").json["results"]) == 200
     for limit in ("0", "201", "-1", "a", "", "1e2", "9" * 400, "%00"):
-        refused = alice.api.get(f"/projects?limit={limit}")
+        refused = alice.api.get(f"/things?limit={limit}")
         assert (refused.status, [e["loc"] for e in refused.json["errors"]]) == (422, [["query", "limit"]])
 
 
@@ -88,20 +88,20 @@ def test_the_default_is_50_rows_and_the_most_is_200(alice):
     ],
 )  # fmt: skip
 def test_a_tampered_cursor_is_refused_by_its_name(alice, tampered):
-    refused = alice.api.get(f"/projects?cursor={tampered}")
+    refused = alice.api.get(f"/things?cursor={tampered}")
     assert refused.status == (400 if "%f" in tampered else 422)
     assert "%f" in tampered or [e["loc"] for e in refused.json["errors"]] == [["query", "cursor"]]
 
 
 def test_a_cursor_made_up_for_someone_elses_rows_shows_none_of_them(alice, charlie):
-    ids = projects(alice, 0, 3)
-    page = charlie.api.get(f"/projects?cursor={cursor(f'id:{ids[-1] + 1}')}")
+    ids = things(alice, 0, 3)
+    page = charlie.api.get(f"/things?cursor={cursor(f'id:{ids[-1] + 1}')}")
     assert page.json == {"count": None, "next": None, "results": []}
 
 
 def test_a_search_takes_every_word_in_any_case_and_no_wildcards(alice):
     for title in ("Red House", "red car", "100% red", "a_b", "a\\b"):
-        Project.objects.create(owner=alice.user, title=title, description="Haus")
+        Thing.objects.create(owner=alice.user, title=title, notes="Haus")
     for search, titles in (
         ("RED", ["100% red", "red car", "Red House"]),
         ("house red", ["Red House"]),
@@ -111,5 +111,5 @@ def test_a_search_takes_every_word_in_any_case_and_no_wildcards(alice):
         ("hAUS car", ["red car"]),
         ("red nothing", []),
     ):
-        page = alice.api.get(f"/projects?search={search}").json
+        page = alice.api.get(f"/things?search={search}").json
         assert ([row["title"] for row in page["results"]], page["count"]) == (titles, len(titles))

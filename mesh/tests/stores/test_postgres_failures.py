@@ -9,7 +9,7 @@ from django.db import connection
 
 from mesh.testing import Api
 from mesh.tests.database import sql, wait_for_a_lock
-from tasks.models import Project
+from mesh.tests.example.models import Thing
 
 
 def another_connection() -> psycopg.Connection:
@@ -20,27 +20,27 @@ def another_connection() -> psycopg.Connection:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_row_that_others_keep_locked_is_a_503_with_retry_after(alice):
-    project = Project.objects.create(owner=alice.user, title="Before")
+    thing = Thing.objects.create(owner=alice.user, title="Before")
     with another_connection() as other, other.transaction():
-        other.execute("SELECT * FROM tasks_project FOR UPDATE")
+        other.execute("SELECT * FROM example_thing FOR UPDATE")
         sql("SET lock_timeout = '150ms'")
-        refused = alice.api.patch(f"/projects/{project.pk}", {"title": "After"})
+        refused = alice.api.patch(f"/things/{thing.pk}", {"title": "After"})
     sql("RESET lock_timeout")
     assert (refused.status, refused.json["code"], refused.headers["Retry-After"]) == (503, "unavailable", "1")
     assert "lock" not in refused.text
-    assert Project.objects.get().title == "Before"
-    assert alice.api.patch(f"/projects/{project.pk}", {"title": "After"}).status == 200
+    assert Thing.objects.get().title == "Before"
+    assert alice.api.patch(f"/things/{thing.pk}", {"title": "After"}).status == 200
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_statement_that_takes_too_long_is_a_504(alice, settings):
     settings.MESH = {**settings.MESH, "STATEMENT_TIMEOUT": timedelta(milliseconds=150)}
-    project = Project.objects.create(owner=alice.user, title="Before")
+    thing = Thing.objects.create(owner=alice.user, title="Before")
     with another_connection() as other, other.transaction():
-        other.execute("SELECT * FROM tasks_project FOR UPDATE")
-        refused = alice.api.patch(f"/projects/{project.pk}", {"title": "After"})
+        other.execute("SELECT * FROM example_thing FOR UPDATE")
+        refused = alice.api.patch(f"/things/{thing.pk}", {"title": "After"})
     assert (refused.status, refused.json["code"]) == (504, "deadline_exceeded")
-    assert Project.objects.get().title == "Before"
+    assert Thing.objects.get().title == "Before"
 
 
 def lose_connection() -> None:
@@ -56,7 +56,7 @@ def reconnect() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("path", ["/users/me", "/meetings", "/projects", "/tools"])
+@pytest.mark.parametrize("path", ["/users/me", "/meetings", "/things", "/tools"])
 def test_a_read_on_a_lost_connection_is_a_503_with_retry_after(alice, path):
     lose_connection()
     refused = alice.api.get(path)
@@ -71,13 +71,13 @@ def test_a_read_on_a_lost_connection_is_a_503_with_retry_after(alice, path):
 def test_a_write_on_a_lost_connection_is_a_503_and_changes_nothing(alice, signed_in):
     lose_connection()
     if signed_in:
-        refused = alice.api.post("/projects", {"title": "A"})
+        refused = alice.api.post("/things", {"title": "A"})
     else:
         refused = Api().post("/auth/signup", {"email": "new@example.com", "password": "a long enough password"})
     reconnect()
     assert (refused.status, refused.headers.get("Retry-After")) == (503, "2")
     assert "server closed" not in refused.text
-    assert Project.objects.count() == 0
+    assert Thing.objects.count() == 0
 
 
 @pytest.mark.django_db(transaction=True)
@@ -90,8 +90,8 @@ def test_a_postgres_that_takes_no_connections_is_a_503_and_afterwards_all_is_wel
         other.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
         try:
             other.execute("SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity WHERE datname = %s", [name])
-            first = live("GET", "/projects", alice.api.token)
-            write = live("POST", "/projects", alice.api.token, {"title": "A"})
+            first = live("GET", "/things", alice.api.token)
+            write = live("POST", "/things", alice.api.token, {"title": "A"})
             health = live("GET", "/health")
         finally:
             other.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
@@ -100,10 +100,10 @@ def test_a_postgres_that_takes_no_connections_is_a_503_and_afterwards_all_is_wel
     assert (write[0], write[1].get("Retry-After")) == (503, "2")
     assert (health[0], health[2]["failing"]) == (503, ["postgres"])
     for _ in range(10):
-        if live("GET", "/projects", alice.api.token)[0] == 200:
+        if live("GET", "/things", alice.api.token)[0] == 200:
             break
         threading.Event().wait(0.5)
-    assert live("GET", "/projects", alice.api.token)[2]["count"] == 0
+    assert live("GET", "/things", alice.api.token)[2]["count"] == 0
 
 
 @pytest.mark.django_db(transaction=True)
