@@ -276,7 +276,7 @@ def test_the_same_change_and_address_in_any_case_is_the_same_mail(db):
 
 def test_many_mails_are_written_in_as_few_statements_as_one(db, django_assert_num_queries, monkeypatch):
     asked = []
-    monkeypatch.setattr(mesh_mail, "fetch", lambda *a: asked.append(a) or fetch(*a))
+    monkeypatch.setattr("mesh.mail.messages.fetch", lambda *a: asked.append(a) or fetch(*a))
     UnwantedMail.objects.create(email="g7@example.com", kind="task_due")
     with django_assert_num_queries(0):  # by Django itself
         work = written(*({"to": f"g{n}@example.com"} for n in range(20)))
