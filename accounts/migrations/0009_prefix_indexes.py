@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
     atomic = False
 
     dependencies = [
-        ('accounts', '0007_documents'),
+        ('accounts', '0008_closed_addresses'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

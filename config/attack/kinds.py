@@ -9,9 +9,18 @@ from itertools import count
 from typing import Any
 from urllib.parse import quote_plus
 
-from benchmarks.stack import ask
-from config.attack.clients import PASSWORD, Addresses, Answer, Closed, Person, Target, numbered, request_of
-from deploy.healthy import connection
+from config.attack.clients import (
+    PASSWORD,
+    Addresses,
+    Answer,
+    Closed,
+    Person,
+    Target,
+    ask,
+    connection,
+    numbered,
+    request_of,
+)
 
 MOST_CONNECTIONS = 40
 EVENTS, DESCRIPTION = 50, "d e a i o n r t s " * 270

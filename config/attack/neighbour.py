@@ -9,8 +9,7 @@ from itertools import cycle
 from statistics import median
 from typing import Any
 
-from benchmarks.stack import ask
-from config.attack.clients import PASSWORD, PATIENCE, Answer, Closed, Person, Target
+from config.attack.clients import PASSWORD, PATIENCE, Answer, Closed, Person, Target, ask
 
 #: Seconds between two of a kind, within the limits of requests for the six people that it is.
 PACE = {"list": 0.25, "detail": 0.25, "task": 1.0, "order": 1.0, "health": 0.25, "login": 1.5}

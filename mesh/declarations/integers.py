@@ -4,7 +4,7 @@ As JSON Schema has it, `7.0` is the same number as `7`.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from pydantic_core import CoreSchema, core_schema
 
@@ -19,7 +19,7 @@ class JsonIntegers:
     """
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], CoreSchema]) -> CoreSchema:
-        return with_json_integers(handler(source))
+        return cast(CoreSchema, with_json_integers(handler(source)))
 
 
 def with_json_integers(schema: Any) -> Any:

@@ -51,7 +51,8 @@ class Parameter:
 
     @cached_property
     def adapter(self) -> TypeAdapter[Any]:
-        return TypeAdapter(Annotated[self.annotation, JsonIntegers()])
+        annotation: Any = Annotated[self.annotation, JsonIntegers()]
+        return TypeAdapter(annotation)
 
     @property
     def argument_names(self) -> Iterable[str]:

@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
     atomic = False
 
     dependencies = [
-        ('mesh', '0006_documents'),
+        ('mesh', '0008_outbox_turns'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

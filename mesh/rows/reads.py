@@ -215,12 +215,12 @@ def _projection(model: type[Model], schema: type[BaseModel], key: str = "pk") ->
         struct=_struct(schema),
         objects=tuple(objects),
         lists=tuple(lists),
-        wide=tuple(_key_of(model, name) for name in columns if _is_wide(model, name)),
+        wide=tuple(_key_of(model, name) for name in columns if isinstance(name, str) and _is_wide(model, name)),
     )
 
 
-def _is_wide(model: type[Model], name: str | Combinable) -> bool:
-    if not isinstance(name, str) or "__" in name:
+def _is_wide(model: type[Model], name: str) -> bool:
+    if "__" in name:
         return False
     field = model._meta.get_field(name)
     return isinstance(field, TextField) and (field.max_length or _WIDE + 1) > _WIDE

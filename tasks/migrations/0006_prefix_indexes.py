@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
     atomic = False
 
     dependencies = [
-        ('tasks', '0004_documents'),
+        ('tasks', '0005_assigned_by'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -10,9 +10,8 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from benchmarks.stack import ask
 from config.attack.campaign import LONGEST_WAIT, Report, campaign
-from config.attack.clients import Closed, NotHere, Target
+from config.attack.clients import Closed, NotHere, Target, ask
 from config.attack.kinds import KINDS
 from config.attack.neighbour import PACE
 

@@ -32,7 +32,7 @@ class UnreadBodies:
 
 
 def _end_connection(start_response: Any) -> None:
-    response = getattr(start_response, "__self__", None)  # gunicorn's
+    response: Any = getattr(start_response, "__self__", None)  # gunicorn's
     if hasattr(response, "force_close"):
         response.force_close()
 
