@@ -474,18 +474,16 @@ def test_a_read_does_not_wait_for_who_holds_the_keys_row(alice):
         with transaction.atomic():
             ApiKey.objects.select_for_update().get(pk=row.pk)
             held.set()
-            done.wait(10)
+            done.wait(60)
         connections.close_all()
 
     holder = threading.Thread(target=hold)
     holder.start()
     assert held.wait(10)
-    started = time.perf_counter()
     assert by_key.get("/users/me").status == 200
-    took = time.perf_counter() - started
+    assert holder.is_alive()  # and holds it still
     done.set()
     holder.join()
-    assert took < 1
     row.refresh_from_db()
     assert row.last_used_at is None
     by_key.get("/users/me")

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import time
 
 import pytest
 from django.db import connection
@@ -11,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from accounts.models import Contact
 from accounts.tests.assertions import at_once, faults, nothing_changes, refused
 from mesh.models import AuditEntry
+from mesh.tests.growth_of_calls import exponent
 
 HEADER = "name,email,company,user_type,phone,notes"
 MARIA = {"name": "María García", "email": "maria@example.com", "company": "Azollon"}
@@ -240,9 +240,8 @@ def test_what_is_no_sheet_of_contacts_is_refused(alice, sheet, found):
 
 @pytest.mark.parametrize("header", ["," * 1_000_000, "email," + "name," * 190_000, "email" + ",x" * 60])
 def test_a_header_of_far_too_many_names_is_one_error(alice, header):
-    began = time.monotonic()
     told = faults(sent(alice, header + "\na@example.com"))
-    assert time.monotonic() - began < 2
+    assert exponent(lambda size: sent(alice, header[:size] + "\na@example.com"), 250_000, 1_000_000) < 1.8
     names = header.count(",") + 1
     said = "The first line must name the columns, of name, email, company, user_type, phone, notes"
     assert told == {("body", "csv", 1): f"{said}; it has {names:,} cells."}

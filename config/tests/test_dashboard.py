@@ -1,5 +1,6 @@
 """The dashboard: each tile's numbers, where they lead, what it costs; who may see the admin, and what may not go."""
 
+import math
 import re
 import time
 from datetime import datetime, timedelta
@@ -286,34 +287,47 @@ def test_it_takes_as_many_statements_for_much_as_for_nothing(site, monkeypatch, 
     assert statements(site, monkeypatch) == few
 
 
-def test_twenty_thousand_orders_do_not_slow_it_down(site, alice, shirt):
+def test_time_grows_no_faster_than_the_orders(site, alice, shirt):
+    def seconds():
+        """The best of some, for the machine may be busy with other tests."""
+        took = []
+        for _ in range(5):
+            begun = time.perf_counter()
+            assert shown(site)["decisions"]["p50"] == "30 ms"
+            took.append(time.perf_counter() - begun)
+        return min(took)
+
+    place(alice, shirt, 5_000)
+    few = seconds()
+    place(alice, shirt, 35_000)
+    assert math.log(seconds() / few, 8) < 1.8
+
+
+def place(alice, shirt, number):
+    """Orders of the last three days, and as many jobs that are done."""
+    [(last,)] = fetch("SELECT coalesce(max(id), 0) FROM shop_order")
     fetch(
         "INSERT INTO shop_order (buyer_id, status, total_cents, created_at)"
-        " SELECT %s, 'PAID', 100, now() - interval '3 days' * random() FROM generate_series(1, 20000)",
-        [alice.id],
+        " SELECT %s, 'PAID', 100, now() - interval '3 days' * random() FROM generate_series(1, %s)",
+        [alice.id, number],
     )
     fetch(
         "INSERT INTO shop_orderline (order_id, product_id, sku, name, quantity, price_cents)"
-        " SELECT id, %s, 'A', 'A', 1, 100 FROM shop_order",
-        [shirt.pk],
+        " SELECT id, %s, 'A', 'A', 1, 100 FROM shop_order WHERE id > %s",
+        [shirt.pk, last],
     )
     fetch(
         "INSERT INTO shop_stockmovement (product_id, line_id, kind, quantity, at)"
         " SELECT product_id, l.id, 'reserved', 1, created_at + interval '30 ms'"
-        " FROM shop_orderline l JOIN shop_order o ON o.id = order_id"
+        " FROM shop_orderline l JOIN shop_order o ON o.id = order_id WHERE o.id > %s",
+        [last],
     )
     fetch(
         "INSERT INTO mesh_outbox (operation, arguments, queue, lease, status, request_id, attempt, error)"
-        " SELECT 'send_mail', '{}', 'mail', 60, 'done', '', 1, '' FROM generate_series(1, 20000)"
+        " SELECT 'send_mail', '{}', 'mail', 60, 'done', '', 1, '' FROM generate_series(1, %s)",
+        [number],
     )
     fetch("ANALYZE")
-
-    def seconds():
-        begun = time.perf_counter()
-        assert shown(site)["decisions"]["p50"] == "30 ms"
-        return time.perf_counter() - begun
-
-    assert any(seconds() < 0.15 for _ in range(30))  # the machine may be busy with other tests
 
 
 def test_the_badge_is_for_development_alone(site, settings):

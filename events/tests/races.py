@@ -148,11 +148,11 @@ def deadlocks() -> int:
 
 def run_thrice() -> int:
     """Runs all jobs, and those that they begin; each message comes three times, to three threads at once."""
-    runs = 0
+    count = 0
     while ids := list(Outbox.objects.filter(status="waiting").order_by("pk").values_list("pk", flat=True)):
         due_now()
-        runs += sum(at_once(*[partial(runs.run, ids)] * 3))  # type: ignore[list-item]
-    return runs
+        count += sum(at_once(*[partial(runs.run, ids)] * 3))  # type: ignore[list-item]
+    return count
 
 
 class Storm:

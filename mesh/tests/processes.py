@@ -19,8 +19,18 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 QUEUES = "notes,mail,stock,documents,default"
 
 
+#: What tests set, and another process reads from its environment.
+_SETTINGS = (
+    "REDIS_URL", "BROKER_URL", "SITE_URL", "EMAIL_URL", "EMAIL_FROM", "DATA_DIR", "DOCUMENTS_DIR", "AWS_S3_BUCKET",
+    "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "SUMMARIZER",
+    "SUMMARIZER_BASE_URL", "SUMMARIZER_MODEL", "SUMMARIZER_API_KEY", "SUMMARIZER_FALLBACK", "PAYMENTS",
+    "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_API_BASE", "CURRENCY", "SIGNUP_OPEN",
+)  # fmt: skip
+_MESH_SETTINGS = ("RATE_LIMIT_READ", "RATE_LIMIT_WRITE", "RATE_LIMIT_LOGIN")
+
+
 def environment(**changes: str) -> dict[str, str]:
-    """The environment in which another process finds this test's database and Redis."""
+    """The environment in which another process has this test's database, Redis, mail server and other settings."""
     found = connection.settings_dict
     host, port, name = str(found["HOST"]), found["PORT"] or 5432, found["NAME"]
     password = f":{quote(str(found['PASSWORD']))}" if found["PASSWORD"] else ""
@@ -28,8 +38,8 @@ def environment(**changes: str) -> dict[str, str]:
     return {
         **os.environ,
         "DATABASE_URL": f"postgres://{quote(str(found['USER']))}{password}@{place}",
-        "REDIS_URL": settings.REDIS_URL,
-        "BROKER_URL": settings.BROKER_URL,
+        **{name: str(getattr(settings, name)) for name in _SETTINGS},
+        **{name: settings.MESH[name] for name in _MESH_SETTINGS},
         **changes,
     }
 
@@ -76,8 +86,8 @@ def empty_broker() -> None:
         broker.default_channel.client.flushdb()
 
 
-def eventually(happened: Callable[[], bool], seconds: float = 30) -> None:
-    """Waits until `happened`; fails after `seconds`."""
+def eventually(happened: Callable[[], bool], seconds: float = 90) -> None:
+    """Waits until `happened`; fails after `seconds`, far more than a busy machine takes."""
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline, f"did not happen within {seconds} s"

@@ -2,15 +2,13 @@
 
 import http.client
 import json
-import math
 import socket
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import close_old_connections, connections
@@ -31,8 +29,6 @@ class Web:
 
     port: int
     token: str
-    #: The seconds that each call took.
-    took: list[float] = field(default_factory=list)
 
     def all(self, calls: Sequence[tuple[str, Any]], clients: int) -> list[tuple[int, Any]]:
         """POSTs all of these, from so many clients at once: `(status, body)` of each."""
@@ -46,11 +42,9 @@ class Web:
                     n, (path, data) = waiting.pop()
                 except IndexError:  # another client was faster
                     break
-                started = time.monotonic()
                 connection.request("POST", f"/api/v1{path}", "" if data is None else json.dumps(data), headers)
                 response = connection.getresponse()
                 body = response.read()
-                self.took.append(time.monotonic() - started)
                 answers[n] = (response.status, json.loads(body))
             connection.close()
 
@@ -64,9 +58,6 @@ class Web:
         answers = self.all([("/orders", body) for body in bodies], clients)
         assert Counter(status for status, _ in answers) == {201: len(orders)}, answers
         return [body["id"] for _, body in answers]
-
-    def percentile(self, part: float) -> float:
-        return sorted(self.took)[math.ceil(part * len(self.took)) - 1]
 
 
 def gunicorn(start: Callable[..., Any], person: Any) -> Web:

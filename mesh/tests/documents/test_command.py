@@ -234,10 +234,10 @@ def test_a_storage_that_takes_nothing_is_told_in_a_line(alice, settings, tmp_pat
 
 
 @pytest.mark.django_db(transaction=True)
-def test_rebuild_killed_in_the_middle_is_finished_by_the_job(person, folder, settings):
+def test_rebuild_killed_in_the_middle_is_finished_by_the_job(person, folder):
     alice = person("alice")
     Task.objects.bulk_create(Task(creator=alice.user, title=f"Task {n}") for n in range(3000))
-    with process("manage.py", "documents", "rebuild", DOCUMENTS_DIR=str(settings.DOCUMENTS_DIR)) as child:
+    with process("manage.py", "documents", "rebuild") as child:
         eventually(lambda: len(folder()) > 100)
         child.send_signal(signal.SIGKILL)
         child.wait()
@@ -257,4 +257,4 @@ def test_rebuild_waits_for_what_a_worker_has_and_leaves_it_to_it(person, folder)
         " FROM tasks_task LIMIT 1")  # fmt: skip
     started = time.monotonic()
     assert documents("rebuild") == ["3 documents are stored"]
-    assert 0.9 < time.monotonic() - started < 5
+    assert time.monotonic() - started > 0.9

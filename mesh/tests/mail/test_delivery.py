@@ -208,7 +208,7 @@ def test_after_the_last_try_it_has_failed(alice, bob, settings):
 def test_a_worker_killed_after_the_servers_250_sends_at_most_once_more_with_the_same_id(alice, bob, sink):
     assign(alice, bob)
     job = Outbox.objects.get(operation="send_mail")
-    found = environment(EMAIL_URL=sink.url, DJANGO_SETTINGS_MODULE="config.settings")
+    found = environment(DJANGO_SETTINGS_MODULE="config.settings")
     script = f"import django; django.setup(); from mesh.worker.runs import run; run([{job.pk}])"
     process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, env=found)
     sink.on_answered = lambda: os.kill(process.pid, signal.SIGKILL)
@@ -378,7 +378,7 @@ def test_what_was_sent_long_ago_is_removed(db):
 @pytest.mark.django_db(transaction=True)
 def test_a_real_worker_sends_it_as_soon_as_it_is_written(alice, bob, sink):
     processes.empty_broker()
-    with processes.worker(EMAIL_URL=sink.url):
+    with processes.worker():
         assign(alice, bob)
         eventually(lambda: bool(sink.taken))
         eventually(lambda: status() == ("sent", "done", 1))
