@@ -18,6 +18,7 @@ from config.gthread import Worker
 pytestmark = pytest.mark.server
 
 ROOT = Path(__file__).resolve().parents[2]
+PAGE = 3_000_000
 REQUEST = b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -28,7 +29,8 @@ class Hasty(Worker):
 def app(environ, start_response):
     """Answers with its thread and what was asked; `/slow` takes its time, `/bug` fails.
 
-    `/read` reads the body, `/much` is answered with more than a socket holds, `/broken` breaks off.
+    `/read` reads the body, `/broken` breaks off; `/page`, `/much` and `/stream` are answered with more than a socket
+    holds, `/much` and `/stream` also with more than a worker keeps.
     """
     if environ["PATH_INFO"] == "/broken":
         start_response("200 OK", [("Content-Length", "100")])
@@ -39,6 +41,12 @@ def app(environ, start_response):
         time.sleep(1)
     if environ["PATH_INFO"] == "/read":
         environ["wsgi.input"].read(10)
+    if environ["PATH_INFO"] == "/page":
+        start_response("200 OK", [("Content-Length", str(PAGE))])
+        return [b"a" * PAGE]
+    if environ["PATH_INFO"] == "/stream":
+        start_response("200 OK", [])
+        return (b"a" * 100_000 for _ in range(1000))
     if environ["PATH_INFO"] == "/much":
         start_response("200 OK", [("Content-Length", str(100_000_000))])
         return [b"a" * 100_000_000]
@@ -47,13 +55,13 @@ def app(environ, start_response):
     return [body]
 
 
-@pytest.fixture
-def server():
+@pytest.fixture(params=["Hasty"])
+def server(request):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
     command = [sys.executable, "-m", "gunicorn", f"{__name__}:app", f"--bind=127.0.0.1:{port}", "--threads=3"]
-    command += [f"--worker-class={__name__}.Hasty", "--no-control-socket", "--keep-alive=2"]
+    command += [f"--worker-class={__name__}.{request.param}", "--no-control-socket", "--keep-alive=2"]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     while "Booting worker" not in process.stderr.readline():
@@ -161,6 +169,135 @@ def test_who_takes_nothing_of_an_answer_holds_its_thread_for_a_while_only(server
 
 def test_those_who_do_not_leave_after_a_refusal_hold_up_nobody_for_long(server):
     assert still_answers(server, *9 * [b"no HTTP\r\n\r\n"])  # 2 seconds each of 3 threads; a connection lasts 10
+
+
+patient = pytest.mark.parametrize("server", ["Worker"], indirect=True)  # 20 seconds: longer than a test waits
+
+
+@patient
+@pytest.mark.parametrize(
+    "sent",
+    [
+        *HALVES,
+        b"POST /read HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n",
+        b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n12345",
+        b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n12345",
+        b"GET / HTTP/1.1\r\n" + b"A: " + b"a" * 60_000,
+        REQUEST % b"/page",
+        b"no HTTP\r\n\r\n",
+        REQUEST % b"/broken",
+    ],
+)
+def test_slow_clients_hold_no_thread(server, sent):
+    with contextlib.ExitStack() as stack:
+        for _ in range(30):  # for 3 threads
+            stack.enter_context(connected(server)).sendall(sent)
+        for _ in range(3):
+            whole = stack.enter_context(connected(server))
+            whole.sendall(REQUEST % b"/a")
+            assert answer(whole)[0] == b"/a"
+
+
+def taken(connection, piece, pause, seconds):
+    """How many bytes come to who takes a piece now and then, until it ends or the time is over."""
+    total, end = 0, time.monotonic() + seconds
+    with contextlib.suppress(ConnectionError):
+        while time.monotonic() < end and (data := connection.recv(piece)):
+            total += len(data)
+            time.sleep(pause)
+    return total
+
+
+@pytest.mark.parametrize("path", [b"/page", b"/stream"])
+def test_who_takes_an_answer_drop_by_drop_is_cut_off(server, path):
+    with connected(server) as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.sendall(REQUEST % path)
+        assert taken(slow, 350, 0.1, seconds=4) > 0  # each drop is progress
+        assert taken(slow, 1_000_000, 0, seconds=4) < PAGE  # what was on its way
+
+
+@pytest.mark.parametrize("path", [b"/page", b"/stream"])
+def test_who_keeps_pace_is_not_cut_off_however_long_it_takes(server, path):
+    size = PAGE if path == b"/page" else 100_000_000
+    with connected(server) as steady:
+        steady.sendall(REQUEST % path)
+        pause = 0.02 if path == b"/page" else 0.001
+        assert taken(steady, size // 100, pause, seconds=30) > size
+
+
+def test_what_is_sent_drop_by_drop_is_ended_in_time(server):
+    with connected(server) as slow:
+        slow.sendall(b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+        started = time.monotonic()
+        with pytest.raises(ConnectionError):
+            while time.monotonic() < started + 10:
+                slow.sendall(b"a")
+                time.sleep(0.02)
+
+
+def is_ended(connection):
+    connection.setblocking(False)
+    try:
+        return connection.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
+
+
+@patient
+def test_too_much_that_is_kept_ends_those_of_whom_most_is_kept(server):
+    head = b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        greedy = [stack.enter_context(connected(server)) for _ in range(20)]  # 76 MB, and 64 are kept
+        modest = stack.enter_context(connected(server))
+        modest.sendall(b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345")
+        for connection in greedy:
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(head + b"a" * 3_800_000)
+        end = time.monotonic() + 10
+        while sum(map(is_ended, greedy)) < 4 and time.monotonic() < end:
+            time.sleep(0.1)
+        assert 4 <= sum(map(is_ended, greedy)) <= 10
+        modest.sendall(b"67890")
+        assert answer(modest)[0] == b"/read"
+
+
+def test_who_expects_a_word_gets_it_before_the_body(server):
+    with connected(server) as connection:
+        head = b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n"
+        connection.sendall(head)
+        assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"1234567890")
+        last = b""
+        while b"/read" not in last:
+            last = connection.recv(1000)
+
+
+def test_chunks_that_come_by_and_by_are_one_body_and_what_follows_is_the_next_request(server):
+    chunked = (
+        b"POST /read HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\n\r\n"
+    )
+    with connected(server) as connection:
+        for byte in chunked:
+            connection.sendall(bytes([byte]))
+        assert answer(connection)[0] == b"/read"
+        connection.sendall(chunked + REQUEST % b"/b" + chunked.replace(b"/read", b"/a") + REQUEST % b"/c")
+        assert [answer(connection)[0] for _ in range(4)] == [b"/read", b"/b", b"/a", b"/c"]
+
+
+def test_requests_behind_an_answer_that_is_slowly_taken_are_answered(server):
+    with connected(server) as connection:
+        connection.sendall(REQUEST % b"/page" + REQUEST % b"/a")
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += connection.recv(1)
+        left = PAGE
+        while left:
+            left -= len(connection.recv(min(left, 30_000)))
+            time.sleep(0.005)
+        assert answer(connection)[0] == b"/a"
 
 
 def test_a_request_in_two_halves_is_answered(server):
