@@ -16,6 +16,7 @@ from events.models import Category, Event, Registration
 from mesh.execution.service import Service, absent
 from mesh.models import Outbox
 from mesh.testing import Answered, Api
+from mesh.worker import runs
 from mesh.tests.database import sql
 from mesh.tests.jobs import due_now
 from mesh.tests.processes import eventually

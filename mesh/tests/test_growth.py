@@ -10,10 +10,10 @@ from accounts import cards
 from accounts.contact_imports import COLUMNS
 from accounts.models import Contact
 from mesh import Email
+from mesh.declarations.fields import plain_address
 from mesh.doors.http.requests import _fields_of, parse_json
 from mesh.errors import Invalid, Malformed
 from mesh.formats import ical, sheets
-from mesh.declarations.fields import plain_address
 from mesh.tests.growth import LINEAR, exponent, hostile
 from notes import llm
 from notes.action_items import action_items

@@ -4,6 +4,7 @@ import json
 import signal
 
 import pytest
+from django.db import OperationalError
 
 from mesh.models import Outbox
 from mesh.outbox import overdue
@@ -121,6 +122,21 @@ def test_a_queue_is_served_until_nothing_is_left_and_gives_its_thread_back(alice
     assert tasks.serve("notes") == 0
     turns.end("notes", at_once=True)
     assert tasks.serve("notes") == 1
+
+
+def test_a_claim_that_breaks_off_is_not_counted_as_a_run(alice, turns, monkeypatch):
+    """The database goes away between a claim and the look at it: the user has no thread less for ever."""
+    waiting(alice, 9)
+
+    def gone(*row):
+        raise OperationalError("the connection is lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "_claimed", gone)
+        for _ in range(3):
+            with pytest.raises(OperationalError):
+                worker.serve("notes")
+    assert [row[3] for row in turns.claim("notes", 0.0)] == [alice.id]
 
 
 def test_who_asks_while_the_last_look_finds_nothing_is_seen(alice, turns, monkeypatch):

@@ -74,10 +74,14 @@ def claim_first(which: str, value: int | str) -> Claim | None:
 def claim_next(queue: str, waited: float) -> Claim | None:
     """The job of a queue whose turn it is, due for so many seconds."""
     while rows := turns.claim(queue, waited):
-        claim = _claimed(*rows[0])
+        claim = None
+        try:
+            claim = _claimed(*rows[0])
+        finally:
+            if claim is None:  # the database may have gone meanwhile, too
+                turns.done(queue, rows[0][ACTOR])
         if claim is not None:
             return claim
-        turns.done(queue, rows[0][ACTOR])
     return None
 
 

@@ -2,8 +2,10 @@
 
 import pytest
 
-from mesh.tests.background import empty_broker, environment, eventually, process, relay
-from mesh.tests.postbox import due_now, listening
+from mesh.tests.processes import eventually
+from mesh.tests.jobs import due_now
+from mesh.tests.mail_server import listening
+from mesh.tests.processes import empty_broker, environment, process, relay
 from tasks.models import Task
 
 
