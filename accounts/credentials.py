@@ -21,7 +21,7 @@ from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 from accounts.links import never_again_path, unsubscribe_path
 from accounts.models import ApiKey, Role, Session, User
 from mesh.calling import concurrency
-from mesh.calling.limits import count_login
+from mesh.calling.limits import count_login, of_address
 from mesh.declarations.actors import Actor, Client
 from mesh.doors.http.requests import client_of
 from mesh.errors import Invalid, RateLimited, Unauthenticated
@@ -263,7 +263,7 @@ class AdminBackend(BaseBackend):
                 raise ValidationError(refusal.detail) from None
         address = client_of(request).address if request is not None else ""
         try:
-            with concurrency.expensive(f"address:{address}"):
+            with concurrency.expensive(of_address(address)):
                 user = checked_password(username, password)
         except concurrency.Busy as refusal:
             raise ValidationError(refusal.detail) from None

@@ -25,7 +25,7 @@ from accounts.models import Contact, ContactType, MailKind, UnwantedMail, User
 from meetings.documents import CallDocument
 from meetings.models import Call, CallStatus
 from mesh import Actor, Email, Mesh, PageParams, ScopedModel, Time, text
-from mesh.calling.limits import Usage, count_request, refuse_if_exceeded, spend
+from mesh.calling.limits import Usage, count_request, of_address, refuse_if_exceeded, spend
 from mesh.declarations.call import Answer
 from mesh.declarations.identity import identity
 from mesh.declarations.registry import registry
@@ -196,7 +196,7 @@ class _Asked:
         try:
             actor = _actor(request)
         except InvalidKey:
-            _count(request, kind, f"address:{client.address}")
+            _count(request, kind, of_address(client.address))
             raise
         usage = _count(request, kind, f"user:{actor.id}")
         mesh = Mesh(actor, door="rest", request_id=request_id_of(request), client=client)

@@ -16,10 +16,10 @@ from events.models import Category, Event, Registration
 from mesh.execution.service import Service, absent
 from mesh.models import Outbox
 from mesh.testing import Answered, Api
-from mesh.worker import runs
 from mesh.tests.database import sql
 from mesh.tests.jobs import due_now
 from mesh.tests.processes import eventually
+from mesh.worker import runs
 
 MOST = 60  # connections that the threads of a test may have at the same time
 TABLES = "events_registration, events_attendee, events_event, events_category"

@@ -8,6 +8,7 @@ from django.conf import settings
 
 from mesh.calling import concurrency
 from mesh.calling.cache import cached, key_of, look_up
+from mesh.calling.limits import of_address
 from mesh.calling.transports import transport_of
 from mesh.declarations.actors import Actor, Client
 from mesh.declarations.arguments import bind_flat
@@ -105,7 +106,7 @@ class Mesh:
     @property
     def whose(self) -> str:
         """Against whose limits it counts: the user's, or those of the address where nobody is signed in."""
-        return f"address:{self.client.address}" if self.actor.is_anonymous else f"user:{self.actor.id}"
+        return of_address(self.client.address) if self.actor.is_anonymous else f"user:{self.actor.id}"
 
     def cache_key(self, operation: Operation, arguments: Mapping[str, Any]) -> str:
         """Where the answer to a call is cached; empty where it is not, or where the versions are still to be asked."""

@@ -8,8 +8,9 @@ import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import blake2b
+from ipaddress import IPv6Address, ip_address
 from typing import Literal
 
 from django.conf import settings
@@ -58,6 +59,20 @@ for i = 1, #KEYS / 2 do
 end
 return answers
 """)
+
+
+@lru_cache(maxsize=4096)
+def of_address(address: str) -> str:
+    """Against whose limits an address counts: of IPv6 its network of 64 bits, all addresses of which one machine has."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return f"address:{address}"
+    if isinstance(parsed, IPv6Address):
+        if parsed.ipv4_mapped is None:
+            return f"address:{IPv6Address(int(parsed) >> 64 << 64)}/64"
+        parsed = parsed.ipv4_mapped
+    return f"address:{parsed}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +222,7 @@ def count_login(address: str, account: str, counter: str = "login") -> None:
 
 def count_login_from(address: str, counter: str = "login") -> None:
     """Counts an attempt, before anything of it is looked at. Raises RateLimited."""
-    _count_login(f"{counter}:address:{address}")
+    _count_login(f"{counter}:{of_address(address)}")
 
 
 def count_login_of(account: str, counter: str = "login") -> None:

@@ -2,10 +2,9 @@
 
 import pytest
 
-from mesh.tests.processes import eventually
 from mesh.tests.jobs import due_now
 from mesh.tests.mail_server import listening
-from mesh.tests.processes import empty_broker, environment, process, relay
+from mesh.tests.processes import empty_broker, environment, eventually, process, relay
 from tasks.models import Task
 
 

@@ -18,7 +18,15 @@ from django.http.response import HttpResponseBase
 from prometheus_client import Histogram
 
 from mesh.calling.client import Mesh
-from mesh.calling.limits import Usage, count_login_from, count_login_of, count_request, refuse_if_exceeded, spend
+from mesh.calling.limits import (
+    Usage,
+    count_login_from,
+    count_login_of,
+    count_request,
+    of_address,
+    refuse_if_exceeded,
+    spend,
+)
 from mesh.declarations.actors import ANONYMOUS, Actor
 from mesh.declarations.arguments import Values, bind_rest
 from mesh.declarations.decorators import Route
@@ -133,7 +141,7 @@ class _Exchange:
         try:
             actor, known_versions = self._who()
         except MeshError:
-            self._count(f"address:{client.address}")
+            self._count(of_address(client.address))
             raise
         structlog.contextvars.bind_contextvars(user_id=actor.id, operation=operation.name)
         if actor.key_id is not None:

@@ -106,6 +106,16 @@ def test_behind_a_trusted_proxy_the_address_that_it_wrote_counts(db, limit, sett
     assert statuses == [401, 401, 429, 429, 401, 429]
 
 
+def test_all_addresses_of_a_network_that_one_machine_has_are_one(db, limit, settings):
+    limit(read="2/min", login="1/min")
+    settings.TRUSTED_PROXIES = [ip_network("127.0.0.1")]
+    sources = ["2001:db8::1", "2001:db8::2:3:4:5", "2001:DB8:0:0:ffff::", "2001:db8:0:1::1", "::ffff:192.0.2.1"]
+    assert [Api(X_Forwarded_For=source).get("/users/me").status for source in sources] == [401, 401, 429, 401, 401]
+    assert [Api(X_Forwarded_For="192.0.2.1").get("/users/me").status for _ in range(2)] == [401, 429]
+    tries = [login(email=f"user{number}@example.com", X_Forwarded_For=sources[number]) for number in (0, 1, 3)]
+    assert [answer.status for answer in tries] == [401, 429, 401]
+
+
 def test_signing_in_is_limited_by_account_whatever_the_address_and_the_case(alice, limit, settings):
     limit(login="2/min")
     settings.TRUSTED_PROXIES = [ip_network("127.0.0.1")]
