@@ -24,7 +24,7 @@ def tell(
 ) -> None:
     """Everyone who attends an event by now, and its owner, is told of it; `number` is by default its sequence."""
     if news != News.REMINDER:
-        service.will_mail(_others_told(service, event, news, changes))
+        service.will_mail(_others_told(service, event, news, changes), owed=news == News.CANCELLED)
     service.defer(
         EventMailService.mail_event,
         id=event.pk,

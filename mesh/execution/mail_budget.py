@@ -27,8 +27,11 @@ class MailBudgetSpent(RateLimited):
     code, title = "mesh.mail_budget", "Too many mails"
 
 
-def charge(actor: Actor, count: int) -> dict[str, int] | None:
+def charge(actor: Actor, count: int, *, owed: int = 0) -> dict[str, int] | None:
     """Counts mails that the actor causes today, for the user and for the API key that asks.
+
+    Where all of them are `owed` they are counted and not refused: who may not tell people that an event is cancelled
+    could not cancel it, and whoever registered enough people for it would have seen to that.
 
     Returns `{limit, used}` of the one with less left, these mails among those used; None where there is no limit.
     Raises MailBudgetSpent: the transaction must end, which takes the count back.
@@ -42,7 +45,7 @@ def charge(actor: Actor, count: int) -> dict[str, int] | None:
     counted = fetch(_CHARGE, [count, list(limits)])
     owner, used, seconds = min(counted, key=lambda row: limits[row[0]] - row[1])
     budget = {"limit": limits[owner], "used": used}
-    if count and used > limits[owner]:
+    if count > owed and used > limits[owner]:
         whose = "this API key" if owner.startswith("key:") else "you"
         raise MailBudgetSpent(
             f"This would send {count:,} mails. Of the {limits[owner]:,} a day that {whose} may send,"

@@ -149,12 +149,14 @@ class Service:
         """
         self.work.letters.append(Letter(to, kind, template, context, key, attachments, secret))
 
-    def will_mail(self, count: int) -> None:
+    def will_mail(self, count: int, *, owed: bool = False) -> None:
         """So many mails will be written by the jobs that this command begins, to addresses other than the actor's own.
 
-        The actor is charged for them with the command: see `mesh/mail_budget.py`.
+        The actor is charged for them with the command: see `mesh/mail_budget.py`. `owed`: those whom they are for
+        count on what is called off, so they are told also by somebody who has no budget left.
         """
         self.work.mails_to_come += count
+        self.work.mails_owed += count * owed
 
     def one(self, rows: QuerySet[Any], schema: type[Schema], ref: int | UUID) -> Schema:
         """The one of `rows` with this primary key or uuid, as `schema`. Raises NotFound.

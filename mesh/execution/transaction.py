@@ -92,7 +92,7 @@ def _charge(call: Call, work: Work) -> dict[str, int] | None:
     own = call.actor.email.lower()
     told = {(letter.key, address) for letter in work.letters if (address := letter.to.lower()) != own}
     count = len(told) + work.mails_to_come
-    return mail_budget.charge(call.actor, count) if count or call.dry_run else None
+    return mail_budget.charge(call.actor, count, owed=work.mails_owed) if count or call.dry_run else None
 
 
 def record_refusal(call: Call, refusal: MeshError) -> None:

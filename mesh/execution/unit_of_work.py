@@ -21,6 +21,8 @@ class Work:
         self.mails: list[dict[str, str]] = []
         #: How many mails its jobs will write, to addresses other than the actor's own.
         self.mails_to_come = 0
+        #: How many of them are owed, so that they are counted, and never refused.
+        self.mails_owed = 0
         #: Whether rows changed that have documents.
         self.documents = False
         #: Changed rows whose audience may grow until the versions are raised.

@@ -166,10 +166,30 @@ def test_all_who_attend_an_event_are_counted(alice, bob, per_day):
     assert used()[f"user:{bob.id}"] == 6
     per_day(7)
     with nothing_changes():
-        refused(alice.api.post(f"/events/{event}/cancel"), 429, "mesh.mail_budget")
+        refused(alice.api.patch(f"/events/{event}", {"name": "Open day"}), 429, "mesh.mail_budget")
     per_day(8)
     assert alice.api.post(f"/events/{event}/cancel").status == 200
     assert sum(used().values()) == 14
+
+
+@pytest.mark.parametrize("call_off", ["cancel", "delete"])
+def test_an_event_can_be_called_off_however_many_others_have_registered_for_it(alice, bob, per_day, call_off):
+    per_day(2)
+    events = [alice.api.post("/events", DAY).json["id"] for _ in range(2)]
+    per_day(10)
+    for guest in guests(3):
+        assert bob.api.post(f"/events/{events[0]}/attendees", {"name": guest, "email": guest}).status == 201
+    per_day(2)
+    with nothing_changes():
+        refused(alice.api.patch(f"/events/{events[0]}", {"name": "Closed day"}), 429, "mesh.mail_budget")
+    if call_off == "cancel":
+        assert alice.api.post(f"/events/{events[0]}/cancel").status == 200
+    else:
+        assert alice.api.delete(f"/events/{events[0]}").status == 204
+    assert used() == {f"user:{bob.id}": 3, f"user:{alice.id}": 3}
+    assert invite(alice.api, 1).status == 429
+    run_jobs()
+    assert set(Mail.objects.filter(subject__startswith="Cancelled").values_list("recipient", flat=True)) >= {*guests(3)}
 
 
 @pytest.mark.parametrize(("name", "position"), COMMANDS, ids=[f"{name}-{n}" for name, n in COMMANDS])
