@@ -5,6 +5,7 @@ Also whose names a server under DEBUG answers to, and for whom the Task API's do
 
 import http.client
 import json
+import select
 import socket
 import tokenize
 from collections.abc import Iterator
@@ -202,3 +203,20 @@ def test_nothing_is_decided_by_djangos_own_debug() -> None:
     assert names.count("DEBUG") == 1
     for path in ROOT.glob("[a-z]*/**/*.py"):
         assert path == Path(__file__) or "settings.DEBUG" not in path.read_text(), path
+
+
+@pytest.mark.parametrize("path", ["/reset", "/admin/login/", "/task-api/users"])
+def test_forms_that_come_in_slowly_leave_threads_for_others(server: Server, path: str) -> None:
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n"
+    head += "Content-Type: application/x-www-form-urlencoded\r\n\r\na"
+    slow = [socket.create_connection(("127.0.0.1", server.port), timeout=30) for _ in range(2)]
+    try:
+        for connection in slow:
+            connection.sendall(head.encode())
+        refused = slow[1].recv(65536) if select.select(slow, [], [], 10)[0] == [slow[1]] else slow[0].recv(65536)
+        assert refused.startswith(b"HTTP/1.1 503 ")
+        assert server.ask("GET", "/health")[0] == 200
+        assert len(select.select(slow, [], [], 0)[0]) <= 1  # one of them is still waited for
+    finally:
+        for connection in slow:
+            connection.close()

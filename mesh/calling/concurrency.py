@@ -6,7 +6,6 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
-from functools import cache
 
 from django.conf import settings
 
@@ -106,17 +105,27 @@ def _kept(stream: Generator[str, None, None], give_back: Callable[[], None]) -> 
 
 
 @contextmanager
-def body() -> Iterator[None]:
-    """While a body comes in: at most half of the threads wait for one. Raises Busy."""
-    places = _bodies(max(1, settings.WEB_THREADS // 2))
-    if not places.acquire(timeout=_BODY_WAIT):
-        raise Busy("Too many requests are still coming in. Try again.")
+def body(whose: str) -> Iterator[None]:
+    """While a body comes in: at most half of the threads wait for one, half of these for one address's. Raises Busy."""
+    most = max(1, settings.WEB_THREADS // 2)
+    with _came_in:
+        if not _came_in.wait_for(lambda: _has_room(whose, most), _BODY_WAIT):
+            raise Busy("Too many requests are still coming in. Try again.")
+        _coming[whose] += 1
     try:
         yield
     finally:
-        places.release()
+        with _came_in:
+            _coming[whose] -= 1
+            if not _coming[whose]:
+                del _coming[whose]
+            _came_in.notify_all()
 
 
-@cache
-def _bodies(most: int) -> threading.Semaphore:
-    return threading.Semaphore(most)
+def _has_room(whose: str, most: int) -> bool:
+    return _coming.total() < most and _coming[whose] < max(1, most // 2)
+
+
+#: Whose bodies come in, and what says that one has.
+_coming: Counter[str] = Counter()
+_came_in = threading.Condition()

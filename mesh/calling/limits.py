@@ -63,7 +63,7 @@ return answers
 
 @lru_cache(maxsize=4096)
 def of_address(address: str) -> str:
-    """Against whose limits an address counts: of IPv6 its network of 64 bits, all addresses of which one machine has."""
+    """Against whose limits an address counts; of IPv6 its network of 64 bits, for one machine has all of those."""
     try:
         parsed = ip_address(address)
     except ValueError:

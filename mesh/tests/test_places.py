@@ -178,7 +178,19 @@ def test_all_at_once_never_take_more_than_there_are(monkeypatch):
 
 def test_at_most_half_of_the_threads_wait_for_bodies(settings):
     settings.WEB_THREADS = 4
-    with concurrency.body(), concurrency.body(), pytest.raises(concurrency.Busy), concurrency.body():
+    with concurrency.body("a"), concurrency.body("b"), pytest.raises(concurrency.Busy), concurrency.body("c"):
         pass
-    with concurrency.body():
+    with concurrency.body("c"):
         pass
+
+
+def test_who_sends_bodies_slowly_from_one_address_leaves_places_for_others(settings):
+    settings.WEB_THREADS = 4
+    with concurrency.body("a"), pytest.raises(concurrency.Busy), concurrency.body("a"):
+        pass
+    with concurrency.body("a"), concurrency.body("b"):
+        pass
+    settings.WEB_THREADS = 8
+    with concurrency.body("a"), concurrency.body("a"), pytest.raises(concurrency.Busy), concurrency.body("a"):
+        pass
+    assert not concurrency._coming

@@ -3,6 +3,7 @@
 import os
 import re
 from functools import lru_cache
+from io import BytesIO
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -13,16 +14,19 @@ from django.core.management import get_commands
 from django.http import HttpRequest
 
 from mesh.calling import concurrency
+from mesh.calling.limits import of_address
 from mesh.declarations.actors import Client
 from mesh.declarations.arguments import Texts
 from mesh.declarations.operations import Operation
-from mesh.errors import Invalid, Malformed, TooLarge, UnsupportedMediaType
+from mesh.errors import Invalid, Malformed, MeshError, TooLarge, UnsupportedMediaType
 
 MAX_BODY = 1024 * 1024
+MAX_FORM = 8 * MAX_BODY  # of the admin, which takes sheets as files
 MAX_DEPTH = 32
 MAX_FIELDS = 100
 UNKNOWN_HOST = "This host name is not served here. Whoever runs this server can add it to ALLOWED_HOSTS."
 
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
 
@@ -132,28 +136,37 @@ def body_of(request: HttpRequest, operation: Operation) -> Any:
     return parse_json(raw)
 
 
-def raw_body_of(request: HttpRequest, hint: str = "") -> bytes:
-    """The body as it was sent, all of it. Raises TooLarge, with the `hint`, and Malformed."""
-    too_large = TooLarge(f"A body may have {MAX_BODY} bytes at most.{hint}")
+def raw_body_of(request: HttpRequest, hint: str = "", most: int = MAX_BODY) -> bytes:
+    """The body as it was sent, all of it. Raises TooLarge, with the `hint`, Malformed and Busy."""
+    too_large = TooLarge(f"A body may have {most} bytes at most.{hint}")
     try:
         length = max(0, int(request.META.get("CONTENT_LENGTH") or 0))
     except ValueError:
         raise Malformed("Content-Length is not a number.") from None
     chunked = "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower()
-    if length > MAX_BODY:
+    if length > most:
         raise too_large
     try:
         raw = b""
         if chunked or length:
-            with concurrency.body():
-                raw = request.META["wsgi.input"].read(MAX_BODY + 1 if chunked else length)
+            with concurrency.body(of_address(client_of(request).address)):
+                raw = request.META["wsgi.input"].read(most + 1 if chunked else length)
     except OSError:
         raise Malformed("The body did not arrive, or not in time.") from None
-    if len(raw) > MAX_BODY:
+    if len(raw) > most:
         raise too_large
     if len(raw) < length and not chunked:
         raise Malformed("The body ended before its Content-Length.")
     return raw
+
+
+def take_form(request: HttpRequest) -> None:
+    """Takes a form in before Django reads it, for which it would wait on any thread.
+
+    Raises TooLarge, Malformed and Busy.
+    """
+    if request.content_type in _FORMS:
+        request.META["wsgi.input"] = request._stream = BytesIO(raw_body_of(request, most=MAX_FORM))
 
 
 def parse_json(raw: bytes) -> Any:

@@ -12,9 +12,10 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from mesh.doors.http.requests import request_id_of
-from mesh.doors.http.responses import Reply
+from mesh.doors.http.requests import request_id_of, take_form
+from mesh.doors.http.responses import Reply, problem
 from mesh.doors.rest.exchange import answer
+from mesh.errors import MeshError
 from mesh.doors.rest.router import router
 
 log = structlog.get_logger("mesh.requests")
@@ -30,8 +31,15 @@ class MeshMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         found = router().match(request.path_info)
         return for_django(
-            _told(request, lambda id: self.get_response(request) if found is None else answer(request, id, *found))
+            _told(request, lambda id: self._others(request) if found is None else answer(request, id, *found))
         )
+
+    def _others(self, request: HttpRequest) -> HttpResponseBase | Reply:
+        try:
+            take_form(request)
+        except MeshError as refusal:
+            return problem(refusal)
+        return self.get_response(request)
 
 
 class _Request(WSGIRequest):
