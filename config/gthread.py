@@ -114,7 +114,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         return self._wait(conn, select.EPOLLOUT, sock.deadline_of_answer)
 
     def _end_of_silence(self) -> float:
-        return time.monotonic() + (self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER)
+        seconds: float = self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER
+        return time.monotonic() + seconds
 
     def _wait(self, conn: TConn, event: int, until: float) -> bool:
         conn.timeout = until
