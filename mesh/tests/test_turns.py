@@ -132,10 +132,10 @@ def test_a_claim_that_breaks_off_is_not_counted_as_a_run(alice, turns, monkeypat
         raise OperationalError("the connection is lost")
 
     with monkeypatch.context() as patch:
-        patch.setattr(worker, "_claimed", gone)
+        patch.setattr(claims, "_claimed", gone)
         for _ in range(3):
             with pytest.raises(OperationalError):
-                worker.serve("notes")
+                tasks.serve("notes")
     assert [row[3] for row in turns.claim("notes", 0.0)] == [alice.id]
 
 

@@ -18,7 +18,7 @@ from mesh.calling.limits import of_address
 from mesh.declarations.actors import Client
 from mesh.declarations.arguments import Texts
 from mesh.declarations.operations import Operation
-from mesh.errors import Invalid, Malformed, MeshError, TooLarge, UnsupportedMediaType
+from mesh.errors import Invalid, Malformed, TooLarge, UnsupportedMediaType
 
 MAX_BODY = 1024 * 1024
 MAX_FORM = 8 * MAX_BODY  # of the admin, which takes sheets as files

@@ -15,8 +15,8 @@ from django.http.response import HttpResponseBase
 from mesh.doors.http.requests import request_id_of, take_form
 from mesh.doors.http.responses import Reply, problem
 from mesh.doors.rest.exchange import answer
-from mesh.errors import MeshError
 from mesh.doors.rest.router import router
+from mesh.errors import MeshError
 
 log = structlog.get_logger("mesh.requests")
 _is_told = partial(logging.getLogger("mesh.requests").isEnabledFor, logging.INFO)
