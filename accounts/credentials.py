@@ -78,7 +78,7 @@ _SIGN_IN_AGAIN = "This token is not valid, or its session has ended. Sign in aga
 
 
 class AccountsIdentity:
-    """What the mesh asks about users: see `mesh.call.Identity`."""
+    """What the mesh asks about users: see `mesh.declarations.identity.Identity`."""
 
     def authenticate(self, authorization: str, api_key: str, scopes: Sequence[str]) -> tuple[Actor, Mapping[str, int]]:
         if authorization and api_key:

@@ -167,7 +167,7 @@ class Mail(models.Model):
 
 
 class MailCount(models.Model):
-    """How many mails a user or an API key has caused on a day, in UTC: see `mesh/mail_budget.py`."""
+    """How many mails a user or an API key has caused on a day, in UTC: see `mesh/execution/mail_budget.py`."""
 
     #: `user:7` or `key:12`.
     owner = models.CharField(max_length=100)

@@ -138,21 +138,21 @@ class Service:
         attachments: Sequence[Attachment] = (),
         secret: bool = False,
     ) -> None:
-        """A mail to one address, sent when this command or job commits: see `mesh/mail.py` for its templates.
+        """A mail to one address, sent when this command or job commits: see `mesh/mail/messages.py` for its templates.
 
         All mails of a transaction are rendered and written together at its end, with `context` as it is then. `key`
         names the change: a second mail with it to the same address is the same mail. `kind` is what people turn off
         (`GET /users/me/notifications`); who turned it off gets none. `secret`: it holds what opens an account, so its
         text is forgotten once it is sent.
 
-        A user's command is charged for it: see `mesh/mail_budget.py`.
+        A user's command is charged for it: see `mesh/execution/mail_budget.py`.
         """
         self.work.letters.append(Letter(to, kind, template, context, key, attachments, secret))
 
     def will_mail(self, count: int, *, owed: bool = False) -> None:
         """So many mails will be written by the jobs that this command begins, to addresses other than the actor's own.
 
-        The actor is charged for them with the command: see `mesh/mail_budget.py`. `owed`: those whom they are for
+        The actor is charged for them with the command: see `mesh/execution/mail_budget.py`. `owed`: those whom they are for
         count on what is called off, so they are told also by somebody who has no budget left.
         """
         self.work.mails_to_come += count
