@@ -141,10 +141,9 @@ def command(
     answer makes it (202: it will be done later). `any_key`: an API key needs no scope for it, since it does not
     matter who asks. `dry_run`: whether it can be tried; by default not where it is `secret` or counted for an
     `account`. What issues or consumes a credential has none: it would be tried without a trace. `creates`: the model
-    of which it makes a row for the actor, who may have so many of them (`mesh/execution/quotas.py`); what makes a row without
-    that says in `unlimited` why rows have an end all the same.
-    `expensive`: it takes so long, as passwords do, that few of it may run at once; so do searches,
-    streamed answers and what `takes` a text, by themselves.
+    of which it makes a row for the actor, who may have so many of them (`mesh/execution/quotas.py`); what makes a row
+    without that says in `unlimited` why rows have an end all the same. `expensive`: it takes so long, as passwords do,
+    that few of it may run at once; so do searches, streamed answers and what `takes` a text, by themselves.
     """
     return _declare(
         "command",

@@ -70,7 +70,7 @@ class ScopedModel(models.Model):
     #: Whether a cached query shows rows of this table, so that their changes raise versions.
     versioned: ClassVar[bool] = False
 
-    #: Whose its rows are, as a lookup that leads to a user: of these each may have so many (`mesh/execution/quotas.py`).
+    #: Whose its rows are, as a lookup that leads to a user, who may have so many (`mesh/execution/quotas.py`).
     owner_field: ClassVar[str] = ""
 
     #: Whether others may join a row's audience without locking the row, as who meets a user does; it is then looked
