@@ -28,7 +28,6 @@ from gunicorn.workers.gthread import (  # type: ignore[import-untyped]
 
 MAX_KEPT = 4 * 1024 * 1024  # bytes of a request that is not all there, or of an answer that is not taken
 MAX_KEPT_IN_ALL = 64 * 1024 * 1024
-RATE = 64 * 1024  # bytes a second at which a client has to take an answer
 _FAREWELL = 2.0  # seconds in which who is told goodbye may still send what nobody reads
 
 _CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,18})[ \t]*\r", re.IGNORECASE)
@@ -41,6 +40,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     #: Seconds that a client has for sending a request, and by which it may be late in taking an answer.
     patience = 20.0
+    #: Bytes a second at which a client has to take it.
+    rate = 64 * 1024
 
     def init_process(self) -> None:
         gunicorn.util.write_error = _refuse
@@ -74,7 +75,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def enqueue_req(self, conn: TConn) -> None:
         """A new connection: from now on it waits for its first request."""
         conn.data_ready = True  # when it is handled, which is not before
-        conn.sock = _Patient(conn.sock, self.patience)
+        conn.sock = _Patient(conn.sock, self.patience, self.rate)
         conn.set_timeout()
         self.idle[conn.sock.fileno()] = conn
         self.ready.register(conn.sock, select.EPOLLIN | select.EPOLLONESHOT)
@@ -114,8 +115,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         return self._wait(conn, select.EPOLLOUT, sock.deadline_of_answer)
 
     def _end_of_silence(self) -> float:
-        seconds: float = self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER
-        return time.monotonic() + seconds
+        return time.monotonic() + float(self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER)
 
     def _wait(self, conn: TConn, event: int, until: float) -> bool:
         conn.timeout = until
@@ -170,8 +170,8 @@ class _Patient:
     What has come of a request is kept until all of it is there, and what was not taken of an answer until it is.
     """
 
-    def __init__(self, sock: socket.socket, patience: float) -> None:
-        self._sock, self._patience = sock, patience
+    def __init__(self, sock: socket.socket, patience: float, rate: int) -> None:
+        self._sock, self._patience, self._rate = sock, patience, rate
         with contextlib.suppress(OSError):  # a Unix socket has none
             # The kernel takes no more than it can send soon, so that it is seen how fast a client reads.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, 128 * 1024)
@@ -300,7 +300,7 @@ class _Patient:
         while self._owed:
             taken = self._send(memoryview(self._owed)[:262144])
             now = time.monotonic()
-            self._late = max(0.0, self._late + now - self._waits_since - taken / RATE) if taken else self._late
+            self._late = max(0.0, self._late + now - self._waits_since - taken / self._rate) if taken else self._late
             if now > (now if taken else self._waits_since) + self._patience - self._late:
                 raise _TooSlow
             if not taken:
@@ -317,7 +317,7 @@ class _Patient:
 
     @property
     def deadline_of_answer(self) -> float:
-        """When some more of the answer must be taken: it may be late by the patience, at RATE."""
+        """When some more of the answer must be taken: it may be late by the patience, at the rate."""
         return self._waits_since + self._patience - self._late
 
     # The end.
