@@ -9,11 +9,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
+import structlog
 from celery import Celery
 from django.conf import settings
 from django.utils.module_loading import import_string
+from kombu.exceptions import OperationalError
 
 from mesh.stores.redis import attempt
+
+log = structlog.get_logger(__name__)
 
 TASK = "mesh.work"
 DRAIN = "mesh.drain"
@@ -63,6 +67,14 @@ def _nudge(job: Sent) -> None:
     except BaseException:
         took_up(job.nudge)
         raise
+
+
+def go_on_later(queue: str) -> None:
+    """Sends a message that leads to what waits in a queue, behind the others'; at best effort, as `send_soon`."""
+    try:
+        celery().send_task(TASK, args=[[]], queue=queue, ignore_result=True, retry=False)
+    except (OperationalError, OSError) as error:
+        log.warning("broker_away", error=str(error), jobs=0)
 
 
 def took_up(operation: str) -> None:

@@ -70,10 +70,11 @@ def process(*command: str, ready: str = "", **changes: str) -> Iterator[subproce
         child.wait()
 
 
-def worker(program: Sequence[str] = ("celery", "-A", "config.celery"), **changes: str):
+def worker(program: Sequence[str] = ("celery", "-A", "config.celery"), threads: int = 4, **changes: str):
     """A Celery worker with threads, as `./run` starts it; `program` is Celery, or what stands in for it."""
-    options = ["-P", "threads", "-c", "4", "-Q", QUEUES, "--without-mingle", "--without-gossip", "-l", "INFO"]
-    return process("-m", *program, "worker", *options, ready=" ready.", **{"LOG_LEVEL": "INFO", **changes})
+    options = ["-P", "threads", "-c", str(threads), "-Q", QUEUES, "--without-mingle", "--without-gossip", "-l", "INFO"]
+    changes = {"LOG_LEVEL": "INFO", "WORKER_CONCURRENCY": str(threads), **changes}
+    return process("-m", *program, "worker", *options, ready=" ready.", **changes)
 
 
 def relay(**changes: str):

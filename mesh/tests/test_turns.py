@@ -7,7 +7,7 @@ import pytest
 from django.db import OperationalError
 
 from mesh.models import Outbox
-from mesh.outbox import overdue
+from mesh.outbox import messages, overdue
 from mesh.tests import processes
 from mesh.tests.database import sql
 from mesh.tests.processes import eventually
@@ -102,26 +102,48 @@ def test_a_queue_has_half_of_the_threads_and_every_other_finds_one():
     assert turns.begin("stock")
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3, 4])
+@pytest.mark.parametrize("threads", [1, 2, 3])
 def test_few_threads_are_one_for_each_queue(threads):
     turns = Turns(threads, QUEUES)
     assert [(turns.begin(queue), turns.begin(queue)) for queue in QUEUES] == [(True, False)] * 5
+
+
+def test_of_four_threads_two_may_have_notes_and_the_others_do_not():
+    turns = Turns(4, QUEUES)
+    assert [turns.begin(queue) for queue in ("notes", "notes", "notes")] == [True, True, False]
+    assert [turns.begin(queue) for queue in ("mail", "mail", "stock", "stock")] == [True, False, True, False]
 
 
 def test_a_queue_is_served_until_nothing_is_left_and_gives_its_thread_back(alice, bob, turns):
     waiting(alice, 3)
     waiting(bob, 1)
     waiting(bob, 1, operation="gone")
-    assert tasks.serve("notes") == 4
+    assert not tasks.serve("notes")
     assert sorted(Outbox.objects.values_list("operation", "status")) == [
         ("gone", "failed"),
         *[("summarize_note", "done")] * 4,
     ]
     assert [turns.begin("notes") for _ in range(5)] == [True] * 4 + [False]
     waiting(alice, 1)
-    assert tasks.serve("notes") == 0
+    tasks.serve("notes")
+    assert Outbox.objects.filter(status="waiting").count() == 1
     turns.end("notes", at_once=True)
-    assert tasks.serve("notes") == 1
+    tasks.serve("notes")
+    assert not Outbox.objects.filter(status="waiting").exists()
+
+
+def test_a_thread_makes_way_after_a_while_and_has_the_rest_done_later(alice, turns, monkeypatch):
+    monkeypatch.setattr(tasks, "_WHILE", 0.0)
+    waiting(alice, 2)
+    assert (tasks.serve("notes"), tasks.serve("notes"), tasks.serve("notes")) == (True, True, False)
+    assert list(Outbox.objects.values_list("status", flat=True)) == ["done", "done"]
+
+
+def test_what_is_done_later_is_behind_what_was_sent_before(broker, turns):
+    messages.send([messages.Sent(1, "notes", alone=True)])
+    messages.go_on_later("notes")
+    first, last = (json.loads(message) for message in reversed(broker.lrange("notes", 0, -1)))
+    assert (first["headers"]["argsrepr"], last["headers"]["argsrepr"]) == ("[[1]]", "[[]]")
 
 
 def test_a_claim_that_breaks_off_is_not_counted_as_a_run(alice, turns, monkeypatch):
@@ -153,8 +175,9 @@ def test_who_asks_while_the_last_look_finds_nothing_is_seen(alice, turns, monkey
         return rows
 
     monkeypatch.setattr(turns, "claim", claim)
-    assert tasks.serve("notes") == 1
-    assert late == [0]
+    tasks.serve("notes")
+    assert late == [False]
+    assert list(Outbox.objects.values_list("status", flat=True)) == ["done"]
 
 
 def test_the_queues_in_which_something_waits_or_runs(alice, turns):

@@ -1,16 +1,19 @@
 """The Celery tasks: what a message leads to."""
 
 import threading
+import time
 import uuid
 
 from celery import Task, shared_task
 
 from mesh.declarations.registry import registry
-from mesh.outbox.messages import DRAIN, TASK, TICK, took_up
+from mesh.outbox.messages import DRAIN, TASK, TICK, go_on_later, took_up
 from mesh.stores.postgres import fetch
 from mesh.worker.claims import claim_next
 from mesh.worker.runs import run, run_all, run_claim
 from mesh.worker.turns import stopping, turns
+
+_WHILE = 2.0  # seconds after which a thread that serves a queue makes way for other queues, where it is needed
 
 
 @shared_task(name=TASK, bind=True, acks_late=True, reject_on_worker_lost=True, ignore_result=True)
@@ -18,31 +21,37 @@ def work(self: "Task[[list[int]], None]", ids: list[int]) -> None:
     """The Celery task: there are jobs in the queue that it came by, these among them, but others may be first."""
     came = self.request.delivery_info
     assert came is not None
-    serve(str(came["routing_key"]))
+    queue = str(came["routing_key"])
+    if serve(queue):
+        go_on_later(queue)
 
 
-def serve(queue: str, waited: float = 0.0) -> int:
-    """Runs the jobs of a queue in turn until none is due for `waited` seconds and free; returns how many runs.
+def serve(queue: str, waited: float = 0.0) -> bool:
+    """Runs the jobs of a queue in turn until none is due for `waited` seconds and free, but not for long.
 
-    Where the queue has its share of this process's threads, they go on with what there is, and this one does nothing.
+    Returns whether there may be more. Where the queue has its share of this process's threads, they go on with what
+    there is, and this one does nothing.
     """
+    if stopping.is_set():
+        return True
     if not turns.begin(queue):
-        return 0
-    count, ended = 0, False
+        return False
+    until, ended = time.monotonic() + _WHILE, False
     try:
         while not ended:
             turns.look(queue)
-            while not stopping.is_set() and (claim := claim_next(queue, waited)) is not None:
+            while (claim := claim_next(queue, waited)) is not None:
                 try:
                     run_claim(claim)
                 finally:
                     turns.done(queue, claim.actor_id)
-                count += 1
-            ended = turns.end(queue, at_once=stopping.is_set())
+                if stopping.is_set() or time.monotonic() > until:
+                    return True
+            ended = turns.end(queue)
     finally:
         if not ended:
             turns.end(queue, at_once=True)
-    return count
+    return False
 
 
 @shared_task(name=DRAIN, acks_late=True, reject_on_worker_lost=True, ignore_result=True)

@@ -1,8 +1,8 @@
 """Whose job is next in a process: the queues share its threads, and in a queue users take turns.
 
-A queue has at most half of the threads, and every other queue always finds one. In a queue the next job is not the
-oldest, but that of the next user, by their ids and round again: who has one job waits for one of each other user,
-however many those have. Of several threads that a queue has, one user never has all.
+A queue has at most half of the threads, and one is kept for every other queue, as far as the other half goes. In a
+queue the next job is not the oldest, but that of the next user, by their ids and round again: who has one job waits for
+one of each other user, however many those have. Of several threads that a queue has, one user never has all.
 """
 
 import threading
@@ -24,22 +24,20 @@ class Turns:
     def share(self, threads: int, queues: Iterable[str]) -> None:
         """Begins anew, with so many threads and these queues."""
         self._threads, self._queues = threads, frozenset(queues)
+        #: The threads that a queue may have, and those of them that may run one user's jobs.
+        self._most = max(1, threads // 2)
+        self._most_of_one = max(1, self._most - 1)
         self._busy: Counter[str] = Counter()
         self._running: Counter[tuple[str, int]] = Counter()
         self._last: dict[str, int] = {}
         self._asked: set[str] = set()
 
-    def most(self, queue: str) -> int:
-        """The threads that a queue may have while all the others are free."""
-        others = len(self._queues - {queue})
-        return max(1, min(self._threads // 2, self._threads - others))
-
     def begin(self, queue: str) -> bool:
         """Whether another thread may work for a queue. If not, one that does so will look again before it ends."""
         with self._lock:
             free = self._threads - sum(self._busy.values())
-            kept = sum(1 for other in self._queues - {queue} if not self._busy[other])
-            if self._busy[queue] and (self._busy[queue] >= self.most(queue) or free <= kept):
+            kept = min(self._most, sum(1 for other in self._queues - {queue} if not self._busy[other]))
+            if self._busy[queue] and (self._busy[queue] >= self._most or free <= kept):
                 self._asked.add(queue)
                 return False
             self._busy[queue] += 1
@@ -65,8 +63,8 @@ class Turns:
         """
         with self._claiming:
             with self._lock:
-                most = max(1, self.most(queue) - 1)
-                full = [user for (of, user), jobs in self._running.items() if of == queue and user and jobs >= most]
+                jobs = ((user, number) for (of, user), number in self._running.items() if of == queue)
+                full = [user for user, number in jobs if user and number >= self._most_of_one]
                 last = self._last.get(queue, -1)
             after, again = ([queue, user, queue, queue, waited, waited, full] for user in (last, -1))
             rows = fetch(_CLAIM, [queue, waited, *after, *again])

@@ -6,9 +6,11 @@ from notes.languages import MONTHS, STOP_WORDS, WEEKDAYS
 
 SPEAKER = "I"  # the assignee of "I'll …": whoever says so
 
-_TITLES = r"(?:(?:Mrs?|Ms|Dr|Prof|Herrn?|Frau|Hr|Fr|Sra?|Srta|Señora?|Don|Doña)\.? )"
-_CAPITALIZED = r"[^\W\d_a-zß-öø-ÿ][\w’'-]{1,29}"
-NAME = rf"(?-i:{_TITLES}{{0,2}}{_CAPITALIZED}(?: {_CAPITALIZED}){{0,2}}|@[\w.-]{{1,40}})"
+_CAPITAL = r"[^\W\d_a-zß-öø-ÿ]"
+_CAPITALIZED = rf"{_CAPITAL}[\w’'-]{{1,29}}"
+#: Before a name, and then for good: "Dr Dr Dr" is to be read in one way.
+_TITLES = rf"(?>(?:(?:Mrs?|Ms|Dr|Prof|Herrn?|Frau|Hr|Fr|Sra?|Srta|Señora?|Don|Doña)\.? (?={_CAPITAL}[\w’'-])){{0,2}})"
+NAME = rf"(?-i:{_TITLES}{_CAPITALIZED}(?: {_CAPITALIZED}){{0,2}}|@[\w.-]{{1,40}})"
 NAMES = rf"{NAME}(?:(?:, | and | & | und | y | e ){NAME}){{0,4}}"
 
 

@@ -166,7 +166,7 @@ def time_goes_by():
 
 def test_a_worker_killed_at_each_step_of_its_jobs(alice, broker, start, model, standstill):
     first, second, calling, after = (add_note(alice, text) for text in ("first", "second", "slow", "slow too"))
-    (killed, _), (old_relay, _) = start(worker, **model), start(relay, **model)
+    (killed, _), (old_relay, _) = start(worker, threads=10, **model), start(relay, **model)
     time_goes_by()
     eventually(lambda: waiting_for_us() == 2 and len(Model.asked) == 3)
     assert Note.objects.get(status="queued").pk == first
