@@ -152,8 +152,8 @@ class Service:
     def will_mail(self, count: int, *, owed: bool = False) -> None:
         """So many mails will be written by the jobs that this command begins, to addresses other than the actor's own.
 
-        The actor is charged for them with the command (`mesh/execution/mail_budget.py`). `owed`: those whom they are for
-        count on what is called off, so they are told also by somebody who has no budget left.
+        The actor is charged for them with the command (`mesh/execution/mail_budget.py`). `owed`: those whom they are
+        for count on what is called off, so they are told also by somebody who has no budget left.
         """
         self.work.mails_to_come += count
         self.work.mails_owed += count * owed
