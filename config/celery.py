@@ -1,4 +1,4 @@
-"""The Celery application: how messages travel. The jobs themselves are rows of the outbox (`mesh/worker.py`)."""
+"""The Celery application: how messages travel. The jobs themselves are rows of the outbox (`mesh/worker/`)."""
 
 import os
 import threading
@@ -32,7 +32,7 @@ app = Celery("meshwork")
 app.conf.update(
     broker_url=settings.BROKER_URL,
     worker_consumer="config.broker:Consumer",
-    imports=["mesh.worker"],
+    imports=["mesh.worker.tasks"],
     task_acks_late=True,
     task_reject_on_worker_lost=True,
     task_ignore_result=True,

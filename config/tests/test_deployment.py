@@ -200,7 +200,7 @@ def test_statements_are_prepared_where_the_session_is_ones_own(settings, prepare
 
 @pytest.mark.django_db
 def test_what_is_watched_is_exported():
-    import_module("mesh.worker")  # shows its own at METRICS_PORT
+    import_module("mesh.worker.runs")  # shows its own at METRICS_PORT
     exported = set()
     for line in Client().get("/metrics").content.decode().splitlines():
         if match := re.match(r"# TYPE (\S+) (\w+)", line):

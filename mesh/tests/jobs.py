@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from mesh.models import Outbox
-from mesh.worker import runs
+from mesh.worker import runs, tasks
 
 _LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -31,4 +31,4 @@ def due_now() -> None:
 
 def store_documents() -> None:
     """What the job does when its time has come."""
-    runs.tick("store_documents")
+    tasks.tick("store_documents")

@@ -3,9 +3,10 @@
 Their tables are made before the migrations, so no constraint refers to a user's.
 """
 
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db import models
 from django.db.models.functions import Now
 
@@ -20,6 +21,7 @@ class ThingQuerySet(ScopedQuerySet["Thing"]):
 
 class Thing(ScopedModel):
     versioned: ClassVar[bool] = True
+    owner_field: ClassVar[str] = "owner"
 
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, db_constraint=False, related_name="+")
     title = models.CharField(max_length=100)
@@ -29,6 +31,20 @@ class Thing(ScopedModel):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     objects = ThingQuerySet.as_manager()
+
+    def change(self, fields: dict[str, Any]) -> None:
+        Thing.objects.filter(pk=self.pk).update(**fields)
+
+    def share(self, user_id: int) -> Any:
+        """The user who sees it now, too; None where there is none."""
+        user = get_user_model().objects.filter(pk=user_id).first()
+        if user is not None:
+            Share.objects.create(thing=self, user=user)
+        return user
+
+    @classmethod
+    def give_up(cls, id: int) -> None:
+        cls.objects.filter(pk=id).update(letters=-1)
 
     def audience(self) -> set[str]:
         shared = self.shares.values_list("user_id", flat=True) if self.pk else []

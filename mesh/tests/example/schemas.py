@@ -3,7 +3,11 @@
 from datetime import datetime
 from typing import Annotated
 
+from pydantic import Field
+
 from mesh import Id, In, Out, Search, text
+
+ThingId = Annotated[Id, Field(description="The thing's id, from list_things.")]
 
 
 class OwnerOut(Out):
@@ -26,8 +30,8 @@ class ThingOut(Out):
 
 
 class ThingIn(In):
-    title: Annotated[str, text(1, 100)]
-    notes: Annotated[str, text(0, 200)] = ""
+    title: Annotated[str, text(1, 100)] = Field(description="What it is called.")
+    notes: Annotated[str, text(0, 200)] = Field("", description="More about it.")
 
 
 class ThingPatch(ThingIn, partial=True): ...
@@ -38,4 +42,4 @@ class ThingFilters(In):
 
 
 class ShareIn(In):
-    user_id: Id
+    user_id: Id = Field(description="Who is to see it, too: a user's id, from list_users.")

@@ -1,12 +1,10 @@
 """Things, and the job that counts their letters."""
 
-from django.contrib.auth import get_user_model
-
 from mesh import Page, PageParams, Service, command, job, query
 from mesh.errors import Conflict, Forbidden, Invalid
 from mesh.rows.search import every_word
-from mesh.tests.example.models import Share, Thing
-from mesh.tests.example.schemas import ShareIn, ThingFilters, ThingIn, ThingOut, ThingPatch
+from mesh.tests.example.models import Thing
+from mesh.tests.example.schemas import ShareIn, ThingFilters, ThingId, ThingIn, ThingOut, ThingPatch
 
 
 class SharedAlready(Conflict):
@@ -25,41 +23,40 @@ class ThingService(Service):
         return self.page(self.rows(Thing).filter(every_word(filters.search, "title", "notes")), ThingOut, page)
 
     @query("GET /things/{id}", ttl=60)
-    def get_thing(self, *, id: int) -> ThingOut:
+    def get_thing(self, *, id: ThingId) -> ThingOut:
         """Get a thing."""
         return self.one(self.rows(Thing), ThingOut, id)
 
-    @command("POST /things")
+    @command("POST /things", creates=Thing)
     def make_thing(self, *, data: ThingIn) -> ThingOut:
-        """Make a thing. A job counts its letters."""
+        """Create a thing. A job counts its letters."""
         thing = Thing.objects.create(owner_id=self.actor.id, **data.sent())
         self.changed(thing)
         self.defer(self.count_letters, id=thing.pk)
         return self.show(thing, ThingOut)
 
     @command("PATCH /things/{id}", "PUT /things/{id}")
-    def rename_thing(self, *, id: int, data: ThingPatch) -> ThingOut:
-        """Rename a thing of yours."""
+    def rename_thing(self, *, id: ThingId, data: ThingPatch) -> ThingOut:
+        """Update the title or the notes of a thing of yours."""
         thing = self._own(id)
-        Thing.objects.filter(pk=thing.pk).update(**data.sent())
+        thing.change(data.sent())
         self.changed(thing)
         return self.show(thing, ThingOut)
 
     @command("POST /things/{id}/share")
-    def share_thing(self, *, id: int, data: ShareIn) -> ThingOut:
-        """Share a thing of yours with a user. They get a mail."""
+    def share_thing(self, *, id: ThingId, data: ShareIn) -> ThingOut:
+        """Add a user to those who see a thing of yours. They get a mail."""
         thing = self._own(id)
-        user = get_user_model().objects.filter(pk=data.user_id).first()
+        user = thing.share(data.user_id)
         if user is None:
             raise Invalid.field(["body", "user_id"], "There is no such user.", "not_found")
-        Share.objects.create(thing=thing, user=user)
         self.changed(thing)
         context = {"title": thing.title}
         self.mail(to=user.email, kind="task_assigned", template="shared", context=context, key=f"share:{id}:{user.pk}")
         return self.show(thing, ThingOut)
 
     @command("DELETE /things/{id}")
-    def delete_thing(self, *, id: int) -> None:
+    def delete_thing(self, *, id: ThingId) -> None:
         """Delete a thing of yours."""
         thing = self._own(id)
         self.changed(thing)
@@ -74,7 +71,7 @@ class ThingService(Service):
         self.changed()
 
     def counting_failed(self, *, id: int, error: str) -> None:
-        Thing.objects.filter(pk=id).update(letters=-1)
+        Thing.give_up(id)
 
     def _own(self, id: int) -> Thing:
         thing = self.take(Thing, id)

@@ -15,6 +15,7 @@ from mesh.tests.all_apps.matrix import CASES, ROUTES, make_world, send
 from mesh.tests.database import everything
 from mesh.tests.example.models import Thing
 from shop.models import Product
+from tasks.models import Task
 
 COMMANDS = [(name, n) for name, n in ROUTES if registry.operations[name].is_command]
 
@@ -74,6 +75,10 @@ def test_no_command_at_all_changes_a_thing_in_a_dry_run(db, name, position):
     arguments = CASES[name][0].arguments(world.ids | world.public | own)
     if name == "assign_task":
         arguments["user_id"] = alice.id
+    if name == "remove_project_member":
+        member = world.people["bob"].user
+        Task.objects.create(creator=alice.user, assignee=member, project_id=arguments["id"], title="A")
+        arguments["user_id"] = member.pk
     if name == "place_order":  # not the archived one
         arguments["items"][0]["product_id"] = Product.objects.create(
             owner=alice.user, sku="A", name="A", price_cents=1

@@ -36,7 +36,7 @@ def test_such_a_plan_takes_more_than_the_limit_of_what_in_holds():
 
 def test_a_worker_claims_one_job():
     waiting_jobs(20)
-    claimed = claims._claim(claims._BY_OPERATION, "prune")
+    claimed = claims.claim_first(claims.BY_OPERATION, "prune")
     assert sql("SELECT id FROM mesh_outbox WHERE status = 'running'") == [(claimed.id,)]
 
 

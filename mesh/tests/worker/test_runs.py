@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from mesh.worker import runs
+from mesh.worker import tasks
 
 
 @pytest.mark.server
@@ -16,13 +16,13 @@ def test_one_thread_drains_and_looks_again_when_it_was_asked_meanwhile(monkeypat
         began.set()
         assert go_on.wait(10)
 
-    monkeypatch.setattr(runs, "run_all", run_all)
-    first = threading.Thread(target=runs.drain, args=("prune",), name="first")
+    monkeypatch.setattr(tasks, "run_all", run_all)
+    first = threading.Thread(target=tasks.drain, args=("prune",), name="first")
     first.start()
     assert began.wait(10)
-    runs.drain("prune")
+    tasks.drain("prune")
     assert drained == ["first"]
     go_on.set()
     first.join(10)
     assert drained == ["first", "first"]
-    assert runs._asked_again == {}
+    assert tasks._asked_again == {}
