@@ -25,7 +25,7 @@ from accounts.models import Contact, ContactType, MailKind, UnwantedMail, User
 from meetings.documents import CallDocument
 from meetings.models import Call, CallStatus
 from mesh import Actor, Email, Mesh, PageParams, ScopedModel, Time, text
-from mesh.calling.limits import Usage, count_request, of_address, refuse_if_exceeded, spend
+from mesh.calling.limits import Usage, count_request, of_address, spend
 from mesh.declarations.call import Answer
 from mesh.declarations.identity import identity
 from mesh.declarations.registry import registry
@@ -137,7 +137,8 @@ def task_api(request: HttpRequest, kind: str, id: str = "", status: str = "") ->
     """`/task-api/<kind>`, `…/<id>` and `…/<id>/status`: the response, whatever happens."""
     started = time.perf_counter()
     response = _response(request, kind, id, status)
-    if whose := request.META.get("meshwork.whose"):
+    whose = request.META.get("meshwork.whose")
+    if whose and response.status_code != 429:
         spend(whose, time.perf_counter() - started, len(response.content))
     return response
 
@@ -340,7 +341,7 @@ def _agent() -> Actor:
 def _count(request: HttpRequest, kind: str, whose: str) -> Usage | None:
     request.META["meshwork.whose"] = whose
     counted = count_request("READ" if kind == "read" else "WRITE", whose)
-    refuse_if_exceeded(*counted.all)
+    counted.refuse()
     return counted.requests
 
 

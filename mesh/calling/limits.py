@@ -1,13 +1,16 @@
 """Rate limits: so many requests a minute, and so much of what they cost. Without Redis nothing is limited.
 
-All that a request is counted by is one atomic step in Redis, on the way of which its cached answer is looked up. What
-it cost is known when it is answered: the process keeps it, and hands it along when the same person asks next.
+A request is counted in one atomic step in Redis, on the way of which its cached answer is looked up. What it cost is
+known when it is answered: the process adds it up, and hands it along, once it is a hundredth of the budget, with the
+next request of the same person. Who is over a budget is refused until its window ends.
 """
 
+import math
 import re
 import threading
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from hashlib import blake2b
 from ipaddress import IPv6Address, ip_address
@@ -20,43 +23,48 @@ from mesh.stores.redis import Script
 
 _SECONDS = {"s": 1, "sec": 1, "min": 60, "h": 3600, "hour": 3600}
 _UNITS = {"": 1, "kB": 1000, "MB": 1000**2, "GB": 1000**3}
-#: Whose requests are not told to Redis yet; of more people than that, those who asked first are forgotten.
+#: People of whom a process remembers what they spent; of more, those who came first are forgotten.
 _MOST_TALLIED = 10_000
 
 # Each counter's window begins with the first request and ends by itself. No key of it expires, since a server that
 # needs room throws away what does: counters stand in two hashes for each length of window, the current one and the one
 # before, and a hash whose counters have all ended is emptied for the next.
-# KEYS: the two hashes of each counter. ARGV: its name, its window in milliseconds, what is added. HDEL may be called
-# when memory is full, and after it so may be what adds something.
+# KEYS: the two hashes. ARGV: the window in milliseconds, and of each counter its name and what is added. HDEL may be
+# called when memory is full, and after it so may be what adds something.
 _COUNT = Script("""
-local time = redis.call('TIME')
+local time, window = redis.call('TIME'), tonumber(ARGV[1])
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local turn = math.floor(now / window)
+local this, last = KEYS[1 + turn % 2], KEYS[2 - turn % 2]
+local names = {}
+for i = 2, #ARGV, 2 do
+    names[i / 2] = ARGV[i]
+end
+redis.call('HDEL', this, '')
+local found = redis.call('HMGET', this, 'turn', unpack(names))
+local changes, before = {'turn', string.format('%.0f', turn)}, nil
+if found[1] ~= changes[2] then
+    redis.call('DEL', this)
+    found = {}
+end
 local answers = {}
-for i = 1, #KEYS / 2 do
-    local name, window, amount = ARGV[3 * i - 2], tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i])
-    local turn = math.floor(now / window)
-    local odd = turn % 2
-    local this, last = KEYS[2 * i - 1 + odd], KEYS[2 * i - odd]
-    redis.call('HDEL', this, '')
-    if redis.call('HGET', this, 'turn') ~= string.format('%.0f', turn) then
-        redis.call('DEL', this)
-        redis.call('HSET', this, 'turn', string.format('%.0f', turn))
+for i, name in ipairs(names) do
+    local counter = found[i + 1]
+    if not counter then
+        before = before or redis.call('HMGET', last, unpack(names))
+        counter = before[i]
     end
-    local found = redis.call('HGET', this, name) or redis.call('HGET', last, name)
-    local ends, used = 0, 0
-    if found then
-        ends, used = string.match(found, '(%d+) (%d+)')
-        ends, used = tonumber(ends), tonumber(used)
+    local ends, used = now + window, tonumber(ARGV[2 * i + 1])
+    if counter then
+        local its_end, its_use = string.match(counter, '(%d+) (%d+)')
+        if tonumber(its_end) > now then
+            ends, used = tonumber(its_end), used + tonumber(its_use)
+        end
     end
-    if ends <= now then
-        ends, used = now + window, 0
-    end
-    used = used + amount
-    if amount > 0 then
-        redis.call('HSET', this, name, string.format('%.0f %.0f', ends, used))
-    end
+    changes[2 * i + 1], changes[2 * i + 2] = name, string.format('%.0f %.0f', ends, used)
     answers[2 * i - 1], answers[2 * i] = used, ends - now
 end
+redis.call('HSET', this, unpack(changes))
 return answers
 """)
 
@@ -118,77 +126,113 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What requests may cost: the setting that says how much, and how many of the parts counted are one of it."""
+    """A limit of what requests may cost, and how many of the parts that are counted are one of it."""
 
-    setting: str
     name: str
     what: str
     parts: int
+    limit: Limit
 
     @property
-    def limit(self) -> Limit | None:
-        return Limit.parse(settings.MESH[self.setting])
+    def least(self) -> int:
+        """How many parts are told to Redis at once."""
+        return self.limit.quota * self.parts // 100
 
 
-_BUDGETS = (
-    Budget("RATE_LIMIT_SECONDS", "milliseconds", "seconds of the server's time", 1000),
-    Budget("RATE_LIMIT_BYTES", "bytes", "bytes of answers", 1),
-)
+def _budgets() -> tuple[Budget | None, ...]:
+    """Of the server's time, and of the bytes of answers."""
+    return _parsed_budgets(settings.MESH["RATE_LIMIT_SECONDS"], settings.MESH["RATE_LIMIT_BYTES"])
 
 
-class _Tally:
-    """What requests cost that Redis was not told of yet, by who asked: a number for each budget."""
+@cache
+def _parsed_budgets(seconds: str, bytes: str) -> tuple[Budget | None, ...]:
+    time, size = Limit.parse(seconds), Limit.parse(bytes)
+    return (
+        None if time is None else Budget("milliseconds", "seconds of the server's time", 1000, time),
+        None if size is None else Budget("bytes", "bytes of answers", 1, size),
+    )
+
+
+class _Ledger:
+    """What requests cost that Redis was not told of yet, in milliseconds and bytes, and who is over a budget."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._spent: dict[str, tuple[int, ...]] = {}
+        self._spent: dict[str, tuple[int, int]] = {}
+        self._over: dict[str, tuple[float, Usage]] = {}
 
-    def add(self, whose: str, *amounts: int) -> None:
+    def add(self, whose: str, milliseconds: int, size: int) -> None:
         with self._lock:
-            before = self._spent.get(whose, (0,) * len(amounts))
-            self._spent[whose] = tuple(map(int.__add__, before, amounts))
+            before = self._spent.get(whose, (0, 0))
+            self._spent[whose] = before[0] + milliseconds, before[1] + size
             if len(self._spent) > _MOST_TALLIED:
                 del self._spent[next(iter(self._spent))]
 
-    def take(self, whose: str) -> tuple[int, ...]:
+    def take(self, whose: str, budgets: Sequence[Budget | None]) -> list[tuple[Budget, int]]:
+        """What is to be told, if it is enough of one of them."""
+        spent = self._spent.get(whose)
+        if spent is None or not any(b and amount > b.least for b, amount in zip(budgets, spent, strict=True)):
+            return []
         with self._lock:
-            return self._spent.pop(whose, (0,) * len(_BUDGETS))
+            spent = self._spent.pop(whose, (0, 0))
+        return [(budget, amount) for budget, amount in zip(budgets, spent, strict=True) if budget is not None]
+
+    def refuse(self, whose: str, usage: Usage) -> None:
+        """Remembers who is over a budget, until its window ends."""
+        with self._lock:
+            self._over[whose] = time.monotonic() + usage.resets_in, usage
+            if len(self._over) > _MOST_TALLIED:
+                del self._over[next(iter(self._over))]
+
+    def over(self, whose: str) -> list[Usage]:
+        """The budget that they are over, if any."""
+        found = self._over.get(whose)
+        if found is None:
+            return []
+        left = found[0] - time.monotonic()
+        if left <= 0:
+            with self._lock:
+                self._over.pop(whose, None)
+            return []
+        return [replace(found[1], resets_in=math.ceil(left))]
 
 
-_tally = _Tally()
+_ledger = _Ledger()
 
 
 def spend(whose: str, seconds: float, size: int) -> None:
     """Notes what a request cost: the server's time, and the bytes of its answer."""
-    if any(budget.limit for budget in _BUDGETS):
-        _tally.add(whose, round(seconds * 1000), size)
+    if any(_budgets()):
+        _ledger.add(whose, round(seconds * 1000), size)
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A request that was counted: what is left of the requests, all limits, and what was looked up meanwhile."""
+    """A request that was counted: what is left of the requests, the budgets that are spent, what was looked up."""
 
-    requests: Usage | None = None
-    all: Sequence[Usage] = ()
-    found: bytes | None = None
+    requests: Usage | None
+    spent: Sequence[Usage]
+    found: bytes | None
+    looked_up: bool
+
+    def refuse(self) -> None:
+        """Raises RateLimited where any limit is exceeded."""
+        refuse_if_exceeded(*self.spent, *([self.requests] if self.requests else []))
 
 
 def count_request(kind: Literal["READ", "WRITE"], whose: str, wanted: str = "") -> Counted:
     """Counts one request, and what earlier ones cost; reads the value under `wanted`, if any, on the same way."""
     limit = Limit.parse(settings.MESH[f"RATE_LIMIT_{kind}"])
-    limits = [(budget, found) for budget in _BUDGETS if (found := budget.limit) is not None]
-    if limit is None and not limits:
-        return Counted()
-    spent = dict(zip(_BUDGETS, _tally.take(whose), strict=True)) if limits else {}
+    spent = _ledger.take(whose, _budgets())
     counters = [] if limit is None else [(f"{kind}:{whose}", limit.window, 1)]
-    counters += [(f"{budget.name}:{whose}", found.window, spent[budget]) for budget, found in limits]
-    answers, value = _counted(counters, wanted)
-    if answers is None:
-        return Counted()
-    usages = [] if limit is None else [Usage(limit, *answers[0])]
-    for (budget, found), (used, resets_in) in zip(limits, answers[len(usages) :], strict=True):
-        usages.append(Usage(found, -(-used // budget.parts), resets_in, budget.what))
-    return Counted(usages[0] if limit is not None else None, usages, value)
+    counters += [(f"{budget.name}:{whose}", budget.limit.window, amount) for budget, amount in spent]
+    answers, value = _counted(counters, wanted) if counters else (None, None)
+    requests = Usage(limit, *answers[0]) if answers and limit is not None else None
+    for (budget, _), (used, resets_in) in zip(spent, (answers or [])[-len(spent) :], strict=False):
+        usage = Usage(budget.limit, -(-used // budget.parts), resets_in, budget.what)
+        if usage.exceeded:
+            _ledger.refuse(whose, usage)
+    return Counted(requests, _ledger.over(whose), value, looked_up=answers is not None)
 
 
 def count(limit: Limit, key: str) -> Usage | None:
@@ -200,15 +244,25 @@ def count(limit: Limit, key: str) -> Usage | None:
 def _counted(
     counters: Sequence[tuple[str, int, int]], wanted: str = ""
 ) -> tuple[list[tuple[int, int]] | None, bytes | None]:
-    """Adds to some counters (name, window in seconds, amount): of each what it has, and in how many seconds it ends."""
-    keys = [f"meshwork:limits:{window}:{half}" for _, window, _ in counters for half in (0, 1)]
-    arguments = [item for name, window, amount in counters for item in (name, window * 1000, amount)]
-    answers = _COUNT.attempt(keys, *arguments, then=(("GET", wanted),) if wanted else ())
-    if answers is None or not isinstance(answers[0], list):
-        return None, None
-    numbers = list(map(int, answers[0]))
-    pairs = zip(numbers[::2], numbers[1::2], strict=True)
-    return [(used, max(1, -(-left // 1000))) for used, left in pairs], answers[1] if wanted else None
+    """Adds to some counters (name, window in seconds, amount): of each what it has, and in how many seconds it ends.
+
+    One write to Redis for each length of window; by default all have a minute.
+    """
+    windows = sorted({window for _, window, _ in counters})
+    found: dict[str, tuple[int, int]] = {}
+    value = None
+    for window in windows:
+        mine = [(name, amount) for name, its_window, amount in counters if its_window == window]
+        then = (("GET", wanted),) if wanted and window == windows[-1] else ()
+        keys = [f"meshwork:limits:{window}:{half}" for half in (0, 1)]
+        answers = _COUNT.attempt(keys, window * 1000, *(item for counter in mine for item in counter), then=then)
+        if answers is None or not isinstance(answers[0], list):
+            return None, None
+        numbers = list(map(int, answers[0]))
+        pairs = zip(numbers[::2], numbers[1::2], strict=True)
+        found |= {name: (used, -(-left // 1000)) for (name, _), (used, left) in zip(mine, pairs, strict=True)}
+        value = answers[1] if then else None
+    return [found[name] for name, _, _ in counters], value
 
 
 def count_login(address: str, account: str, counter: str = "login") -> None:

@@ -23,7 +23,7 @@ def budget(settings):
 
 @pytest.fixture(autouse=True)
 def _nothing_spent(monkeypatch):
-    monkeypatch.setattr(limits, "_tally", limits._Tally())
+    monkeypatch.setattr(limits, "_ledger", limits._Ledger())
 
 
 def test_who_had_more_bytes_than_allowed_is_told_which_budget_and_how_long(alice, bob, budget):
@@ -87,17 +87,38 @@ def test_what_was_spent_at_once_is_counted_once(alice, live, budget):
     budget(bytes="1GB/min")
     answers = at_once(12, lambda n: live("GET", "/projects", alice.api.token))
     assert {status for status, _, _ in answers} == {200}
-    counted = limits.count_request("READ", f"user:{alice.id}").all[0].used
-    assert counted == 12 * len('{"count":0,"next":null,"results":[]}')
+    spent = 12 * len('{"count":0,"next":null,"results":[]}')
+    assert limits._ledger._spent[f"user:{alice.id}"][1] == spent  # too little to tell Redis of it
+    budget(bytes=f"{spent - 1}/min")
+    assert alice.api.get("/projects").status == 429
 
 
 def test_of_very_many_people_those_who_asked_first_are_forgotten():
-    tally = limits._Tally()
+    ledger = limits._Ledger()
     for number in range(limits._MOST_TALLIED + 3):
-        tally.add(f"address:{number}", 1, 2)
-    assert tally.take("address:2") == (0, 0)
-    assert tally.take("address:3") == (1, 2)
-    assert tally.take("address:3") == (0, 0)
+        ledger.add(f"address:{number}", 1, 2)
+        ledger.refuse(f"address:{number}", limits.Usage(limits.Limit(1, 60), 2, 60))
+    time_, size = limits._parsed_budgets("1/min", "1/min")
+    assert ledger.take("address:2", (time_, size)) == ledger.over("address:2") == []
+    assert ledger.take("address:3", (time_, size)) == [(time_, 1), (size, 2)]
+    assert ledger.take("address:3", (time_, size)) == []
+    assert len(ledger.over("address:3")) == 1
+
+
+def test_another_process_learns_of_it_with_what_is_spent_there(alice, budget, monkeypatch):
+    Project.objects.create(owner=alice.user, title="A", description="a" * 900)
+    budget(bytes="3kB/min")
+    while alice.api.get("/projects").status == 200:
+        pass
+    monkeypatch.setattr(limits, "_ledger", limits._Ledger())
+    assert [alice.api.get("/projects").status for _ in range(2)] == [200, 429]
+
+
+def test_a_budget_is_there_again_when_its_window_ends(alice, budget):
+    budget(bytes="40/s")
+    assert [alice.api.get("/projects").status for _ in range(3)] == [200, 200, 429]
+    time.sleep(1.1)
+    assert alice.api.get("/projects").status == 200
 
 
 def test_sizes_are_read():

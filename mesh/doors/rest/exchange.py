@@ -24,7 +24,6 @@ from mesh.calling.limits import (
     count_login_of,
     count_request,
     of_address,
-    refuse_if_exceeded,
     spend,
 )
 from mesh.declarations.actors import ANONYMOUS, Actor
@@ -71,7 +70,7 @@ def answer(
     if isinstance(response, StreamingHttpResponse):
         spend(exchange.whose, seconds, 0)
         response.streaming_content = _accounted(exchange.whose, response.streaming_content)
-    elif isinstance(response, (HttpResponse, Reply)):
+    elif isinstance(response, (HttpResponse, Reply)) and response.status_code != 429:
         spend(exchange.whose, seconds, len(response.content))
     if method == "HEAD" and isinstance(response, StreamingHttpResponse):
         response.streaming_content = ()
@@ -201,5 +200,5 @@ class _Exchange:
         self.whose = whose
         counted = count_request("WRITE" if self._changes_something else "READ", whose, cache_key)
         self.usage = counted.requests
-        refuse_if_exceeded(*counted.all)
-        return (cache_key, counted.found) if cache_key and counted.all else None
+        counted.refuse()
+        return (cache_key, counted.found) if cache_key and counted.looked_up else None
