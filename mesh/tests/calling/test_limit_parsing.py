@@ -41,7 +41,7 @@ def test_the_headers_tell_what_is_left_and_when_it_begins_anew(used, left, excee
 
 
 def test_beyond_the_limit_it_is_refused_with_the_seconds_to_wait():
-    refuse_if_exceeded(None)
+    refuse_if_exceeded()
     refuse_if_exceeded(Usage(Limit(3, 60), 3, 17))
     with pytest.raises(RateLimited) as refused:
         refuse_if_exceeded(Usage(Limit(3, 60), 4, 17))

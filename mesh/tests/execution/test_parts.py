@@ -58,7 +58,7 @@ def test_a_dry_run_tells_the_answer_the_jobs_and_the_mails(body, result):
     work = Work()
     work.jobs.append(Job(registry.operations["count_letters"], {"id": 3}))
     work.mails.append({"to": "bob@example.com", "subject": "é"})
-    answer = dry_run_answer(Answer(body, row_id=3), work)
+    answer = dry_run_answer(Answer(body, row_id=3), work, None)
     assert json.loads(answer.body) == {
         "dry_run": True,
         "result": result,

@@ -86,8 +86,8 @@ def test_how_each_value_is_written(value, cell):
 def test_a_sheet_goes_out_in_parts_of_a_thousand_rows():
     parts = list(written(["n"], ([n] for n in range(2500))))
     assert [part.count("\r\n") for part in parts] == [1001, 1000, 500]
-    assert "".join(parts) == "n\r\n" + "".join(f"{n}\r\n" for n in range(2500))
-    assert list(written(["n"], [])) == ["n\r\n"]
+    assert "".join(parts) == '"n"\r\n' + "".join(f'"{n}"\r\n' for n in range(2500))
+    assert list(written(["n"], [])) == ['"n"\r\n']
 
 
 def test_a_sheet_is_made_while_it_goes_out():
