@@ -129,8 +129,9 @@ def plain_address(address: str) -> str:
     try:
         return email_validator.validate_email(address, check_deliverability=False).normalized
     except email_validator.EmailNotValidError as error:
-        said = "Send the e-mail address alone, without a name." if "<" in address else str(error)
-        raise ValueError(f"value is not a valid email address: {said}") from None
+        if "<" in address:
+            raise ValueError("Send the e-mail address alone, without a name.") from None
+        raise ValueError(f"value is not a valid email address: {error}") from None
 
 
 Email = Annotated[

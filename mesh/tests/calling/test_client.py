@@ -65,7 +65,7 @@ def test_an_answer_is_decoded_to_the_declared_type(transport):
 
 
 def test_a_tool_is_called_with_flat_arguments(transport):
-    answer = Mesh(ALICE, door="tool").call_tool("rename_thing", {"id": "3", "title": " A "}, idempotency_key="k")
+    answer = Mesh(ALICE, door="tool").call_tool("rename_thing", {"id": 3, "title": " A "}, idempotency_key="k")
     assert answer.body == THING
     (call,) = transport.calls
     assert (call.arguments, call.idempotency_key, call.dry_run) == ({"id": 3, "title": "A"}, "k", False)

@@ -35,7 +35,7 @@ def flat_faults(name: str, arguments: dict[str, Any]) -> dict[str, str]:
 
 
 def test_flat_arguments_become_the_methods_and_the_same_as_plain_data():
-    values, plain = bind_flat(operation("change_book"), {"id": "7", "title": " A ", "owner_ids": [1, "2"]})
+    values, plain = bind_flat(operation("change_book"), {"id": 7, "title": " A ", "owner_ids": [1, 2]})
     assert values == {"id": 7, "data": BookPatch(title="A", owner_ids=[1, 2])}
     assert values["data"].sent() == {"title": "A", "owner_ids": [1, 2]}
     assert plain == {"id": 7, "title": "A", "owner_ids": [1, 2]}
@@ -52,10 +52,10 @@ def test_plain_data_can_be_bound_again_to_the_same():
     for name, arguments in (
         (
             "list_books",
-            {"from": "2030-01-01T02:00:00+02:00", "search": " a ", "limit": "3", "cursor": Cursor.encode(9)},
+            {"from": "2030-01-01T02:00:00+02:00", "search": " a ", "limit": 3, "cursor": Cursor.encode(9)},
         ),
         ("lend_book", {"id": 3, "until": "2030-01-01", "email": "A@EXAMPLE.com"}),
-        ("get_cover", {"ref": UUID7.upper(), "size": "9"}),
+        ("get_cover", {"ref": UUID7.upper(), "size": 9}),
         ("set_status", {"id": 1, "status": "lent"}),
     ):
         values, plain = bind_flat(operation(name), arguments)
@@ -249,6 +249,6 @@ def test_a_fault_is_told_again_each_time():
 def test_the_plain_data_of_rest_and_tools_is_the_same():
     """A key that was used at one door is known at the other."""
     _, over_rest = rest("change_book", path={"id": "7"}, body={"title": " A ", "owner_ids": [1]})
-    _, as_tool = bind_flat(operation("change_book"), {"title": "A", "id": 7, "owner_ids": ["1"]})
+    _, as_tool = bind_flat(operation("change_book"), {"title": "A", "id": 7, "owner_ids": [1]})
     assert over_rest == as_tool
     assert BookIn(title="A").sent() == {"title": "A"}

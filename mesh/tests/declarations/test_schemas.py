@@ -65,7 +65,7 @@ def test_a_partial_schema_requires_nothing_and_refuses_the_same():
     assert BookPatch().sent() == {}
     assert BookPatch(pages=3).sent() == {"pages": 3}
     assert types(BookPatch, title="", pages="x", colour=1) == {
-        "title": "string_too_short", "pages": "int_parsing", "colour": "extra_forbidden",
+        "title": "string_too_short", "pages": "int_type", "colour": "extra_forbidden",
     }  # fmt: skip
     assert types(BookPatch, title=None) == {"title": "string_type"}
     assert types(BookIn) == {"title": "missing"}, "the schema that it was made from is as it was"
@@ -124,7 +124,7 @@ def test_a_page_has_fifty_rows_unless_one_to_two_hundred_are_asked_for():
     assert types(PageParams, limit=0) == {"limit": "greater_than_equal"}
     assert types(PageParams, limit=201) == {"limit": "less_than_equal"}
     assert types(PageParams, limit="x", cursor="x", offset=3) == {
-        "limit": "int_parsing", "cursor": "value_error", "offset": "extra_forbidden",
+        "limit": "int_type", "cursor": "value_error", "offset": "extra_forbidden",
     }  # fmt: skip
 
 

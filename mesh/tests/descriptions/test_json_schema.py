@@ -21,7 +21,7 @@ from mesh.tests.declarations.library import BookOut, Library, operation
 
 ID = {"type": "integer", "minimum": 1, "maximum": MAX_BIGINT}
 DRY_RUN = {
-    "type": "boolean", "default": False, "description": "Try it: answer what would happen, and change nothing.",
+    "type": "boolean", "default": False, "description": "If true, report what would happen, and change nothing.",
 }  # fmt: skip
 
 
@@ -54,7 +54,8 @@ def test_the_arguments_of_a_read_have_no_dry_run_and_may_all_be_left_out():
     assert schema.keys() == {"type", "properties", "additionalProperties"}
     assert list(schema["properties"]) == ["search", "status", "from", "limit", "cursor"]
     assert schema["properties"]["limit"] == {
-        "type": "integer", "minimum": 1, "maximum": 200, "default": 50, "description": "How many rows a page holds.",
+        "type": "integer", "minimum": 1, "maximum": 200, "default": 50,
+        "description": "The most items to return in one page.",
     }  # fmt: skip
 
 

