@@ -27,7 +27,7 @@ os.environ.update(
     LOG_LEVEL="WARNING",
     LOG_FORMAT="json",
 )
-os.environ.setdefault("SECRET_KEY", "only-for-tests-only-for-tests-only-for-tests")
+os.environ["SECRET_KEY"] = os.environ.get("SECRET_KEY") or "only-for-tests-only-for-tests-only-for-tests"
 if "REDIS_URL" in os.environ:
     address = re.sub(r"(/\d+$|[?&](db|virtual_host)=\d+)", "", os.environ["REDIS_URL"])
     cache, broker = 2 + 2 * _WORKER, 3 + 2 * _WORKER

@@ -5,7 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event, current_thread, main_thread
 
 import pytest
-from django.contrib.auth.hashers import BCryptSHA256PasswordHasher, check_password
+from django.contrib.auth.hashers import check_password
 from django.db import connection, connections
 
 from accounts import credentials, signing_in
@@ -186,7 +186,7 @@ def test_logins_at_once_do_not_wait_for_each_other(alice, elsewhere, monkeypatch
 
 
 def test_a_stronger_hash_is_written_only_over_the_one_that_was_checked(alice, monkeypatch):
-    monkeypatch.setattr(BCryptSHA256PasswordHasher, "rounds", 13)
+    monkeypatch.setattr("config.pytest_settings.QuickHasher.rounds", 13)
     stale = User.objects.get(pk=alice.id)
     assert log_in(alice).status == 200
     stronger = User.objects.get(pk=alice.id).password

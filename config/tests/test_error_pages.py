@@ -209,14 +209,12 @@ def test_nothing_is_decided_by_djangos_own_debug() -> None:
 def test_forms_that_come_in_slowly_leave_threads_for_others(server: Server, path: str) -> None:
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n"
     head += "Content-Type: application/x-www-form-urlencoded\r\n\r\na"
-    slow = [socket.create_connection(("127.0.0.1", server.port), timeout=30) for _ in range(2)]
+    slow = [socket.create_connection(("127.0.0.1", server.port), timeout=30) for _ in range(20)]
     try:
         for connection in slow:
             connection.sendall(head.encode())
-        refused = slow[1].recv(65536) if select.select(slow, [], [], 10)[0] == [slow[1]] else slow[0].recv(65536)
-        assert refused.startswith(b"HTTP/1.1 503 ")
         assert server.ask("GET", "/health")[0] == 200
-        assert len(select.select(slow, [], [], 0)[0]) <= 1  # one of them is still waited for
+        assert select.select(slow, [], [], 0)[0] == []  # they are still waited for
     finally:
         for connection in slow:
             connection.close()

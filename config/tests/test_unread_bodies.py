@@ -16,6 +16,7 @@ import requests
 from config.supervisor import WEB_WORKER
 from mesh.doors.http.unread import MAX_DROPPED
 
+pytestmark = pytest.mark.server
 ROOT = Path(__file__).resolve().parents[2]
 LARGE = 3 * 1024 * 1024
 NO_JSON = b"{" + b" " * 1000

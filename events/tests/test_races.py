@@ -358,14 +358,14 @@ def test_no_event_is_in_a_category_that_was_deleted_at_once(alice):
 @pytest.fixture
 def both_before_they_end(monkeypatch):
     """No lock; both commands have changed their rows and made their answers before one of them ends."""
-    gate, settle = Gate(2), flush._settle
+    gate, flush_alone = Gate(2), flush.flush
 
-    def settle_together(*work):
+    def flush_together(*work):
         gate()
-        settle(*work)
+        flush_alone(*work)
 
     take_locks_off(monkeypatch)
-    monkeypatch.setattr(flush, "_settle", settle_together)
+    monkeypatch.setattr("mesh.execution.transaction.flush", flush_together)
 
 
 def test_without_locks_the_foreign_key_refuses_one(alice, request):

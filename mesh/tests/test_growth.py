@@ -222,7 +222,12 @@ def test_a_file(parse):
     assert slow(parse, FILES, LONG) == {}
 
 
-@pytest.mark.parametrize("parse", [email, plain_address, query], ids=["email", "address", "query"])
+def address(text: str) -> None:
+    with suppress(ValueError):
+        plain_address(text)
+
+
+@pytest.mark.parametrize("parse", [email, address, query], ids=["email", "address", "query"])
 def test_a_field(parse):
     assert slow(parse, FILES, LONG) == {}
 

@@ -196,7 +196,7 @@ def test_a_turn_costs_the_same_whatever_waits(alice, bob, charlie, turns):
         if known:
             sql("ANALYZE mesh_outbox")
         for last in (-1, alice.id, bob.id):
-            assert _rows_read(last) < 50
+            assert _rows_read(last) < 400  # of 40,000; how many exactly is for the planner to say
 
 
 def _rows_read(last):
