@@ -79,11 +79,12 @@ class S3:
         return event
 
     def documents(self):
-        """What it holds, by name."""
-        found = self.client.list_objects_v2(Bucket=self.bucket).get("Contents", [])
-        return {
-            each["Key"]: self.client.get_object(Bucket=self.bucket, Key=each["Key"])["Body"].read() for each in found
-        }
+        """What it holds, by name, without what is removed meanwhile."""
+        found = {}
+        for each in self.client.list_objects_v2(Bucket=self.bucket).get("Contents", []):
+            with suppress(self.client.exceptions.NoSuchKey):
+                found[each["Key"]] = self.client.get_object(Bucket=self.bucket, Key=each["Key"])["Body"].read()
+        return found
 
     def close(self):
         with suppress(OSError):
