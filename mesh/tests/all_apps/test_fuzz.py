@@ -93,6 +93,7 @@ def test_any_input_has_an_answer_that_is_documented(person, schema, checks, role
             case.path_parameters["id"] = ids.get(path.split("/")[1], 1)
         response = case.call(headers=headers)
         case.validate_response(response, checks=checks)
+        assert response.elapsed < 5
 
     with open_connection():
         ask()
