@@ -32,9 +32,14 @@ def postmaster(folder: Path) -> list[int]:
 
 def _parent(pid: int) -> int:
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        return int(_stat(pid)[1])
     except FileNotFoundError:
         return 0
+
+
+def _stat(pid: int) -> list[str]:
+    """The state of a process, its parent, and what else the kernel says of it."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def valkey(folder: Path) -> list[int]:
@@ -42,9 +47,19 @@ def valkey(folder: Path) -> list[int]:
 
 
 def kill(pids: list[int], number: signal.Signals = signal.SIGKILL) -> None:
+    """Send the signal; after a SIGKILL, wait until the processes have ended and their locks are free."""
     assert pids
     for pid in pids:
         os.kill(pid, number)
+    if number == signal.SIGKILL:
+        assert eventually(lambda: all(_has_ended(pid) for pid in pids))
+
+
+def _has_ended(pid: int) -> bool:
+    try:
+        return _stat(pid)[0] in "ZX"
+    except FileNotFoundError:
+        return True
 
 
 def eventually(condition: Callable[[], object], seconds: float = 15) -> bool:

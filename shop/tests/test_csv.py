@@ -332,12 +332,12 @@ def test_an_export_of_any_size_is_streamed_from_one_moment_and_little_memory(ali
     fetch(_MANY, [alice.id])
     told, answer = lane(alice)
     assert (told[0], "Content-Length" in told[1]) == ("200 OK", False)
-    tracemalloc.start()
     parts = iter(answer)
     size = len(next(parts))
     gone = at_once(lambda: alice.api.delete(f"/products/{Product.objects.get(sku='S20000').pk}"))
     assert gone[0].status == 204
     last = b""
+    tracemalloc.start()
     for part in parts:
         size, last = size + len(part), part or last
     peak = tracemalloc.get_traced_memory()[1]
