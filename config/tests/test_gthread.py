@@ -251,16 +251,16 @@ def is_ended(connection):
 def test_too_much_that_is_kept_ends_those_of_whom_most_is_kept(server):
     head = b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 4000000\r\n\r\n"
     with contextlib.ExitStack() as stack:
-        greedy = [stack.enter_context(connected(server)) for _ in range(20)]  # 76 MB, and 67 are kept
+        greedy = [stack.enter_context(connected(server)) for _ in range(24)]  # 91 MB, and 67 are kept
         modest = stack.enter_context(connected(server))
         modest.sendall(b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345")
         for connection in greedy:
             with contextlib.suppress(ConnectionError):
                 connection.sendall(head + b"a" * 3_800_000)
         end = time.monotonic() + 10
-        while sum(map(is_ended, greedy)) < 3 and time.monotonic() < end:
+        while sum(map(is_ended, greedy)) < 5 and time.monotonic() < end:
             time.sleep(0.1)
-        assert 3 <= sum(map(is_ended, greedy)) <= 10
+        assert 5 <= sum(map(is_ended, greedy)) <= 14  # 7, give or take what the other threads hold at that moment
         modest.sendall(b"67890")
         assert answer(modest)[0] == b"/read"
 

@@ -13,7 +13,7 @@ from mesh.declarations.call import Answer
 from mesh.errors import Unavailable
 
 _WAIT = 1.0  # seconds that who has all of their own places waits for one of them
-_BODY_WAIT = 0.1
+_BODY_WAIT = 1.0  # seconds that a request waits for its turn to read its body
 
 _inside: ContextVar[bool] = ContextVar("inside an expensive request", default=False)
 
