@@ -12,7 +12,7 @@ from itertools import islice
 
 from icalendar.parser import Contentline
 
-from accounts.contact_imports import Row, Source, write
+from accounts.contact_imports import ContactRow, Source, write
 from accounts.models import Contact, ContactType
 from mesh import Actor
 from mesh.errors import FieldError
@@ -141,7 +141,7 @@ class _Property:
         return 1 if "PREF" in self.parameters.get("TYPE", []) else _LEAST_PREFERRED
 
 
-def _row(number: int, lines: list[str], errors: list[FieldError]) -> Row:
+def _row(number: int, lines: list[str], errors: list[FieldError]) -> ContactRow:
     """What a card says of a contact; a line that is no property, and values that cannot be read, come to `errors`."""
     found: dict[str, list[_Property]] = {name: [] for name in _READ}
     strange = ""
@@ -168,7 +168,7 @@ def _row(number: int, lines: list[str], errors: list[FieldError]) -> Row:
         "notes": "\n".join(_plain(note.value) for note in found["NOTE"]),
     }
     domain = fields["email"].rpartition("@")[2] or "-"  # without an e-mail it is refused for that alone
-    return Row(
+    return ContactRow(
         number,
         {name: value for name, value in fields.items() if value.strip()},
         otherwise={"company": domain[:100].lower()},

@@ -7,7 +7,7 @@ from django.db.models.functions import Lower
 from pydantic import TypeAdapter, ValidationError
 
 from accounts.contact_schemas import ContactIn, ContactPatch
-from accounts.models import Contact, User, lowered
+from accounts.models import Contact, User, lowercased
 from mesh import Actor, Email
 from mesh.errors import FieldError, Invalid, field_errors
 from mesh.execution.quotas import require_room
@@ -36,7 +36,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ContactRow:
     """What a part of a file says of a contact: its fields that are not blank."""
 
     number: int
@@ -59,12 +59,12 @@ def from_sheet(actor: Actor, csv: str) -> Imported[Contact]:
     """Writes the contacts of a sheet as this actor's. Raises Invalid, with an error for each cell that is wrong."""
     errors: list[FieldError] = []
     found = sheets.rows(csv, COLUMNS, "email", errors, more="Send it in parts.")
-    return write(actor, Source("csv", "Line"), [Row(row.line, row.cells) for row in found], errors)
+    return write(actor, Source("csv", "Line"), [ContactRow(row.line, row.cells) for row in found], errors)
 
 
-def write(actor: Actor, source: Source, rows: list[Row], errors: list[FieldError]) -> Imported[Contact]:
+def write(actor: Actor, source: Source, rows: list[ContactRow], errors: list[FieldError]) -> Imported[Contact]:
     """Writes contacts as this actor's; with `errors`, to which those of the rows come, it raises Invalid."""
-    keys = dict(zip((row.number for row in rows), lowered(row.email for row in rows), strict=True))
+    keys = dict(zip((row.number for row in rows), lowercased(row.email for row in rows), strict=True))
     for number, first in sheets.repeats(keys.items()):
         errors.append(source.fault(f"{source.part} {first} has this e-mail too.", number, "email", type="repeated"))
     mine = _locked(actor, set(keys.values()))
@@ -97,7 +97,7 @@ def _locked(actor: Actor, keys: set[str]) -> dict[str, list[Contact]]:
     rows = Contact.objects.filter(owner_id=actor.id).alias(lower_email=Lower("email")).filter(lower_email__in=keys)
     contacts = list(rows.order_by("pk").select_for_update(no_key=True))
     found: dict[str, list[Contact]] = {}
-    for contact, email in zip(contacts, lowered(contact.email for contact in contacts), strict=True):
+    for contact, email in zip(contacts, lowercased(contact.email for contact in contacts), strict=True):
         found.setdefault(email, []).append(contact)
     return found
 

@@ -19,8 +19,8 @@ from accounts.contact_schemas import (
     ContactSheet,
     MergeIn,
 )
-from accounts.models import Contact, MergedContact, lowered
-from accounts.timeline import MOST_EMAILS, TimelineEntry, TimelineOut, TimelineParams, TimelinePart, TimelineWish
+from accounts.models import Contact, MergedContact, lowercased
+from accounts.timeline import MOST_EMAILS, TimelineEntries, TimelineEntry, TimelineOut, TimelineParams, TimelineQuery
 from mesh import Id, Page, PageParams, Ref, Search, Service, Time, command, query, text
 from mesh.errors import Conflict, Invalid
 from mesh.execution.service import absent
@@ -73,7 +73,7 @@ class ContactService(Service):
         contact = Contact(owner_id=self.actor.id, **data.model_dump(exclude={"allow_duplicate"}))
         self._save(contact, data.allow_duplicate)
         self.changed(contact)
-        return self.show(contact, ContactOut)
+        return self.result_of(contact, ContactOut)
 
     @command("PATCH /contacts/{id}", "PUT /contacts/{id}")
     def update_contact(self, *, id: ContactRef, data: ContactPatch) -> ContactOut:
@@ -82,9 +82,9 @@ class ContactService(Service):
         Changes only the fields that you send, and returns the contact. An e-mail that another contact of yours has is
         refused (409), unless `allow_duplicate` is true.
         """
-        contact, sent = self.take(Contact, id), data.sent()
+        contact, sent = self.lock(Contact, id), data.sent()
         allowed = bool(sent.pop("allow_duplicate", False))
-        moved = "email" in sent and len(set(lowered([contact.email, sent["email"]]))) > 1
+        moved = "email" in sent and len(set(lowercased([contact.email, sent["email"]]))) > 1
         for field, value in sent.items():
             setattr(contact, field, value)
         contact.updated_at = Now()
@@ -93,7 +93,7 @@ class ContactService(Service):
         else:
             contact.save()
         self.changed(contact)
-        return self.show(contact, ContactOut)
+        return self.result_of(contact, ContactOut)
 
     @command("DELETE /contacts/{id}")
     def delete_contact(self, *, id: ContactRef) -> None:
@@ -129,7 +129,7 @@ class ContactService(Service):
         kept.updated_at = Now()
         self._save(kept, allowed=True)
         self.changed(kept)
-        return self.show(kept, ContactOut)
+        return self.result_of(kept, ContactOut)
 
     @command("POST /contacts/import", takes="text/csv")
     def import_contacts(self, *, data: ContactSheet) -> ImportedOut:
@@ -180,7 +180,7 @@ class ContactService(Service):
 
         Returns a text/vcard file (version 3.0), to be opened in a phone or a mail program.
         """
-        contact = self.rows(Contact).filter(pk=self.known_contact(ref=id)).first()
+        contact = self.rows(Contact).filter(pk=self.find_contact_id(ref=id)).first()
         if contact is None:
             raise absent(Contact)
         return cards.card(contact)
@@ -210,11 +210,11 @@ class ContactService(Service):
         return timeline.newest(self, contact, emails, services, before=before, limit=limit)
 
     @query(tool=False)
-    def merges_of_contact(self, *, wish: TimelineWish) -> TimelinePart:
+    def merges_of_contact(self, *, query: TimelineQuery) -> TimelineEntries:
         """List the contacts that were merged into this one, for its timeline."""
-        rows = MergedContact.objects.filter(contact__in=self.rows(Contact).filter(pk=wish.contact_id))
-        return timeline.part(
-            wish,
+        rows = MergedContact.objects.filter(contact__in=self.rows(Contact).filter(pk=query.contact_id))
+        return timeline.entries(
+            query,
             rows,
             "merged_at",
             lambda row: TimelineEntry(
@@ -227,9 +227,9 @@ class ContactService(Service):
         )
 
     @query(tool=False)
-    def known_contact(self, *, ref: Ref) -> int | None:
+    def find_contact_id(self, *, ref: Ref) -> int | None:
         """Get the id of this contact if you may see it, else null."""
-        return self.known(Contact, ref)
+        return self.find_id(Contact, ref)
 
     def _own(self) -> QuerySet[Contact]:
         """The actor's own contacts, of an ADMIN too: an import knows no others."""
@@ -241,22 +241,22 @@ class ContactService(Service):
 
     def _known_as(self, ref: Ref) -> tuple[int, list[str]]:
         """A contact's id, and the e-mails that it has and had, in lower case. Raises NotFound."""
-        contact = self.rows(Contact).filter(pk=self.known_contact(ref=ref) or 0).first()
+        contact = self.rows(Contact).filter(pk=self.find_contact_id(ref=ref) or 0).first()
         if contact is None:
             raise absent(Contact)
         return contact.pk, _emails_of(contact)[:MOST_EMAILS]
 
     def _both(self, ref: Ref, other: Ref) -> tuple[Contact, Contact]:
         """Both contacts, locked in the order of their keys."""
-        kept_id = self.known_contact(ref=ref)
+        kept_id = self.find_contact_id(ref=ref)
         if kept_id is None:
             raise absent(Contact)
-        other_id = self.known_contact(ref=other)
+        other_id = self.find_contact_id(ref=other)
         if other_id is None or other_id == kept_id:
             said = "You have no such contact." if other_id is None else "A contact cannot become part of itself."
             raise Invalid.field(["body", "contact_id"], said, "not_found" if other_id is None else "value_error")
         rows = {
-            pk: self._take_out(pk) if pk == other_id else self.take(Contact, pk) for pk in sorted((kept_id, other_id))
+            pk: self._take_out(pk) if pk == other_id else self.lock(Contact, pk) for pk in sorted((kept_id, other_id))
         }
         if rows[kept_id].owner_id != rows[other_id].owner_id:
             raise Invalid.field(["body", "contact_id"], "It has another owner.")
@@ -264,7 +264,7 @@ class ContactService(Service):
 
     def _take_out(self, ref: Ref) -> Contact:
         """A contact that is to go, locked against those who make a row refer to it: they wait, and are refused."""
-        contact: Contact = self.rows(Contact).select_for_update().get(pk=self.take(Contact, ref).pk)
+        contact: Contact = self.rows(Contact).select_for_update().get(pk=self.lock(Contact, ref).pk)
         return contact
 
     def _save(self, contact: Contact, allowed: bool) -> None:
@@ -291,7 +291,7 @@ class ContactService(Service):
 def _emails_of(contact: Contact) -> list[str]:
     """The e-mails that a contact has and had, in lower case: its own, then what came last."""
     merged = contact.merged.order_by("-pk").values_list("fields__email", flat=True)
-    return list(dict.fromkeys(lowered([contact.email, *merged])))
+    return list(dict.fromkeys(lowercased([contact.email, *merged])))
 
 
 #: What a contact says of itself.

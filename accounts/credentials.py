@@ -80,10 +80,12 @@ _SIGN_IN_AGAIN = "This token is not valid, or its session has ended. Sign in aga
 class AccountsIdentity:
     """What the mesh asks about users: see `mesh.declarations.identity.Identity`."""
 
-    def authenticate(self, authorization: str, api_key: str, scopes: Sequence[str]) -> tuple[Actor, Mapping[str, int]]:
+    def authenticate(
+        self, authorization: str, api_key: str, cache_tags: Sequence[str]
+    ) -> tuple[Actor, Mapping[str, int]]:
         if authorization and api_key:
             raise Unauthenticated("Send one credential: either `Authorization` or `X-API-Key`.")
-        return _behind_key(api_key, scopes) if api_key else _behind_token(authorization, scopes)
+        return _behind_key(api_key, cache_tags) if api_key else _behind_token(authorization, cache_tags)
 
     def actor(self, user_id: int) -> Actor:
         return _one(fetch(_USER + "u.id = %s", [user_id]))
@@ -110,14 +112,14 @@ def are_strangers(emails: Sequence[str]) -> list[bool]:
     return [row[0] for row in fetch(_IS_STRANGER, [list(emails)])]
 
 
-def _behind_token(authorization: str, scopes: Sequence[str]) -> tuple[Actor, Mapping[str, int]]:
+def _behind_token(authorization: str, cache_tags: Sequence[str]) -> tuple[Actor, Mapping[str, int]]:
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Unauthenticated("Send `Authorization: Bearer <token>`.")
     expires, user_id, session_id = _claims(token.strip())
     if expires <= timezone.now().timestamp():
         raise Unauthenticated("This token has expired. Refresh it, or sign in again.")
-    names = [scope.replace("{actor}", str(user_id)) for scope in scopes]
+    names = [tag.replace("{actor}", str(user_id)) for tag in cache_tags]
     sql = _BEHIND_TOKEN.format(versions=f", {VERSION_OF}" * len(names))
     found = fetch(sql, (*names, session_id, user_id))
     if not found:
@@ -126,15 +128,15 @@ def _behind_token(authorization: str, scopes: Sequence[str]) -> tuple[Actor, Map
     return Actor(user, role, email, name, session_id), dict(zip(names, numbers, strict=True))
 
 
-def _behind_key(api_key: str, scopes: Sequence[str]) -> tuple[Actor, Mapping[str, int]]:
-    sql = _BEHIND_KEY.format(versions=f", {_OWN_VERSION}" * len(scopes))
-    found = fetch(sql, (*scopes, ApiKey.hash_of(api_key))) if _KEY.fullmatch(api_key) else []
+def _behind_key(api_key: str, cache_tags: Sequence[str]) -> tuple[Actor, Mapping[str, int]]:
+    sql = _BEHIND_KEY.format(versions=f", {_OWN_VERSION}" * len(cache_tags))
+    found = fetch(sql, (*cache_tags, ApiKey.hash_of(api_key))) if _KEY.fullmatch(api_key) else []
     if not found:
         raise Unauthenticated("This API key is not valid: it may have been deleted, or have expired.")
     user, role, email, name, key_id, held, stale, *numbers = found[0]
     if stale:
         _note_use(key_id)
-    names = [scope.replace("{actor}", str(user)) for scope in scopes]
+    names = [tag.replace("{actor}", str(user)) for tag in cache_tags]
     actor = Actor(user, role, email, name, key_id=key_id, scopes=tuple(held))
     return actor, dict(zip(names, numbers, strict=True))
 

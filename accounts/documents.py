@@ -6,9 +6,9 @@ from uuid import UUID
 from django.db.models import F, Value
 from django.db.models.functions import Lower, NullIf
 
-from accounts.models import Contact, ContactType, lowered
+from accounts.models import Contact, ContactType, lowercased
 from mesh import Column, Email, Out, Time
-from mesh.documents.mirror import mirror
+from mesh.documents.mirror import register_document
 
 
 class UserDocument(Out):
@@ -26,7 +26,7 @@ class UserDocument(Out):
 
 def _mark_duplicates(contacts: list[Contact]) -> None:
     """The first with an e-mail has it for its own; documents do not say which one had."""
-    lower = lowered(contact.email for contact in contacts)
+    lower = lowercased(contact.email for contact in contacts)
     owners = {contact.owner_id for contact in contacts}
     known = Contact.objects.filter(owner_id__in=owners).annotate(lower_email=Lower("email"))
     taken = set(known.filter(lower_email__in=lower).values_list("lower_email", flat=True))
@@ -35,4 +35,4 @@ def _mark_duplicates(contacts: list[Contact]) -> None:
         taken.add(email)
 
 
-mirror("users", Contact, UserDocument, owner="owner", complete=_mark_duplicates)
+register_document("users", Contact, UserDocument, owner="owner", complete=_mark_duplicates)

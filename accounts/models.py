@@ -14,25 +14,25 @@ from django.db.models import Exists, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Lower, Now
 from uuid_utils.compat import uuid7
 
-from mesh import Actor, ScopedModel, ScopedQuerySet
+from mesh import Actor, MeshModel, MeshQuerySet
 from mesh.rows.search import every_word
 from mesh.stores.postgres import fetch
 
 #: Each returns the ids of the users who share something with a user; apps that let people share things add theirs.
-_acquaintances: list[Callable[[int], QuerySet[Any]]] = []
+_peer_sources: list[Callable[[int], QuerySet[Any]]] = []
 
 
-def acquaintance(ids_of: Callable[[int], QuerySet[Any]]) -> Callable[[int], QuerySet[Any]]:
-    """Registers who else a user knows, as a queryset of one column, user ids: `@acquaintance def met(user_id): …`.
+def peer_source(ids_of: Callable[[int], QuerySet[Any]]) -> Callable[[int], QuerySet[Any]]:
+    """Registers who else a user knows, as a queryset of one column, user ids: `@peer_source def met(user_id): …`.
 
     All that an app registers must be symmetric: whoever is known this way knows the user too. No union, for that cannot
-    be asked about one user: each of its parts is an acquaintance of its own.
+    be asked about one user: each of its parts is a peer source of its own.
     """
-    _acquaintances.append(ids_of)
+    _peer_sources.append(ids_of)
     return ids_of
 
 
-def lowered(emails: Iterable[str]) -> list[str]:
+def lowercased(emails: Iterable[str]) -> list[str]:
     """These e-mails in lower case, as the database compares them: Python has other rules for some letters."""
     sql = "SELECT lower(email) FROM unnest(%s::text[]) WITH ORDINALITY AS said (email, place) ORDER BY place"
     return [row[0] for row in fetch(sql, [list(emails)])]
@@ -45,12 +45,12 @@ class Role(models.TextChoices):
     AGENT = "AGENT"
 
 
-class UserQuerySet(ScopedQuerySet["User"]):
+class UserQuerySet(MeshQuerySet["User"]):
     def visible_to(self, actor: Actor) -> Self:
         if actor.is_admin:
             return self
         known = Q(pk=actor.id) | Q(invited_by_id=actor.id)
-        for ids_of in _acquaintances:
+        for ids_of in _peer_sources:
             ids = ids_of(actor.id)
             # Not `pk__in`, which makes the set of all whom the actor knows, also where one user is asked about.
             known |= Q(Exists(ids.filter(**{ids.query.values_select[0]: OuterRef("pk")})))
@@ -65,7 +65,7 @@ class UserQuerySet(ScopedQuerySet["User"]):
 
     def named(self, emails: Sequence[str]) -> list["User"]:
         """The users with one of these e-mails, in any case."""
-        known = self.alias(lower_email=Lower("email")).filter(lower_email__in=lowered(emails))
+        known = self.alias(lower_email=Lower("email")).filter(lower_email__in=lowercased(emails))
         return list(known.only("name", "email"))
 
 
@@ -90,7 +90,7 @@ class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type:
         return user
 
 
-class User(AbstractBaseUser, ScopedModel):
+class User(AbstractBaseUser, MeshModel):
     """A person who may sign in. ADMINs are Django's staff and superusers."""
 
     email = models.EmailField(max_length=254)
@@ -151,12 +151,12 @@ class User(AbstractBaseUser, ScopedModel):
 
     def audience(self) -> set[str]:
         viewers = {self.pk, self.invited_by_id} - {None}
-        for ids_of in _acquaintances:
+        for ids_of in _peer_sources:
             viewers.update(ids_of(self.pk))
         return {f"user:{viewer}" for viewer in viewers}
 
 
-class SessionQuerySet(ScopedQuerySet["Session"]):
+class SessionQuerySet(MeshQuerySet["Session"]):
     def visible_to(self, actor: Actor) -> Self:
         return self.filter(user_id=actor.id)
 
@@ -168,7 +168,7 @@ class SessionQuerySet(ScopedQuerySet["Session"]):
         return self.filter(ended_at=None).update(ended_at=Now())
 
 
-class Session(ScopedModel):
+class Session(MeshModel):
     """One sign-in: the tokens made from it live as long as it does."""
 
     # Here and below: where an index or a unique constraint begins with it, a foreign key needs none of its own.
@@ -199,7 +199,7 @@ class Approval(models.TextChoices):
     ALWAYS = "always"
 
 
-class ApiKeyQuerySet(ScopedQuerySet["ApiKey"]):
+class ApiKeyQuerySet(MeshQuerySet["ApiKey"]):
     def visible_to(self, actor: Actor) -> Self:
         return self.filter(user_id=actor.id)
 
@@ -210,7 +210,7 @@ class ApiKeyQuerySet(ScopedQuerySet["ApiKey"]):
         return self.create(prefix=prefix, key_hash=ApiKey.hash_of(key), **fields), key
 
 
-class ApiKey(ScopedModel):
+class ApiKey(MeshModel):
     """A secret with which a program or an agent asks for a user, as far as its scopes go."""
 
     user = models.ForeignKey(User, models.CASCADE, related_name="api_keys", db_index=False)
@@ -266,12 +266,12 @@ class MailKind(models.TextChoices):
     CALL_REMINDERS = "call_reminders"
 
 
-class UnwantedMailQuerySet(ScopedQuerySet["UnwantedMail"]):
+class UnwantedMailQuerySet(MeshQuerySet["UnwantedMail"]):
     def visible_to(self, actor: Actor) -> Self:
         return self.filter(email__in=User.objects.filter(pk=actor.id).values(lower_email=Lower("email")))
 
 
-class UnwantedMail(ScopedModel):
+class UnwantedMail(MeshModel):
     """A kind of mail that an address turned off; there need be no user behind it."""
 
     #: In lower case.
@@ -292,15 +292,15 @@ class UnwantedMail(ScopedModel):
         return {f"user:{user_id}" for user_id in users.values_list("pk", flat=True)}
 
 
-class ClosedAddressQuerySet(ScopedQuerySet["ClosedAddress"]):
+class ClosedAddressQuerySet(MeshQuerySet["ClosedAddress"]):
     def visible_to(self, actor: Actor) -> Self:
         return self.filter(email__in=User.objects.filter(pk=actor.id).values(lower_email=Lower("email")))
 
     def of(self, email: str) -> Self:
-        return self.filter(email__in=lowered([email]))
+        return self.filter(email__in=lowercased([email]))
 
 
-class ClosedAddress(ScopedModel):
+class ClosedAddress(MeshModel):
     """An address of a stranger who wants no mail from here at all.
 
     A password that is set with a mailed link opens it again: that is who reads the mail.
@@ -331,7 +331,7 @@ class ContactType(models.TextChoices):
     PARTNER = "partner"
 
 
-class ContactQuerySet(ScopedQuerySet["Contact"]):
+class ContactQuerySet(MeshQuerySet["Contact"]):
     def visible_to(self, actor: Actor) -> Self:
         return self if actor.is_admin else self.filter(owner_id=actor.id)
 
@@ -346,7 +346,7 @@ class ContactQuerySet(ScopedQuerySet["Contact"]):
         return self.filter(every_word(text, "name", "email", "company", "phone", "notes"))
 
 
-class Contact(ScopedModel):
+class Contact(MeshModel):
     """Somebody outside, whom its owner talks to."""
 
     uuid = models.UUIDField(default=uuid7, unique=True, editable=False)

@@ -10,7 +10,7 @@ from accounts.api_keys import ApiKeyService as ApiKeyService
 from accounts.contacts import ContactService as ContactService
 from accounts.credentials import are_strangers, require_good_password
 from accounts.links import INVITATION, password_url, unwanted_of
-from accounts.models import ClosedAddress, MailKind, Role, UnwantedMail, User, lowered
+from accounts.models import ClosedAddress, MailKind, Role, UnwantedMail, User, lowercased
 from accounts.schemas import (
     NotificationsOut,
     NotificationsPatch,
@@ -56,7 +56,7 @@ class UserService(Service):
         Changes only the fields that you send, and returns the profile. Your e-mail cannot be changed; your role is an
         ADMIN's to change, with update_user.
         """
-        return self._updated(self.take(User, self.actor.id), data)
+        return self._updated(self.lock(User, self.actor.id), data)
 
     @query("GET /users")
     def list_users(self, *, search: Search = None, page: PageParams) -> Page[UserOut]:
@@ -107,7 +107,7 @@ class UserService(Service):
         stops their API keys and all mails to them. The last active ADMIN can neither be deactivated nor become an
         AGENT (409). Returns the user.
         """
-        user = self.take(User, id)
+        user = self.lock(User, id)
         loses_admin = user.is_admin and (
             data.sent().get("role", user.role) != Role.ADMIN or not data.sent().get("is_active", True)
         )
@@ -116,20 +116,20 @@ class UserService(Service):
         return self._updated(user, data)
 
     @query(tool=False)
-    def known_user(self, *, ref: int) -> int | None:
+    def find_user_id(self, *, ref: int) -> int | None:
         """Get the id of this user if you know them, else null."""
-        return self.known(User, ref)
+        return self.find_id(User, ref)
 
     @query(tool=False)
-    def known_users(self, *, ids: Annotated[list[int], Field(max_length=200)]) -> list[int]:
+    def find_user_ids(self, *, ids: Annotated[list[int], Field(max_length=200)]) -> list[int]:
         """List which of these ids are of users you know."""
-        return sorted(self.visible(User, ids))
+        return sorted(self.find_ids(User, ids))
 
     @query(tool=False)
-    def known_people(self, *, emails: Annotated[list[str], Field(max_length=200)]) -> list[PersonOut]:
+    def find_people(self, *, emails: Annotated[list[str], Field(max_length=200)]) -> list[PersonOut]:
         """List the users you know who have one of these e-mails, in any case."""
         named = User.objects.named(emails)
-        known = self.visible(User, [user.pk for user in named])
+        known = self.find_ids(User, [user.pk for user in named])
         return [PersonOut.of(user) for user in named if user.pk in known]
 
     def _mail_invitation(self, user: User) -> None:
@@ -155,7 +155,7 @@ class UserService(Service):
         if not user.is_active:
             user.sessions.end()
         self.changed(user)
-        return self.show(user, UserOut)
+        return self.result_of(user, UserOut)
 
 
 class NotificationService(Service):
@@ -199,14 +199,14 @@ class NotificationService(Service):
         if kind is not None:
             self._turn_off(email, kind)
         elif are_strangers([email])[0]:
-            rows = [ClosedAddress(email=lower) for lower in lowered([email])]
+            rows = [ClosedAddress(email=lower) for lower in lowercased([email])]
             ClosedAddress.objects.bulk_create(rows, ignore_conflicts=True)
             self.changed(*rows)
         else:  # they have joined since, and can turn each kind on again
             self._turn_off(email, *MailKind.values)
 
     def _turn_off(self, email: str, *kinds: str) -> None:
-        rows = [UnwantedMail(email=lower, kind=kind) for lower in lowered([email]) for kind in kinds]
+        rows = [UnwantedMail(email=lower, kind=kind) for lower in lowercased([email]) for kind in kinds]
         UnwantedMail.objects.bulk_create(rows, ignore_conflicts=True)
         self.changed(*rows)
 

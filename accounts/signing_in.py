@@ -80,7 +80,7 @@ class AuthService(Service):
         """
         user = checked_password(data.username, data.password)
         self.changed()
-        return TokensOut(**open_session(user, self.call.client))
+        return TokensOut(**open_session(user, self.invocation.client))
 
     @command("POST /auth/refresh", allow=anyone, any_key=True, tool=False, secret=True, account="")
     def refresh_token(self, *, data: RefreshIn) -> TokensOut:
@@ -128,7 +128,7 @@ class AuthService(Service):
         A wrong current password is refused (422). All your sessions end, this one too: sign in again with the new
         password. Your API keys stay.
         """
-        user = self.take(User, self.actor.id)
+        user = self.lock(User, self.actor.id)
         if not user.check_password(data.current_password):
             raise Invalid.field(["body", "current_password"], "This is not your current password.")
         self._set_password(user, data.new_password)

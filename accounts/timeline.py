@@ -1,7 +1,7 @@
 """A contact's timeline: what every service knows of a contact, newest first.
 
-A service joins with a query of its own, without a route, that takes a `TimelineWish` and returns a `TimelinePart`: it
-is found in the registry, so that this app need not know the others.
+A service joins with a query of its own, without a route, that takes a `TimelineQuery` and returns `TimelineEntries`.
+It is found in the registry, so that this app need not know the others.
 """
 
 from collections.abc import Callable, Sequence
@@ -76,7 +76,7 @@ class TimelineOut(Out):
     results: list[TimelineEntry] = Field(description="The entries of this page.")
 
 
-class TimelineWish(In):
+class TimelineQuery(In):
     """What a service is asked for: its newest entries of a contact, or those before a time and an id."""
 
     contact_id: Id
@@ -86,20 +86,22 @@ class TimelineWish(In):
     limit: int = Field(ge=1, le=201)
 
 
-class TimelinePart(Out):
+class TimelineEntries(Out):
     """What a service answers: how many entries it has in all, on the first page, and some of them."""
 
     count: int | None
     entries: list[TimelineEntry]
 
 
-def part(wish: TimelineWish, rows: QuerySet[Any], at: str, entry: Callable[[Any], TimelineEntry]) -> TimelinePart:
+def entries(
+    query: TimelineQuery, rows: QuerySet[Any], at: str, entry: Callable[[Any], TimelineEntry]
+) -> TimelineEntries:
     """A service's answer from `rows`, whose time is the column `at`."""
     wanted = rows
-    if wish.before is not None:
-        wanted = rows.filter(Q(**{f"{at}__lt": wish.before}) | Q(**{at: wish.before, "pk__lt": wish.before_id}))
-    newest = wanted.order_by(f"-{at}", "-pk")[: wish.limit]
-    return TimelinePart(count=rows.count() if wish.before is None else None, entries=list(map(entry, newest)))
+    if query.before is not None:
+        wanted = rows.filter(Q(**{f"{at}__lt": query.before}) | Q(**{at: query.before, "pk__lt": query.before_id}))
+    newest = wanted.order_by(f"-{at}", "-pk")[: query.limit]
+    return TimelineEntries(count=rows.count() if query.before is None else None, entries=list(map(entry, newest)))
 
 
 def page(service: Service, contact: int, emails: Sequence[str], params: TimelineParams) -> TimelineOut:
@@ -127,13 +129,13 @@ def newest(
 
 def _ask(
     service: Service, source: Operation, contact: int, emails: Sequence[str], after: Place | None, limit: int
-) -> TimelinePart:
-    wish = TimelineWish(contact_id=contact, emails=list(emails), limit=limit)
+) -> TimelineEntries:
+    query = TimelineQuery(contact_id=contact, emails=list(emails), limit=limit)
     if after is not None:
         place = (source.service_name, after.service)
-        wish.before = after.at
-        wish.before_id = after.id if place[0] == place[1] else MAX_BIGINT if place[0] < place[1] else 0
-    answer: TimelinePart = getattr(getattr(service.mesh, source.service_name), source.name)(wish=wish)
+        query.before = after.at
+        query.before_id = after.id if place[0] == place[1] else MAX_BIGINT if place[0] < place[1] else 0
+    answer: TimelineEntries = getattr(getattr(service.mesh, source.service_name), source.name)(query=query)
     return answer
 
 
@@ -143,5 +145,5 @@ def _place(entry: TimelineEntry) -> Place:
 
 def _sources(service: Service) -> list[Operation]:
     """The queries of all services that know of contacts, and that the actor may read."""
-    found = [operation for operation in registry.operations.values() if operation.returns is TimelinePart]
+    found = [operation for operation in registry.operations.values() if operation.returns is TimelineEntries]
     return [source for source in found if service.actor.may(f"{source.service_name}:read")]

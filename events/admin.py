@@ -23,7 +23,7 @@ from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminTextInputWidg
 from events.attendee_admin import RegistrationInline, how_many
 from events.attendees import AlreadyRegistered, EventFull
 from events.models import SOONEST_FIRST, Category, Event, EventStatus
-from mesh.declarations.call import Answer
+from mesh.declarations.invocation import Answer
 from mesh.doors.admin import MeshModelAdmin, badge
 from mesh.errors import Invalid, MeshError
 

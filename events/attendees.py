@@ -76,7 +76,7 @@ class AttendeeService(Service):
         cancelled event is refused too (409), and so is an e-mail that is already registered for the event. Returns the
         registration.
         """
-        event = self.take(Event, id)
+        event = self.lock(Event, id)
         if not event.is_active:
             raise EventCancelled("This event is cancelled.")
         if event.is_full and not data.waitlist:
@@ -88,7 +88,7 @@ class AttendeeService(Service):
         registration = Registration.objects.add(event, registrar_id=self.actor.id, status=status, **person)
         self._tell(data.email, [registration])
         self.changed(event)
-        return self.show(registration, RegistrationOut, id=registration.attendee_id)
+        return self.result_of(registration, RegistrationOut, id=registration.attendee_id)
 
     @command("DELETE /events/{id}/attendees/{attendee_id}")
     def remove_attendee(self, *, id: EventId, attendee_id: AttendeeId) -> None:
@@ -98,11 +98,11 @@ class AttendeeService(Service):
         event is over. A seat that becomes free goes to whoever has waited longest, who gets a mail. A person who
         attends no other event is deleted.
         """
-        event = self.take(Event, id)
+        event = self.lock(Event, id)
         registration = self.rows(Registration).filter(event=event, attendee_id=attendee_id).first()
         if registration is None:
             raise absent(Attendee)
-        person = self.take(Attendee, attendee_id)
+        person = self.lock(Attendee, attendee_id)
         if not event.is_over:
             registration.event, registration.attendee = event, person
             notifications.tell_of_seat(self, registration, Seating.WITHDRAWN)
@@ -167,7 +167,7 @@ class AttendeeService(Service):
         and ADMINs; the owner of all these events may change name and phone. At a new e-mail the person gets a mail for
         each event to come. Returns the person.
         """
-        person, sent = self.take(Attendee, id), data.sent()
+        person, sent = self.lock(Attendee, id), data.sent()
         is_new_address = sent.get("email", person.email) != person.email
         # First, and in words that are the same wherever they attend: what is refused tells nothing of other events.
         if is_new_address and not person.belongs_to(self.actor):
@@ -183,7 +183,7 @@ class AttendeeService(Service):
         if is_new_address:
             self._tell(person.email, person.registrations.to_come().select_related("event"))
         self.changed(person)
-        return self.show(person, EventAttendeeOut)
+        return self.result_of(person, EventAttendeeOut)
 
     def _event(self, id: int) -> Event:
         event: Event | None = self.rows(Event).filter(pk=id).first()

@@ -22,7 +22,7 @@ class CategoryService(Service):
 
     name = "categories"
 
-    @query("GET /categories", allow=anyone, ttl=300, scopes=("categories",))
+    @query("GET /categories", allow=anyone, ttl=300, cache_tags=("categories",))
     def list_categories(self, *, search: Search = None, page: PageParams) -> Page[CategoryOut]:
         """List event categories, newest first.
 
@@ -30,7 +30,7 @@ class CategoryService(Service):
         """
         return self.page(self.rows(Category).search(search), CategoryOut, page)
 
-    @query("GET /categories/{id}", allow=anyone, ttl=600, scopes=("categories",))
+    @query("GET /categories/{id}", allow=anyone, ttl=600, cache_tags=("categories",))
     def get_category(self, *, id: CategoryId) -> CategoryOut:
         """Get one event category.
 
@@ -48,7 +48,7 @@ class CategoryService(Service):
         category = Category(creator_id=self.actor.id, **data.model_dump())
         category.save(force_insert=True)
         self.changed(category)
-        return self.show(category, CategoryOut)
+        return self.result_of(category, CategoryOut)
 
     @command("PATCH /categories/{id}", "PUT /categories/{id}")
     def update_category(self, *, id: CategoryId, data: CategoryPatch) -> CategoryOut:
@@ -63,7 +63,7 @@ class CategoryService(Service):
         category.updated_at = Now()
         category.save(update_fields=[*data.sent(), "updated_at"])
         self.changed(category)
-        return self.show(category, CategoryOut)
+        return self.result_of(category, CategoryOut)
 
     @command("DELETE /categories/{id}")
     def delete_category(self, *, id: CategoryId) -> None:
@@ -80,7 +80,7 @@ class CategoryService(Service):
         category.delete()
 
     def _own(self, id: int) -> Category:
-        category = self.take(Category, id)
+        category = self.lock(Category, id)
         if not category.may_be_changed_by(self.actor):
             raise Forbidden("Only who created a category changes it.")
         return category

@@ -1,4 +1,4 @@
-"""The jobs that write the mails about events, some at a time; what they say is in `events/letters.py`."""
+"""The jobs that write the mails about events, some at a time; what they say is in `events/notifications.py`."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -58,7 +58,7 @@ class EventMailService(Service):
 
     name = "event_mails"
 
-    @job(queue="mail", lease=120, foretold=True)
+    @job(queue="mail", lease=120, mails_only=True)
     def mail_event(
         self,
         *,
@@ -87,13 +87,13 @@ class EventMailService(Service):
         elif news != News.REMINDER:
             notifications.tell_owner(self, event, news, number, changes)
 
-    @job(queue="mail", lease=120, foretold=True)
+    @job(queue="mail", lease=120, mails_only=True)
     def mail_seats(self, *, ids: _Ids, seating: Seating) -> None:
         """Send mails to people who have a seat, or wait for one."""
         notifications.tell_of_seats(self, _registrations(ids), seating)
         self.changed()
 
-    # Not foretold: who removes somebody must not see, in a dry run, who gets the seat.
+    # Not mails_only: who removes somebody must not see, in a dry run, who gets the seat.
     @job(queue="mail", lease=120)
     def mail_moved_up(self, *, ids: _Ids) -> None:
         """Send mails to people who got a seat from a waiting list."""

@@ -40,7 +40,7 @@ class EventService(Service):
 
     name = "events"
 
-    @query("GET /events", allow=anyone, ttl=300, scopes=_LIST)
+    @query("GET /events", allow=anyone, ttl=300, cache_tags=_LIST)
     def list_events(self, *, filters: EventFilters, search: Search = None, page: EventPage) -> Page[EventOut]:
         """List events, newest first.
 
@@ -50,7 +50,7 @@ class EventService(Service):
         """
         return self.page(self._chosen(filters, search), EventOut, page)
 
-    @query("GET /events/count", allow=anyone, ttl=300, scopes=_LIST)
+    @query("GET /events/count", allow=anyone, ttl=300, cache_tags=_LIST)
     def count_events(self, *, filters: EventFilters, search: Search = None) -> CountOut:
         """Count the events that are neither cancelled nor deleted.
 
@@ -58,7 +58,7 @@ class EventService(Service):
         """
         return CountOut(count=self._chosen(filters, search).with_status(EventStatus.ACTIVE).count())
 
-    @query("GET /events/calendar.ics", allow=anyone, ttl=300, scopes=_LIST, tool=False, media=ical.MEDIA)
+    @query("GET /events/calendar.ics", allow=anyone, ttl=300, cache_tags=_LIST, tool=False, media=ical.MEDIA)
     def read_event_calendar(self, *, category_id: InCategory = None) -> str:
         """Get events as an iCalendar feed.
 
@@ -72,7 +72,7 @@ class EventService(Service):
         events = sorted(chosen[:MOST_IN_FEED], key=lambda event: (event.start_date, event.pk))
         return calendar.feed(events, category.name if category else "Events")
 
-    @query("GET /events/{id}", allow=anyone, ttl=600, scopes=_ROW)
+    @query("GET /events/{id}", allow=anyone, ttl=600, cache_tags=_ROW)
     def get_event(self, *, id: EventId) -> EventOut:
         """Get one event.
 
@@ -81,7 +81,7 @@ class EventService(Service):
         """
         return self.one(self.rows(Event), EventOut, id)
 
-    @query("GET /events/{id}/ics", allow=anyone, ttl=600, scopes=_ROW, tool=False, media=ical.MEDIA)
+    @query("GET /events/{id}/ics", allow=anyone, ttl=600, cache_tags=_ROW, tool=False, media=ical.MEDIA)
     def export_event(self, *, id: EventId) -> str:
         """Export one event as an iCalendar file.
 
@@ -104,7 +104,7 @@ class EventService(Service):
         event.save(force_insert=True)
         tell(self, event, News.CREATED)
         self.changed(event)
-        return self.show(event, EventOut)
+        return self.result_of(event, EventOut)
 
     @command("PATCH /events/{id}", "PUT /events/{id}")
     def update_event(self, *, id: EventId, data: EventPatch) -> EventOut:
@@ -131,7 +131,7 @@ class EventService(Service):
             tell(self, event, News.CHANGED, changes=changes)
         tell_moved_up(self, moved_up)
         self.changed(event)
-        return self.show(event, EventOut)
+        return self.result_of(event, EventOut)
 
     @command("POST /events/{id}/cancel")
     def cancel_event(self, *, id: EventId) -> EventOut:
@@ -144,9 +144,9 @@ class EventService(Service):
         event = self._own(id)
         if event.is_active:
             event.status = EventStatus.CANCELLED
-            self._call_off(event)
+            self._cancel_event(event)
         self.changed(event)
-        return self.show(event, EventOut)
+        return self.result_of(event, EventOut)
 
     @command("DELETE /events/{id}")
     def delete_event(self, *, id: EventId) -> None:
@@ -157,7 +157,7 @@ class EventService(Service):
         """
         event = self._own(id)
         if event.is_active:
-            self._call_off(event)
+            self._cancel_event(event)
         Event.objects.filter(pk=event.pk).update(deleted_at=Now())
         self.changed(event)
 
@@ -166,7 +166,7 @@ class EventService(Service):
         return rows.in_category(filters.category_id).with_status(filters.status).at(filters.location).search(search)
 
     def _own(self, id: int) -> Event:
-        event = self.take(Event, id)
+        event = self.lock(Event, id)
         if not event.may_be_changed_by(self.actor):
             raise Forbidden("Only its owner changes an event.")
         return event
@@ -175,7 +175,7 @@ class EventService(Service):
         if id is not None and not Category.objects.hold(id):
             raise Invalid.field(["body", "category_id"], "There is no such category.", "not_found")
 
-    def _call_off(self, event: Event) -> None:
+    def _cancel_event(self, event: Event) -> None:
         event.sequence += 1
         event.updated_at = Now()
         event.save(update_fields=["status", "sequence", "updated_at"])

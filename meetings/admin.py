@@ -13,7 +13,7 @@ from unfold.admin import TabularInline
 from unfold.decorators import display
 
 from accounts.models import User
-from meetings.models import Attendee, Call, CallStatus, Meeting, Response
+from meetings.models import Call, CallStatus, Invitee, Meeting, Response
 from mesh.doors.admin import MeshModelAdmin, badge
 
 STATUS_COLOURS = {
@@ -56,7 +56,7 @@ class MeetingForm(forms.ModelForm):  # type: ignore[type-arg]
         User.objects.order_by("email"),
         required=False,
         label="Attendees",
-        widget=AutocompleteSelectMultiple(Attendee._meta.get_field("user"), admin.site),
+        widget=AutocompleteSelectMultiple(Invitee._meta.get_field("user"), admin.site),
     )
 
     class Meta:
@@ -75,7 +75,7 @@ class MeetingForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class AttendeeInline(TabularInline):  # type: ignore[misc]
-    model = Attendee
+    model = Invitee
     fields = readonly_fields = ("user", "email", "response_badge")
     extra = 0
     can_delete = False
@@ -84,12 +84,12 @@ class AttendeeInline(TabularInline):  # type: ignore[misc]
     def has_add_permission(self, request: Any, obj: Any = None) -> bool:
         return False
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Attendee]:
-        rows: QuerySet[Attendee] = super().get_queryset(request)
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Invitee]:
+        rows: QuerySet[Invitee] = super().get_queryset(request)
         return rows.select_related("user")
 
     @display(description="Response")
-    def response_badge(self, attendee: Attendee) -> str:
+    def response_badge(self, attendee: Invitee) -> str:
         return badge(attendee.response, RESPONSE_COLOURS)
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from django.utils import timezone
 from icalendar import Event
 
-from meetings.models import Attendee, Meeting, Response
+from meetings.models import Invitee, Meeting, Response
 from mesh.formats import ical
 
 _PARTSTAT = {
@@ -39,7 +39,7 @@ def cancellation(meeting: Meeting) -> str:
     return ical.calendar([event], "CANCEL")
 
 
-def withdrawal(meeting: Meeting, attendee: Attendee) -> str:
+def withdrawal(meeting: Meeting, attendee: Invitee) -> str:
     """One person is no longer invited: it leaves their calendar. The meeting itself is on, so it has no status."""
     event = _event(meeting, timezone.now())
     _add_attendees(event, [attendee])
@@ -76,7 +76,7 @@ def _event(meeting: Meeting, stamp: datetime) -> Event:
     return event
 
 
-def _add_attendees(event: Event, attendees: Iterable[Attendee]) -> None:
+def _add_attendees(event: Event, attendees: Iterable[Invitee]) -> None:
     for attendee in attendees:
         answer = _PARTSTAT[Response(attendee.response)]
         event.add("attendee", ical.person(attendee.name, attendee.address, PARTSTAT=answer, RSVP="TRUE"))

@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts import timeline
 from accounts.contacts import ContactService
 from accounts.models import MailKind
-from accounts.timeline import TimelineEntry, TimelinePart, TimelineWish
+from accounts.timeline import TimelineEntries, TimelineEntry, TimelineQuery
 from meetings.models import Call
 from meetings.schemas import BriefOut, CallFilters, CallIn, CallOut, CallPatch, CallRef, NewCallStatus
 from mesh import Page, PageParams, Ref, Search, Service, command, job, query
@@ -36,7 +36,7 @@ class CallService(Service):
         """
         rows = self.rows(Call).with_status(filters.status).between(filters.from_, filters.to).search(search)
         if filters.contact_id is not None:
-            rows = rows.filter(contact_id=self.of(ContactService).known_contact(ref=filters.contact_id) or 0)
+            rows = rows.filter(contact_id=self.of(ContactService).find_contact_id(ref=filters.contact_id) or 0)
         return self.page(rows, CallOut, page)
 
     @query("GET /calls/{id}")
@@ -80,7 +80,7 @@ class CallService(Service):
         """
         call = Call.objects.create(**data.model_dump() | {"contact_id": self._contact(data.contact_id)})
         self.changed(call)
-        return self.show(call, CallOut)
+        return self.result_of(call, CallOut)
 
     @command("PATCH /calls/{id}", "PUT /calls/{id}")
     def update_call(self, *, id: CallRef, data: CallPatch) -> CallOut:
@@ -89,7 +89,7 @@ class CallService(Service):
         Changes only the fields that you send, and returns the call. The contact gets no mail; you are reminded again
         if the call is moved.
         """
-        call, sent = self.take(Call, id), data.sent()
+        call, sent = self.lock(Call, id), data.sent()
         if "contact_id" in sent:
             sent["contact_id"] = self._contact(data.contact_id)
         return self._updated(call, sent)
@@ -101,7 +101,7 @@ class CallService(Service):
         Use it once a call took place or is cancelled; no reminder is sent of such a call. To move a call, send the new
         time to update_call. Returns the call.
         """
-        return self._updated(self.take(Call, id), {"status": status})
+        return self._updated(self.lock(Call, id), {"status": status})
 
     @command("DELETE /calls/{id}")
     def delete_call(self, *, id: CallRef) -> None:
@@ -110,16 +110,16 @@ class CallService(Service):
         It disappears from the contact's timeline too, and this cannot be undone. To keep it there, set its status to
         `cancelled` instead.
         """
-        call = self.take(Call, id)
+        call = self.lock(Call, id)
         self.changed(call)
         call.delete()
 
     @query(tool=False)
-    def calls_of_contact(self, *, wish: TimelineWish) -> TimelinePart:
+    def calls_of_contact(self, *, query: TimelineQuery) -> TimelineEntries:
         """List a contact's calls, for its timeline."""
-        return timeline.part(
-            wish,
-            self.rows(Call).filter(contact_id=wish.contact_id),
+        return timeline.entries(
+            query,
+            self.rows(Call).filter(contact_id=query.contact_id),
             "scheduled_for",
             lambda call: TimelineEntry(
                 service=self.name,
@@ -158,10 +158,10 @@ class CallService(Service):
         call.updated_at = Now()
         call.save()
         self.changed(call)
-        return self.show(call, CallOut)
+        return self.result_of(call, CallOut)
 
     def _contact(self, ref: Ref) -> int:
-        found = self.of(ContactService).known_contact(ref=ref)
+        found = self.of(ContactService).find_contact_id(ref=ref)
         if found is None:
             raise Invalid.field(["body", "contact_id"], "You have no such contact.", "not_found")
         return found

@@ -8,7 +8,7 @@ from django.db.models.functions import NullIf
 
 from meetings.models import Call, CallStatus
 from mesh import Column, Out, Time
-from mesh.documents.mirror import mirror
+from mesh.documents.mirror import register_document
 
 
 class CallDocument(Out):
@@ -25,4 +25,4 @@ class CallDocument(Out):
     updated_at: Time
 
 
-mirror("calls", Call, CallDocument)
+register_document("calls", Call, CallDocument)

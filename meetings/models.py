@@ -14,13 +14,13 @@ from django.db.models.functions import Lower, Now
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
-from accounts.models import Contact, acquaintance
-from mesh import Actor, ScopedModel, ScopedQuerySet
+from accounts.models import Contact, peer_source
+from mesh import Actor, MeshModel, MeshQuerySet
 from mesh.rows.search import every_word
 from mesh.stores.postgres import fetch
 
 
-class MeetingQuerySet(ScopedQuerySet["Meeting"]):
+class MeetingQuerySet(MeshQuerySet["Meeting"]):
     def visible_to(self, actor: Actor) -> Self:
         return self if actor.is_admin else self.of_user(actor.id)
 
@@ -49,8 +49,8 @@ class MeetingQuerySet(ScopedQuerySet["Meeting"]):
     def with_emails(self, emails: Sequence[str]) -> Self:
         """Those that somebody with one of these e-mails, in lower case, organizes or is invited to."""
         people = get_user_model().objects.alias(lower_email=Lower("email")).filter(lower_email__in=emails).values("pk")
-        guests = Attendee.objects.alias(lower_email=Lower("email")).filter(lower_email__in=emails)
-        invited = guests.values("meeting_id").union(Attendee.objects.filter(user__in=people).values("meeting_id"))
+        guests = Invitee.objects.alias(lower_email=Lower("email")).filter(lower_email__in=emails)
+        invited = guests.values("meeting_id").union(Invitee.objects.filter(user__in=people).values("meeting_id"))
         return self.filter(Q(pk__in=invited) | Q(organizer__in=people))
 
     def of_user(self, user_id: int) -> Self:
@@ -60,7 +60,7 @@ class MeetingQuerySet(ScopedQuerySet["Meeting"]):
     def with_people(self) -> Self:
         """With the organizer and the attendees at hand."""
         return self.select_related("organizer").prefetch_related(
-            Prefetch("attendees", Attendee.objects.select_related("user").order_by("pk"))
+            Prefetch("attendees", Invitee.objects.select_related("user").order_by("pk"))
         )
 
     def schedule(
@@ -88,7 +88,7 @@ SELECT id FROM new
 """
 
 
-class Meeting(ScopedModel):
+class Meeting(MeshModel):
     """A meeting: its organizer edits it, its attendees read it."""
 
     # Here and below: where an index or a unique constraint begins with it, a foreign key needs none of its own.
@@ -155,9 +155,9 @@ class Meeting(ScopedModel):
         gone = [attendee.pk for key, attendee in here.items() if key not in keep]
         if gone:
             self.attendees.filter(pk__in=gone).delete()
-        new = [Attendee(meeting=self, user_id=user_id) for user_id in sorted(wanted) if (user_id, None) not in here]
-        new += [Attendee(meeting=self, email=guests[e]) for e in guests if (None, e) not in here]
-        Attendee.objects.bulk_create(new)
+        new = [Invitee(meeting=self, user_id=user_id) for user_id in sorted(wanted) if (user_id, None) not in here]
+        new += [Invitee(meeting=self, email=guests[e]) for e in guests if (None, e) not in here]
+        Invitee.objects.bulk_create(new)
         return bool(gone or new)
 
 
@@ -170,7 +170,7 @@ class Response(models.TextChoices):
     TENTATIVE = "tentative"
 
 
-class AttendeeQuerySet(ScopedQuerySet["Attendee"]):
+class InviteeQuerySet(MeshQuerySet["Invitee"]):
     def visible_to(self, actor: Actor) -> Self:
         return self if actor.is_admin else self.filter(meeting_id__in=_meeting_ids_of(actor.id))
 
@@ -180,8 +180,8 @@ class AttendeeQuerySet(ScopedQuerySet["Attendee"]):
         return set(declined.values_list("meeting_id", flat=True))
 
 
-class Attendee(ScopedModel):
-    """Someone invited to a meeting: a user, or a guest of whom there is only an e-mail."""
+class Invitee(MeshModel):
+    """Someone invited to a meeting: a user, or a guest of whom there is only an e-mail. The API says attendee."""
 
     meeting = models.ForeignKey(Meeting, models.CASCADE, related_name="attendees", db_index=False)
     user = models.ForeignKey(
@@ -191,9 +191,10 @@ class Attendee(ScopedModel):
     response = models.CharField(max_length=9, choices=Response.choices, default=Response.PENDING)
 
     versioned: ClassVar[bool] = True
-    objects = AttendeeQuerySet.as_manager()
+    objects = InviteeQuerySet.as_manager()
 
     class Meta:
+        db_table = "meetings_attendee"
         indexes = [models.Index(fields=["user", "meeting"], name="meetings_attendee_user")]
         constraints = [
             models.UniqueConstraint(fields=["meeting", "user"], name="meetings_attendee_user_once"),
@@ -234,7 +235,7 @@ class CallStatus(models.TextChoices):
         return self in (CallStatus.SCHEDULED, CallStatus.RESCHEDULED)
 
 
-class CallQuerySet(ScopedQuerySet["Call"]):
+class CallQuerySet(MeshQuerySet["Call"]):
     def visible_to(self, actor: Actor) -> Self:
         return self if actor.is_admin else self.filter(contact__owner_id=actor.id)
 
@@ -256,7 +257,7 @@ class CallQuerySet(ScopedQuerySet["Call"]):
         return self.filter(every_word(text, "title", "notes"))
 
 
-class Call(ScopedModel):
+class Call(MeshModel):
     """A call with a contact: whoever has the contact has its calls."""
 
     uuid = models.UUIDField(default=uuid7, unique=True, editable=False)
@@ -322,18 +323,18 @@ def _hash(key: str) -> str:
 
 def _meeting_ids_of(user_id: int) -> QuerySet[Any]:
     """The ids of the meetings that a user organizes or is invited to."""
-    invited = Attendee.objects.filter(user_id=user_id).values_list("meeting_id", flat=True)
+    invited = Invitee.objects.filter(user_id=user_id).values_list("meeting_id", flat=True)
     return invited.union(Meeting.objects.filter(organizer_id=user_id).values_list("pk", flat=True))
 
 
-@acquaintance
+@peer_source
 def attendees_met(user_id: int) -> QuerySet[Any]:
     """Those who attend a meeting with a user."""
-    attendees = Attendee.objects.filter(meeting_id__in=_meeting_ids_of(user_id))
+    attendees = Invitee.objects.filter(meeting_id__in=_meeting_ids_of(user_id))
     return attendees.exclude(user=None).values_list("user_id", flat=True)
 
 
-@acquaintance
+@peer_source
 def organizers_met(user_id: int) -> QuerySet[Any]:
     """Those who organize a meeting that a user attends, or organizes."""
     return Meeting.objects.filter(pk__in=_meeting_ids_of(user_id)).values_list("organizer_id", flat=True)

@@ -11,7 +11,7 @@ from django.utils import dateformat
 
 from accounts.models import MailKind
 from meetings import calendar
-from meetings.models import Attendee, Meeting, Response
+from meetings.models import Invitee, Meeting, Response
 from mesh import Attachment, Service
 from mesh.mail.messages import in_words
 
@@ -55,7 +55,7 @@ def cancel(service: Service, meeting: Meeting) -> None:
         _mail(service, meeting.organizer.email, MailKind.MEETING_CHANGES, "cancellation", meeting, context)
 
 
-def tell_answer(service: Service, meeting: Meeting, attendee: Attendee) -> None:
+def tell_answer(service: Service, meeting: Meeting, attendee: Invitee) -> None:
     """Tells the organizer how someone answered."""
     if meeting.is_over or attendee.user_id == meeting.organizer_id:
         return
@@ -80,12 +80,12 @@ _ANSWERS = {
 }
 
 
-def _guests(meeting: Meeting) -> list[Attendee]:
+def _guests(meeting: Meeting) -> list[Invitee]:
     """Who is invited, without the organizer."""
     return [attendee for attendee in meeting.attendees.all() if attendee.user_id != meeting.organizer_id]
 
 
-def _invite(service: Service, meeting: Meeting, guests: Iterable[Attendee]) -> None:
+def _invite(service: Service, meeting: Meeting, guests: Iterable[Invitee]) -> None:
     file = _file("REQUEST", calendar.request(meeting))
     for guest in guests:
         # Once for each time on the list: the meeting's first mails may be written after a change that invited more.
@@ -94,7 +94,7 @@ def _invite(service: Service, meeting: Meeting, guests: Iterable[Attendee]) -> N
         _mail(service, guest.address, kind, "invitation", meeting, {}, file, guest=guest, key=key)
 
 
-def _withdraw(service: Service, meeting: Meeting, guests: Iterable[Attendee]) -> None:
+def _withdraw(service: Service, meeting: Meeting, guests: Iterable[Invitee]) -> None:
     """Tells people that they are off the list, of a meeting as they knew it."""
     for guest in guests:
         file = _file("CANCEL", calendar.withdrawal(meeting, guest))
@@ -109,7 +109,7 @@ def _mail(
     meeting: Meeting,
     context: dict[str, Any],
     *files: Attachment,
-    guest: Attendee | None = None,
+    guest: Invitee | None = None,
     key: str = "",
 ) -> None:
     organizer = meeting.organizer

@@ -6,10 +6,10 @@ from django.db.models.functions import Now
 
 from accounts import timeline
 from accounts.services import UserService
-from accounts.timeline import TimelineEntry, TimelinePart, TimelineWish
+from accounts.timeline import TimelineEntries, TimelineEntry, TimelineQuery
 from meetings import calendar, notifications
 from meetings.calls import CallService as CallService
-from meetings.models import Attendee, CalendarKey, Meeting, Response
+from meetings.models import CalendarKey, Invitee, Meeting, Response
 from meetings.schemas import (
     CalendarKeyOut,
     FeedKey,
@@ -80,7 +80,7 @@ class MeetingService(Service):
             if not meeting.is_over:
                 self.will_mail(len({*user_ids} - {self.actor.id}) + len(emails))
         self.changed(meeting)
-        return self.show(meeting, MeetingOut)
+        return self.result_of(meeting, MeetingOut)
 
     @command("PATCH /meetings/{id}", "PUT /meetings/{id}")
     def update_meeting(self, *, id: MeetingId, data: MeetingPatch) -> MeetingOut:
@@ -110,7 +110,7 @@ class MeetingService(Service):
         if differs:
             notifications.tell_changes(self, before, self._with_people(id))
         self.changed(meeting)
-        return self.show(meeting, MeetingOut)
+        return self.result_of(meeting, MeetingOut)
 
     @command("DELETE /meetings/{id}")
     def cancel_meeting(self, *, id: MeetingId) -> None:
@@ -131,8 +131,8 @@ class MeetingService(Service):
         You must be invited to the meeting yourself (else 403). If your response changes, the organizer gets a mail,
         unless the meeting is over. Returns the meeting.
         """
-        meeting = self.take(Meeting, id)
-        attendee = Attendee.objects.select_related("user").filter(meeting=meeting, user_id=self.actor.id).first()
+        meeting = self.lock(Meeting, id)
+        attendee = Invitee.objects.select_related("user").filter(meeting=meeting, user_id=self.actor.id).first()
         if attendee is None:
             raise Forbidden("You are not invited to this meeting, so there is nothing to answer.")
         if attendee.response != data.response:
@@ -140,14 +140,14 @@ class MeetingService(Service):
             attendee.save(update_fields=["response"])
             notifications.tell_answer(self, meeting, attendee)
         self.changed(meeting)
-        return self.show(meeting, MeetingOut)
+        return self.result_of(meeting, MeetingOut)
 
     @query(tool=False)
-    def meetings_with_contact(self, *, wish: TimelineWish) -> TimelinePart:
+    def meetings_with_contact(self, *, query: TimelineQuery) -> TimelineEntries:
         """List the meetings that a contact organizes or is invited to, for its timeline."""
-        return timeline.part(
-            wish,
-            self.rows(Meeting).with_emails(wish.emails),
+        return timeline.entries(
+            query,
+            self.rows(Meeting).with_emails(query.emails),
             "scheduled_time",
             lambda meeting: TimelineEntry(
                 service=self.name,
@@ -159,11 +159,11 @@ class MeetingService(Service):
         )
 
     @query(tool=False)
-    def known_meeting(self, *, ref: int) -> int | None:
+    def find_meeting_id(self, *, ref: int) -> int | None:
         """Get the id of this meeting if you may see it, else null."""
-        return self.known(Meeting, ref)
+        return self.find_id(Meeting, ref)
 
-    @job(queue="mail", foretold=True)
+    @job(queue="mail", mails_only=True)
     def mail_invitations(self, *, id: int) -> None:
         """Send the invitations to a new meeting.
 
@@ -191,7 +191,7 @@ class MeetingService(Service):
         return Meeting.objects.with_people().get(pk=id)
 
     def _own(self, id: int) -> Meeting:
-        meeting = self.take(Meeting, id)
+        meeting = self.lock(Meeting, id)
         if not meeting.may_be_changed_by(self.actor):
             raise Forbidden("Only the organizer changes a meeting; you may answer its invitation.")
         return meeting
@@ -201,7 +201,7 @@ class MeetingService(Service):
         if not data.attendee_ids and not data.attendee_emails:
             return [], []
         users = self.of(UserService)
-        ids = set(users.known_users(ids=data.attendee_ids)) if data.attendee_ids else set()
+        ids = set(users.find_user_ids(ids=data.attendee_ids)) if data.attendee_ids else set()
         unknown = [
             FieldError(loc=["body", "attendee_ids", place], msg="You know no user with this id.", type="not_found")
             for place, user_id in enumerate(data.attendee_ids)
@@ -210,7 +210,7 @@ class MeetingService(Service):
         if unknown:
             raise Invalid(unknown)
         emails = {email.lower(): email for email in data.attendee_emails}
-        people = users.known_people(emails=list(emails)) if emails else []
+        people = users.find_people(emails=list(emails)) if emails else []
         by_email = {person.email.lower(): person.id for person in people}
         guests = [email for key, email in emails.items() if key not in by_email]
         return sorted({*data.attendee_ids, *by_email.values()}), guests
@@ -245,4 +245,4 @@ class CalendarService(Service):
             raise NotFound("There is no such calendar. Its key may have been replaced by a new one.")
         chosen = Meeting.objects.of_user(owner).since(days=90).soonest_first().select_related("organizer")
         meetings = sorted(chosen[:MOST_IN_FEED], key=lambda meeting: (meeting.scheduled_time, meeting.pk))
-        return calendar.feed(meetings, Attendee.objects.declined_by(owner))
+        return calendar.feed(meetings, Invitee.objects.declined_by(owner))

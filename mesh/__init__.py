@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from mesh.declarations.schemas import PageParams as PageParams
     from mesh.execution.service import Service as Service
     from mesh.mail.messages import Attachment as Attachment
-    from mesh.rows.visibility import ScopedModel as ScopedModel
-    from mesh.rows.visibility import ScopedQuerySet as ScopedQuerySet
+    from mesh.rows.visibility import MeshModel as MeshModel
+    from mesh.rows.visibility import MeshQuerySet as MeshQuerySet
 
 _HOMES = {
     "mesh.calling.client": ("Mesh",),
@@ -43,7 +43,7 @@ _HOMES = {
     "mesh.declarations.schemas": ("Column", "In", "Out", "Page", "PageParams"),
     "mesh.execution.service": ("Service",),
     "mesh.mail.messages": ("Attachment",),
-    "mesh.rows.visibility": ("ScopedModel", "ScopedQuerySet"),
+    "mesh.rows.visibility": ("MeshModel", "MeshQuerySet"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

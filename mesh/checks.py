@@ -18,7 +18,7 @@ from mesh.declarations.operations import Operation
 from mesh.declarations.registry import registry
 from mesh.descriptions.json_schema import Schema, arguments_schema
 from mesh.mail.delivery import backend_of
-from mesh.rows.visibility import ScopedModel, ScopedQuerySet
+from mesh.rows.visibility import MeshModel, MeshQuerySet
 from mesh.stores.postgres import fetch
 
 #: How the summary of an operation may begin, the same for the same thing in all services.
@@ -37,15 +37,15 @@ _FILLERS = {"a", "an", "any", "its", "of", "s", "the", "this", "your"}
 
 @register()
 def check_models(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Every ScopedModel says who sees its rows, from both sides."""
+    """Every MeshModel says who sees its rows, from both sides."""
     found: list[CheckMessage] = []
     for model in apps.get_models():
-        if not issubclass(model, ScopedModel):
+        if not issubclass(model, MeshModel):
             continue
         rows = model._default_manager.all()
-        if not isinstance(rows, ScopedQuerySet) or type(rows).visible_to is ScopedQuerySet.visible_to:
+        if not isinstance(rows, MeshQuerySet) or type(rows).visible_to is MeshQuerySet.visible_to:
             found.append(Error(f"{model.__name__}'s queryset has no visible_to of its own.", obj=model, id="mesh.E001"))
-        if model.audience is ScopedModel.audience:
+        if model.audience is MeshModel.audience:
             found.append(Error(f"{model.__name__} has no audience of its own.", obj=model, id="mesh.E002"))
     return found
 
@@ -154,14 +154,14 @@ def _faults(operation: Operation) -> Iterator[tuple[str, str]]:
         yield "mesh.E020", "answers with a new row, so it must say what it creates, or why that is unlimited"
     if declared.creates is not None and not declared.creates.owner_field:
         yield "mesh.E021", f"creates {declared.creates.__name__}, which has no owner_field"
-    if operation.calls_out and operation.declaration.job is not None and operation.declaration.job.foretold:
-        yield "mesh.E012", "is foretold, so it must not call out: a dry run runs it"
+    if operation.calls_out and operation.declaration.job is not None and operation.declaration.job.mails_only:
+        yield "mesh.E012", "is mails_only, so it must not call out: a dry run runs it"
     parameters = {parameter.name for parameter in operation.parameters}
-    for name in {name for scope in operation.declaration.scopes for name in re.findall("{(.*?)}", scope)}:
+    for name in {name for tag in operation.declaration.cache_tags for name in re.findall("{(.*?)}", tag)}:
         if name != "actor" and (name != "id" or name not in parameters):
             yield (
                 "mesh.E015",
-                f"is cached under a scope of {{{name}}}; a scope may name {{actor}}, and the path's {{id}}",
+                f"is cached under a tag of {{{name}}}; a tag may name {{actor}}, and the path's {{id}}",
             )
     for route in operation.declaration.routes:
         for name in set(route.names) - parameters:

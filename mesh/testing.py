@@ -1,4 +1,4 @@
-"""Helpers for the tests: a JSON client for one person, and the two sides of a scope held against each other."""
+"""Helpers for the tests: a JSON client for one person, and the two sides of visibility held against each other."""
 
 import json
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.test import Client
 
 from mesh.declarations.actors import Actor
-from mesh.rows.visibility import ScopedModel
+from mesh.rows.visibility import MeshModel
 
 
 class Answered:
@@ -57,24 +57,26 @@ class Api:
         return self.request("DELETE", path, **headers)
 
 
-def scope_mismatches(model: type[ScopedModel], actors: Iterable[Actor]) -> list[str]:
+def visibility_mismatches(model: type[MeshModel], actors: Iterable[Actor]) -> list[str]:
     """Where `visible_to` and `audience` say different things of a row; for actors who are no ADMIN."""
     found = []
     manager: Any = model._default_manager
     audiences = {row.pk: row.audience() for row in manager.all()}
     for actor in actors:
         visible = set(manager.all().visible_to(actor).values_list("pk", flat=True))
-        heard = {pk for pk, audience in audiences.items() if actor.scope in audience or _is_public(audience)}
-        found += [f"{_name(model)} {pk}: {actor.scope} sees it, but is not in its audience" for pk in visible - heard]
+        heard = {pk for pk, audience in audiences.items() if actor.cache_tag in audience or _is_public(audience)}
         found += [
-            f"{_name(model)} {pk}: {actor.scope} is in its audience, but does not see it" for pk in heard - visible
+            f"{_name(model)} {pk}: {actor.cache_tag} sees it, but is not in its audience" for pk in visible - heard
+        ]
+        found += [
+            f"{_name(model)} {pk}: {actor.cache_tag} is in its audience, but does not see it" for pk in heard - visible
         ]
     return found
 
 
 def _is_public(audience: set[str]) -> bool:
-    """Whether a shared scope is in it, such as `products`: everyone hears of the row."""
-    return any(":" not in scope for scope in audience)
+    """Whether a shared cache tag is in it, such as `products`: everyone hears of the row."""
+    return any(":" not in tag for tag in audience)
 
 
 def _name(model: type[Model]) -> str:

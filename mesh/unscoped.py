@@ -27,7 +27,7 @@ _NAMED = re.compile(r"\b(?:objects|{})\b".format("|".join(sorted(READERS))))
 PLACES: Mapping[str, str] = {
     "mesh.doors.admin.MeshModelAdmin.save_form": "the row that the operation has just made, for an ADMIN",
     "mesh.checks.check_models": "looks at the queryset's class, and reads nothing",
-    "mesh.documents.mirror.Mirrored.bodies": "the mirror's documents, which nobody asks for through the mesh",
+    "mesh.documents.mirror.DocumentKind.bodies": "the mirror's documents, which nobody asks for through the mesh",
     "mesh.services.jobs.JobService.list_jobs": "jobs, which ADMINs alone see",
     "mesh.services.jobs.JobService.retry_job": "jobs, which ADMINs alone see",
     "mesh.services.jobs.JobService.retry_jobs": "jobs, which ADMINs alone see",
@@ -38,12 +38,12 @@ PLACES: Mapping[str, str] = {
     "mesh.documents.bulk.size": "a number of rows, for the operator",
     "mesh.execution.quotas._count": "a number of the user's own rows",
     "mesh.rows.reads._projection": "the columns alone; each caller says which rows",
-    "mesh.rows.reads.take_row": "rows that are chosen by a scope",
-    "mesh.rows.visibility._scope": "this is where the scope begins",
-    "mesh.execution.service.Service.show": "a row that this command has just made or changed",
-    "mesh.execution.service.Service.take": "the key of a uuid, which is then looked for in the scope",
+    "mesh.rows.reads.lock_row": "visible rows, which the caller chose",
+    "mesh.rows.visibility._visible": "this is where visibility begins",
+    "mesh.execution.service.Service.result_of": "a row that this command has just made or changed",
+    "mesh.execution.service.Service.lock": "the key of a uuid, which is then looked for among the visible rows",
     "mesh.services.mails.MailService.mail_failed": "a job that failed for good, which answers nobody",
-    "mesh.testing.scope_mismatches": "holds both sides of every scope against each other",
+    "mesh.testing.visibility_mismatches": "holds both sides of visibility against each other",
     "mesh.unscoped": "names them",
 }
 

@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.db.models.functions import Length, Now
 from django.db.models.lookups import GreaterThanOrEqual, LessThanOrEqual
 
-from mesh import Actor, ScopedModel, ScopedQuerySet
+from mesh import Actor, MeshModel, MeshQuerySet
 from mesh.rows.search import every_word
 from mesh.stores.postgres import fetch
 from notes.summarizer import Summary
@@ -24,7 +24,7 @@ class NoteStatus(models.TextChoices):
     FAILED = "failed"
 
 
-class NoteQuerySet(ScopedQuerySet["Note"]):
+class NoteQuerySet(MeshQuerySet["Note"]):
     def visible_to(self, actor: Actor) -> Self:
         return self if actor.is_admin else self.filter(author_id=actor.id)
 
@@ -76,7 +76,7 @@ SELECT author_id FROM note
 """
 
 
-class Note(ScopedModel):
+class Note(MeshModel):
     """A note of its author's; its summary is made in the background."""
 
     # Here and below: where an index or a unique constraint begins with it, a foreign key needs none of its own.
@@ -88,7 +88,7 @@ class Note(ScopedModel):
     raw_text = models.TextField(max_length=100_000)
     summary = models.TextField(null=True, blank=True)  # noqa: DJ001  (null until there is one)
     status = models.CharField(max_length=10, choices=NoteStatus.choices, default=NoteStatus.QUEUED)
-    #: Grows with every text and every wish for a summary: a summary counts only for the revision it was made of.
+    #: Grows with every text and every query for a summary: a summary counts only for the revision it was made of.
     revision = models.PositiveIntegerField(default=1)
     error = models.CharField(max_length=500, null=True, blank=True)  # noqa: DJ001  (null where nothing failed)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -125,12 +125,12 @@ class Note(ScopedModel):
         self.status, self.error = NoteStatus.QUEUED, None
 
 
-class ActionItemQuerySet(ScopedQuerySet["ActionItem"]):
+class ActionItemQuerySet(MeshQuerySet["ActionItem"]):
     def visible_to(self, actor: Actor) -> Self:
         return self if actor.is_admin else self.filter(note__author_id=actor.id)
 
 
-class ActionItem(ScopedModel):
+class ActionItem(MeshModel):
     """Something to do that a note's summary found; it may become a task."""
 
     note = models.ForeignKey(Note, models.CASCADE, related_name="action_items")

@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 
 from accounts import timeline
 from accounts.contacts import ContactService
-from accounts.timeline import TimelineEntry, TimelinePart, TimelineWish
+from accounts.timeline import TimelineEntries, TimelineEntry, TimelineQuery
 from meetings.services import MeetingService
 from mesh import Page, PageParams, Search, Service, command, job, query
 from mesh.errors import Invalid
@@ -32,9 +32,9 @@ class NoteService(Service):
         """
         wanted = filters.model_dump(exclude_none=True)
         if filters.meeting_id is not None:
-            wanted["meeting_id"] = self.of(MeetingService).known_meeting(ref=filters.meeting_id) or 0
+            wanted["meeting_id"] = self.of(MeetingService).find_meeting_id(ref=filters.meeting_id) or 0
         if filters.contact_id is not None:
-            wanted["contact_id"] = self.of(ContactService).known_contact(ref=filters.contact_id) or 0
+            wanted["contact_id"] = self.of(ContactService).find_contact_id(ref=filters.contact_id) or 0
         rows = self.rows(Note).filter(**wanted).search(search)
         return self.page(rows, NoteOut, page)
 
@@ -54,7 +54,7 @@ class NoteService(Service):
         Its summary and its action items are made in the background: get_note has them once `status` is `done`. A note
         may belong to a meeting, to a contact, or to nothing. Only you and ADMINs see it. Returns the note.
         """
-        of = self._referring({"meeting_id": data.meeting_id, "contact_id": data.contact_id})
+        of = self._resolve_references({"meeting_id": data.meeting_id, "contact_id": data.contact_id})
         note = Note.objects.create(author_id=self.actor.id, raw_text=data.raw_text, **of)
         return self._queued(note)
 
@@ -65,10 +65,10 @@ class NoteService(Service):
         Changes only the fields that you send. A changed text is summarized again in the background; action items that
         are tasks already stay, the others are replaced. Returns the note.
         """
-        note = self.take(Note, id)
+        note = self.lock(Note, id)
         sent = data.sent()
         of = {name: value for name, value in sent.items() if name != "raw_text" and value != getattr(note, name)}
-        for name, value in self._referring(of).items():
+        for name, value in self._resolve_references(of).items():
             setattr(note, name, value)
         rewritten = "raw_text" in sent and data.raw_text != note.raw_text
         if rewritten:
@@ -79,7 +79,7 @@ class NoteService(Service):
         if rewritten:
             return self._queued(note)
         self.changed(note)
-        return self.show(note, NoteOut)
+        return self.result_of(note, NoteOut)
 
     @command("DELETE /notes/{id}")
     def delete_note(self, *, id: NoteId) -> None:
@@ -87,7 +87,7 @@ class NoteService(Service):
 
         Tasks that were made of its action items stay. It cannot be undone.
         """
-        note = self.take(Note, id)
+        note = self.lock(Note, id)
         self.changed(note)
         note.delete()
 
@@ -98,7 +98,7 @@ class NoteService(Service):
         Use it after a summary failed, or for a better one. It is made in the background: get_note has it once `status`
         is `done`. Action items that are tasks already stay, the others are replaced. Returns the note.
         """
-        note = self.take(Note, id)
+        note = self.lock(Note, id)
         note.queue()
         note.save(update_fields=["revision", "status", "error"])
         return self._queued(note)
@@ -111,7 +111,7 @@ class NoteService(Service):
         note's author's, assigned to nobody, with the item's title, its due date, and its quote as the description.
         Returns the note, whose action items then have a `task_id`.
         """
-        note = self.take(Note, id)
+        note = self.lock(Note, id)
         items = {item.pk: item for item in note.action_items.all()}
         wanted = list(items) if data.action_item_ids is None else data.action_item_ids
         unknown = [place for place, item_id in enumerate(wanted) if item_id not in items]
@@ -130,14 +130,14 @@ class NoteService(Service):
         for item_id in dict.fromkeys(wanted):
             self._become_task(note, items[item_id])
         self.changed(note)
-        return self.show(note, NoteOut)
+        return self.result_of(note, NoteOut)
 
     @query(tool=False)
-    def notes_of_contact(self, *, wish: TimelineWish) -> TimelinePart:
+    def notes_of_contact(self, *, query: TimelineQuery) -> TimelineEntries:
         """List your notes about a contact, for its timeline."""
-        return timeline.part(
-            wish,
-            self.rows(Note).filter(contact_id=wish.contact_id),
+        return timeline.entries(
+            query,
+            self.rows(Note).filter(contact_id=query.contact_id),
             "created_at",
             lambda note: TimelineEntry(
                 service=self.name,
@@ -177,7 +177,7 @@ class NoteService(Service):
     def _queued(self, note: Note) -> NoteOut:
         self.defer(self.summarize_note, id=note.pk, revision=note.revision)
         self.changed(note)
-        return self.show(note, NoteOut)
+        return self.result_of(note, NoteOut)
 
     def _become_task(self, note: Note, item: ActionItem) -> None:
         if item.task_id is None:
@@ -187,11 +187,11 @@ class NoteService(Service):
             item.save(update_fields=["task"])
             self.changed(item.task)
 
-    def _referring(self, fields: dict[str, Any]) -> dict[str, Any]:
-        return self.referring(
+    def _resolve_references(self, fields: dict[str, Any]) -> dict[str, Any]:
+        return self.resolve_references(
             fields,
             {
-                "meeting_id": (self.of(MeetingService).known_meeting, "You see no such meeting."),
-                "contact_id": (self.of(ContactService).known_contact, "You have no such contact."),
+                "meeting_id": (self.of(MeetingService).find_meeting_id, "You see no such meeting."),
+                "contact_id": (self.of(ContactService).find_contact_id, "You have no such contact."),
             },
         )

@@ -13,7 +13,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower, Now
 
-from mesh import Actor, ScopedModel, ScopedQuerySet
+from mesh import Actor, MeshModel, MeshQuerySet
 from mesh.rows.search import every_word
 from mesh.stores.postgres import fetch
 from shop.payment_models import Payment as Payment
@@ -26,7 +26,7 @@ MAX_STOCK = 10**9
 MAX_PRICE = 10**9
 
 
-class ProductQuerySet(ScopedQuerySet["Product"]):
+class ProductQuerySet(MeshQuerySet["Product"]):
     def visible_to(self, actor: Actor) -> Self:
         return self if actor.is_admin else self.filter(Q(archived_at=None) | Q(owner_id=actor.id))
 
@@ -47,7 +47,7 @@ class ProductQuerySet(ScopedQuerySet["Product"]):
         return self.filter(every_word(text, "sku", "name", "description"))
 
 
-class Product(ScopedModel):
+class Product(MeshModel):
     """Something to sell. `stock` is what can be ordered; `reserved` is held for orders."""
 
     # Here and below: where an index or a unique constraint begins with it, a foreign key needs none of its own.
@@ -130,7 +130,7 @@ class CancelReason(models.TextChoices):
     EXPIRED = "expired"
 
 
-class OrderQuerySet(ScopedQuerySet["Order"]):
+class OrderQuerySet(MeshQuerySet["Order"]):
     def visible_to(self, actor: Actor) -> Self:
         return self if actor.is_admin else self.filter(Q(buyer_id=actor.id) | Q(seller_id=actor.id))
 
@@ -181,7 +181,7 @@ SELECT id FROM placed
 """
 
 
-class Order(ScopedModel):
+class Order(MeshModel):
     """What somebody wants to buy: pending until a worker has reserved its stock, all of it or nothing."""
 
     buyer = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="orders", db_index=False)
@@ -285,12 +285,12 @@ class MovementKind(models.TextChoices):
     ADJUSTED = "adjusted"
 
 
-class MovementQuerySet(ScopedQuerySet["StockMovement"]):
+class MovementQuerySet(MeshQuerySet["StockMovement"]):
     def visible_to(self, actor: Actor) -> Self:
         return self if actor.is_admin else self.filter(product__owner_id=actor.id)
 
 
-class StockMovement(ScopedModel):
+class StockMovement(MeshModel):
     """One row of the ledger: units of a product that came, went, or were held. Rows are only ever added.
 
     An order's line has at most one row of each kind, so nothing can be applied to it twice.

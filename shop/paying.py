@@ -134,7 +134,7 @@ def begin(service: Service, order: Order) -> None:
         service.defer(PaymentService.follow_payment, id=payment.pk)
 
 
-def call_off(service: Service, orders: Sequence[int]) -> None:
+def cancel_open_payments(service: Service, orders: Sequence[int]) -> None:
     """These orders are cancelled, so their open payments are to be cancelled too."""
     for id in Payment.objects.open().filter(order__in=orders).values_list("pk", flat=True):
         service.defer(PaymentService.follow_payment, id=id)

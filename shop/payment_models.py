@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from mesh import Actor, ScopedModel, ScopedQuerySet
+from mesh import Actor, MeshModel, MeshQuerySet
 from mesh.stores.postgres import fetch
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ OPEN = (PaymentStatus.STARTING, PaymentStatus.PENDING)
 AWAITED = (PaymentStatus.PENDING, PaymentStatus.REFUNDING)
 
 
-class PaymentQuerySet(ScopedQuerySet["Payment"]):
+class PaymentQuerySet(MeshQuerySet["Payment"]):
     def visible_to(self, actor: Actor) -> Self:
         return self if actor.is_admin else self.filter(order__buyer_id=actor.id)
 
@@ -56,7 +56,7 @@ RETURNING id
 """
 
 
-class Payment(ScopedModel):
+class Payment(MeshModel):
     """An order's amount that a provider is to collect from the buyer. An order has one open payment at the most."""
 
     order = models.ForeignKey("shop.Order", models.PROTECT, related_name="payments", db_index=False)

@@ -70,7 +70,7 @@ class ProductService(Service):
         if data.stock:
             stock.receive({product.pk: data.stock}, MovementKind.RECEIVED)
         self.changed(product)
-        return self.show(product, StockedProductOut)
+        return self.result_of(product, StockedProductOut)
 
     @command("PATCH /products/{id}")
     def update_product(self, *, id: ProductId, data: ProductPatch) -> StockedProductOut:
@@ -90,7 +90,7 @@ class ProductService(Service):
         product.updated_at = Now()
         product.save(update_fields=[*fields, "updated_at"])
         self.changed(product)
-        return self.show(product, StockedProductOut)
+        return self.result_of(product, StockedProductOut)
 
     @command("DELETE /products/{id}")
     def archive_product(self, *, id: ProductId) -> None:
@@ -116,7 +116,7 @@ class ProductService(Service):
         product = self._own(id)
         self._add(product, delta, MovementKind.ADJUSTED)
         self.changed(product)
-        return self.show(product, StockedProductOut)
+        return self.result_of(product, StockedProductOut)
 
     @command("POST /products/{id}/receive")
     def receive_stock(self, *, id: ProductId, quantity: Arrived) -> StockedProductOut:
@@ -128,7 +128,7 @@ class ProductService(Service):
         product = self._own(id)
         self._add(product, quantity, MovementKind.RECEIVED)
         self.changed(product)
-        return self.show(product, StockedProductOut)
+        return self.result_of(product, StockedProductOut)
 
     @command("POST /products/import", takes="text/csv")
     def import_products(self, *, data: ProductSheet) -> ImportedOut:
@@ -171,7 +171,7 @@ class ProductService(Service):
         return Product.objects.changeable_by(self.actor).filter(pk=id).exists()
 
     def _own(self, id: int) -> Product:
-        product = self.take(Product, id)
+        product = self.lock(Product, id)
         if not product.may_be_changed_by(self.actor):
             raise Forbidden("Only who created a product changes it.")
         return product

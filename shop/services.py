@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from pydantic import Field
 
 from accounts import timeline
-from accounts.timeline import TimelineEntry, TimelinePart, TimelineWish
+from accounts.timeline import TimelineEntries, TimelineEntry, TimelineQuery
 from mesh import Actor, Id, Page, PageParams, Service, admins, command, job, query
 from mesh.errors import Conflict, FieldError, Forbidden, Invalid
 from mesh.formats import sheets
@@ -103,7 +103,7 @@ class OrderService(Service):
             raise self._unknown_products(data)
         self.changed(order)
         self.defer(self.reserve_stock)
-        return self.show(order, OrderOut)
+        return self.result_of(order, OrderOut)
 
     @command("POST /orders/{id}/confirm", allow=admins)
     def confirm_order(self, *, id: OrderId) -> OrderOut:
@@ -116,7 +116,7 @@ class OrderService(Service):
         order.status, order.reserved_until, order.updated_at = OrderStatus.CONFIRMED, None, Now()
         order.save(update_fields=["status", "reserved_until", "updated_at"])
         self.changed(order)
-        return self.show(order, OrderOut)
+        return self.result_of(order, OrderOut)
 
     @command("POST /orders/{id}/pay")
     def pay_order(self, *, id: OrderId) -> OrderOut:
@@ -135,7 +135,7 @@ class OrderService(Service):
             stock.sell([order.pk])
             self._tell_buyer(order, News.PAID)
         self.changed(order)
-        return self.show(order, OrderOut)
+        return self.result_of(order, OrderOut)
 
     @command("POST /orders/{id}/cancel")
     def cancel_order(self, *, id: OrderId) -> OrderOut:
@@ -147,20 +147,20 @@ class OrderService(Service):
         order = self._taken(id, OrderStatus.PENDING, *_PAYABLE, to="cancelled")
         if OrderStatus(order.status).holds_stock:
             stock.release([order.pk], CancelReason.REQUESTED)
-            paying.call_off(self, [order.pk])
+            paying.cancel_open_payments(self, [order.pk])
         else:
             order.status, order.cancel_reason, order.updated_at = OrderStatus.CANCELLED, CancelReason.REQUESTED, Now()
             order.save(update_fields=["status", "cancel_reason", "updated_at"])
         self._tell_buyer(order, News.CANCELLED)
         self.changed(order)
-        return self.show(order, OrderOut)
+        return self.result_of(order, OrderOut)
 
     @query(tool=False)
-    def orders_of_contact(self, *, wish: TimelineWish) -> TimelinePart:
+    def orders_of_contact(self, *, query: TimelineQuery) -> TimelineEntries:
         """List the orders of users with a contact's e-mail, for its timeline."""
-        return timeline.part(
-            wish,
-            self.rows(Order).of_buyers(wish.emails),
+        return timeline.entries(
+            query,
+            self.rows(Order).of_buyers(query.emails),
             "created_at",
             lambda order: TimelineEntry(
                 service=self.name,
@@ -189,7 +189,7 @@ class OrderService(Service):
         overdue = Order.objects.overdue().select_for_update(no_key=True, skip_locked=True)[: stock.MOST_AT_ONCE]
         ids = sorted(order.pk for order in overdue)
         stock.release(ids, CancelReason.EXPIRED)
-        paying.call_off(self, ids)
+        paying.cancel_open_payments(self, ids)
         self._tell({News.EXPIRED: ids} if ids else {})
         self.changed()
 
@@ -202,7 +202,7 @@ class OrderService(Service):
         reconciler.reconcile()
         self.changed()
 
-    @job(queue="mail", lease=120, foretold=True)
+    @job(queue="mail", lease=120, mails_only=True)
     def mail_orders(self, *, news: Annotated[dict[News, _Ids], Field(max_length=len(News))]) -> None:
         """Send mails to buyers that say what became of their orders."""
         for item in News:  # in their order, which a row of JSON forgets
@@ -221,14 +221,14 @@ class OrderService(Service):
         self, id: int, *allowed: OrderStatus, to: str, permit: Callable[[Order, Actor], None] = _permit_change
     ) -> Order:
         """The order, locked. Raises Forbidden, and WrongStatus where it is in none of the `allowed` ones."""
-        order = self.take(Order, id)
+        order = self.lock(Order, id)
         permit(order, self.actor)
         if order.status not in allowed:
             raise WrongStatus(f"An order that is {order.status} cannot be {to}; {' or '.join(allowed)} can.")
         return order
 
     def _unknown_products(self, data: OrderIn) -> Invalid:
-        known = self.visible(Product, [item.product_id for item in data.items])
+        known = self.find_ids(Product, [item.product_id for item in data.items])
         current = set(Product.objects.current().filter(pk__in=known).values_list("pk", flat=True))
         return Invalid(
             [

@@ -7,7 +7,7 @@ from django.db.models import F, Value
 from django.db.models.functions import NullIf
 
 from mesh import Column, Out, Time
-from mesh.documents.mirror import mirror
+from mesh.documents.mirror import register_document
 from tasks.models import Task, TaskStatus
 
 
@@ -24,4 +24,4 @@ class TaskDocument(Out):
     updated_at: Time
 
 
-mirror("tasks", Task, TaskDocument, owner="creator")
+register_document("tasks", Task, TaskDocument, owner="creator")

@@ -9,13 +9,13 @@ from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Coalesce, Now, TruncDay
 from uuid_utils.compat import uuid7
 
-from accounts.models import Contact, acquaintance
-from mesh import Actor, ScopedModel, ScopedQuerySet
+from accounts.models import Contact, peer_source
+from mesh import Actor, MeshModel, MeshQuerySet
 from mesh.rows.lookups import any_of
 from mesh.rows.search import every_word
 
 
-class ProjectQuerySet(ScopedQuerySet["Project"]):
+class ProjectQuerySet(MeshQuerySet["Project"]):
     def visible_to(self, actor: Actor) -> Self:
         return self if actor.is_admin else self.filter(pk__in=_project_ids_of(actor.id))
 
@@ -23,7 +23,7 @@ class ProjectQuerySet(ScopedQuerySet["Project"]):
         return self.filter(every_word(text, "title", "description"))
 
 
-class Project(ScopedModel):
+class Project(MeshModel):
     """A project: its owner edits it; its members, those to whom the owner assigned a task in it, read it."""
 
     # Here and below: where an index or a unique constraint begins with it, a foreign key needs none of its own.
@@ -72,7 +72,7 @@ class TaskStatus(models.TextChoices):
 _OPEN = (TaskStatus.TODO, TaskStatus.IN_PROGRESS)
 
 
-class TaskQuerySet(ScopedQuerySet["Task"]):
+class TaskQuerySet(MeshQuerySet["Task"]):
     def visible_to(self, actor: Actor) -> Self:
         if actor.is_admin:
             return self
@@ -101,7 +101,7 @@ class TaskQuerySet(ScopedQuerySet["Task"]):
         return self.filter(every_word(text, "title", "description"))
 
 
-class Task(ScopedModel):
+class Task(MeshModel):
     """Something to do: its creator and the owner of its project edit it, its assignee moves its status."""
 
     uuid = models.UUIDField(default=uuid7, unique=True, editable=False)
@@ -181,14 +181,14 @@ def _project_ids_of(user_id: int) -> QuerySet[Any]:
     return member.union(Project.objects.filter(owner_id=user_id).values_list("pk", flat=True))
 
 
-@acquaintance
+@peer_source
 def project_members(user_id: int) -> QuerySet[Any]:
     """The members of the projects that a user is in."""
     members = Task.objects.making_members().filter(project_id__in=_project_ids_of(user_id))
     return members.values_list("assignee_id", flat=True)
 
 
-@acquaintance
+@peer_source
 def project_owners(user_id: int) -> QuerySet[Any]:
     """The owners of the projects that a user is in."""
     return Project.objects.filter(pk__in=_project_ids_of(user_id)).values_list("owner_id", flat=True)

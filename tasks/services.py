@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 from accounts import timeline
 from accounts.contacts import ContactService
 from accounts.services import UserService
-from accounts.timeline import TimelineEntry, TimelinePart, TimelineWish
+from accounts.timeline import TimelineEntries, TimelineEntry, TimelineQuery
 from meetings.services import MeetingService
 from mesh import Page, PageParams, Ref, Search, Service, command, job, query
 from mesh.errors import Forbidden, NotFound
@@ -64,7 +64,7 @@ class ProjectService(Service):
         """
         project = Project.objects.create(owner_id=self.actor.id, **data.model_dump())
         self.changed(project)
-        return self.show(project, ProjectOut)
+        return self.result_of(project, ProjectOut)
 
     @command("PATCH /projects/{id}", "PUT /projects/{id}")
     def update_project(self, *, id: ProjectId, data: ProjectPatch) -> ProjectOut:
@@ -79,7 +79,7 @@ class ProjectService(Service):
         project.updated_at = Now()
         project.save()
         self.changed(project)
-        return self.show(project, ProjectOut)
+        return self.result_of(project, ProjectOut)
 
     @command("DELETE /projects/{id}")
     def delete_project(self, *, id: ProjectId) -> None:
@@ -108,12 +108,12 @@ class ProjectService(Service):
         self.changed(project, *tasks)
 
     @query(tool=False)
-    def known_project(self, *, ref: int) -> int | None:
+    def find_project_id(self, *, ref: int) -> int | None:
         """Get the id of this project if you may see it, else null."""
-        return self.known(Project, ref)
+        return self.find_id(Project, ref)
 
     def _own(self, id: int) -> Project:
-        project = self.take(Project, id)
+        project = self.lock(Project, id)
         if not project.may_be_changed_by(self.actor):
             raise Forbidden("Only its owner changes a project.")
         return project
@@ -133,11 +133,11 @@ class TaskService(Service):
         """
         wanted = filters.model_dump(exclude={"overdue", "meeting_id", "project_id", "contact_id"}, exclude_none=True)
         if filters.meeting_id is not None:
-            wanted["due_meeting_id"] = self.of(MeetingService).known_meeting(ref=filters.meeting_id) or 0
+            wanted["due_meeting_id"] = self.of(MeetingService).find_meeting_id(ref=filters.meeting_id) or 0
         if filters.project_id is not None:
-            wanted["project_id"] = self.of(ProjectService).known_project(ref=filters.project_id) or 0
+            wanted["project_id"] = self.of(ProjectService).find_project_id(ref=filters.project_id) or 0
         if filters.contact_id is not None:
-            wanted["contact_id"] = self.of(ContactService).known_contact(ref=filters.contact_id) or 0
+            wanted["contact_id"] = self.of(ContactService).find_contact_id(ref=filters.contact_id) or 0
         rows = self.rows(Task).filter(**wanted).overdue(filters.overdue).search(search)
         return self.page(rows, TaskOut, page)
 
@@ -157,12 +157,12 @@ class TaskService(Service):
         somebody who is in it (else 403). The assignee gets a mail, unless it is you. The day before the due date, the
         assignee is reminded by mail, or you if nobody is assigned. Returns the task.
         """
-        task = Task(creator_id=self.actor.id, **self._referring(data.model_dump()))
+        task = Task(creator_id=self.actor.id, **self._resolve_references(data.model_dump()))
         self._give(task, project=None, assignee=None)
         task.save(force_insert=True)
         self.changed(task)
         self._mail_assignee(task, before=None)
-        return self.show(task, TaskOut)
+        return self.result_of(task, TaskOut)
 
     @command("PATCH /tasks/{id}", "PUT /tasks/{id}")
     def update_task(self, *, id: TaskRef, data: TaskPatch) -> TaskOut:
@@ -171,7 +171,7 @@ class TaskService(Service):
         Changes only the fields that you send. Its creator and the owner of its project may change everything, its
         assignee the status alone (else 403). A new assignee gets a mail. Returns the task.
         """
-        task = self.take(Task, id)
+        task = self.lock(Task, id)
         if not task.may_be_changed_by(self.actor) and data.model_fields_set != {"status"}:
             raise Forbidden("The assignee may change a task's status only.")
         return self._updated(task, data.sent())
@@ -193,7 +193,7 @@ class TaskService(Service):
 
         Everyone who sees the task may do this. Sends no mail. Returns the task.
         """
-        return self._updated(self.take(Task, id), {"status": status})
+        return self._updated(self.lock(Task, id), {"status": status})
 
     @command("POST /tasks/{id}/assign/{user_id}")
     def assign_task(self, *, id: TaskRef, user_id: AssigneeId) -> TaskOut:
@@ -204,16 +204,16 @@ class TaskService(Service):
         it. A previous assignee no longer sees the task. Returns the task.
         """
         task = self._own(id)
-        if self.of(UserService).known_user(ref=user_id) is None:
+        if self.of(UserService).find_user_id(ref=user_id) is None:
             raise NotFound("There is no such user, or you do not know them.")
         return self._updated(task, {"assignee_id": user_id}, given=True)
 
     @query(tool=False)
-    def tasks_of_contact(self, *, wish: TimelineWish) -> TimelinePart:
+    def tasks_of_contact(self, *, query: TimelineQuery) -> TimelineEntries:
         """List your tasks with a contact, for its timeline."""
-        return timeline.part(
-            wish,
-            self.rows(Task).filter(contact_id=wish.contact_id),
+        return timeline.entries(
+            query,
+            self.rows(Task).filter(contact_id=query.contact_id),
             "created_at",
             lambda task: TimelineEntry(
                 service=self.name,
@@ -247,7 +247,7 @@ class TaskService(Service):
         self.changed()
 
     def _own(self, ref: Ref) -> Task:
-        task = self.take(Task, ref)
+        task = self.lock(Task, ref)
         if not task.may_be_changed_by(self.actor):
             raise Forbidden(
                 "Only who created a task, or owns its project, may do this; its assignee may change its status."
@@ -256,7 +256,9 @@ class TaskService(Service):
 
     def _updated(self, task: Task, fields: dict[str, Any], *, given: bool = False) -> TaskOut:
         """Changes a task. `given`: it is assigned anew, also where that changes nothing."""
-        fields |= self._referring({name: value for name, value in fields.items() if value != getattr(task, name)})
+        fields |= self._resolve_references(
+            {name: value for name, value in fields.items() if value != getattr(task, name)}
+        )
         project, assignee = task.project_id, task.assignee_id
         for name, value in fields.items():
             setattr(task, name, value)
@@ -265,7 +267,7 @@ class TaskService(Service):
         task.save()
         self.changed(task)
         self._mail_assignee(task, before=assignee)
-        return self.show(task, TaskOut)
+        return self.result_of(task, TaskOut)
 
     def _give(self, task: Task, project: int | None, assignee: int | None) -> None:
         """Writes down who assigned a task, where its assignee is new, or its project by another than its owner.
@@ -301,13 +303,13 @@ class TaskService(Service):
                 key=f"task_assigned:{task.pk}:{uuid4().hex}",
             )
 
-    def _referring(self, fields: dict[str, Any]) -> dict[str, Any]:
-        return self.referring(
+    def _resolve_references(self, fields: dict[str, Any]) -> dict[str, Any]:
+        return self.resolve_references(
             fields,
             {
-                "due_meeting_id": (self.of(MeetingService).known_meeting, "You see no such meeting."),
-                "project_id": (self.of(ProjectService).known_project, "You see no such project."),
-                "assignee_id": (self.of(UserService).known_user, "You know no such user."),
-                "contact_id": (self.of(ContactService).known_contact, "You have no such contact."),
+                "due_meeting_id": (self.of(MeetingService).find_meeting_id, "You see no such meeting."),
+                "project_id": (self.of(ProjectService).find_project_id, "You see no such project."),
+                "assignee_id": (self.of(UserService).find_user_id, "You know no such user."),
+                "contact_id": (self.of(ContactService).find_contact_id, "You have no such contact."),
             },
         )

@@ -24,10 +24,10 @@ from accounts.documents import UserDocument
 from accounts.models import Contact, ContactType, MailKind, UnwantedMail, User
 from meetings.documents import CallDocument
 from meetings.models import Call, CallStatus
-from mesh import Actor, Email, Mesh, PageParams, ScopedModel, Time, text
+from mesh import Actor, Email, Mesh, MeshModel, PageParams, Time, text
 from mesh.calling.limits import Usage, count_request, of_address, spend
-from mesh.declarations.call import Answer
 from mesh.declarations.identity import identity
+from mesh.declarations.invocation import Answer
 from mesh.declarations.registry import registry
 from mesh.doors.http.requests import (
     client_of,
@@ -49,7 +49,7 @@ from mesh.errors import (
     field_errors,
 )
 from mesh.rows.reads import read_one, read_page
-from mesh.rows.visibility import scoped
+from mesh.rows.visibility import visible_rows
 from mesh.stores.postgres import refusal_of
 from tasks.documents import TaskDocument
 from tasks.models import Task, TaskStatus
@@ -95,11 +95,11 @@ class TaskBody(_Body):
 
 
 @dataclass(frozen=True)
-class Resource:
+class DialectResource:
     """A kind of rows in the dialect, and the operations behind it."""
 
     noun: str
-    model: type[ScopedModel]
+    model: type[MeshModel]
     document: type[BaseModel]
     body: type[_Body]
     #: The operations that list, show and create.
@@ -112,12 +112,12 @@ class Resource:
 
 
 RESOURCES = {
-    "users": Resource("User", Contact, UserDocument, UserBody, "list_contacts", "get_contact", "create_contact"),
-    "calls": Resource(
+    "users": DialectResource("User", Contact, UserDocument, UserBody, "list_contacts", "get_contact", "create_contact"),
+    "calls": DialectResource(
         "Call", Call, CallDocument, CallBody, "list_calls", "get_call", "schedule_call", "set_call_status",
         TypeAdapter(CallStatus),
     ),
-    "tasks": Resource(
+    "tasks": DialectResource(
         "Task", Task, TaskDocument, TaskBody, "list_tasks", "get_task", "create_task", "set_task_status",
         TypeAdapter(TaskStatus),
     ),
@@ -164,7 +164,7 @@ def not_found(request: HttpRequest) -> HttpResponse:
     return _refused(NotFound("Not Found"))
 
 
-def _answered(request: HttpRequest, resource: Resource, id: str, status: bool) -> HttpResponse:
+def _answered(request: HttpRequest, resource: DialectResource, id: str, status: bool) -> HttpResponse:
     acts: dict[str, Callable[[_Asked], HttpResponse]]
     acts = {"PATCH": _set_status} if status else {"GET": _show} if id else {"GET": _list, "POST": _create}
     method = "GET" if request.method == "HEAD" else request.method or ""
@@ -184,14 +184,14 @@ class _Asked:
     """A request of somebody who may ask."""
 
     request: HttpRequest
-    resource: Resource
+    resource: DialectResource
     id: str
     mesh: Mesh
     #: The headers that say how many requests are left.
     limits: dict[str, str]
 
     @classmethod
-    def by(cls, request: HttpRequest, resource: Resource, id: str, kind: str) -> Self:
+    def by(cls, request: HttpRequest, resource: DialectResource, id: str, kind: str) -> Self:
         """Raises InvalidKey and RateLimited."""
         client = client_of(request)
         try:
@@ -222,11 +222,11 @@ class _Asked:
 def _list(asked: _Asked) -> HttpResponse:
     resource, wanted, actor = asked.resource, asked.query, asked.mesh.actor
     registry.operations[resource.lists].permit(actor)
-    rows = scoped(resource.model, actor)
+    rows = visible_rows(resource.model, actor)
     if resource.status is not None and "status_filter" in wanted:
         rows = rows.filter(status=_checked(resource.status, wanted["status_filter"], "query", "status_filter"))
     if resource.model is not Contact and "user_id" in wanted:
-        rows = rows.filter(contact__in=scoped(Contact, actor).filter(uuid=_uuid(wanted["user_id"])))
+        rows = rows.filter(contact__in=visible_rows(Contact, actor).filter(uuid=_uuid(wanted["user_id"])))
     newest = read_page(rows, resource.document, _Newest())
     return _json(json.loads(newest.body)["results"])
 
@@ -282,7 +282,7 @@ def _changed(asked: _Asked, answer: Answer, status: int = 200) -> HttpResponse:
 
 def _document(asked: _Asked, answer: Answer, status: int = 200) -> HttpResponse:
     """The document of the row that an operation answered with, where the actor still sees it. Raises NotFound."""
-    rows = scoped(asked.resource.model, asked.mesh.actor)
+    rows = visible_rows(asked.resource.model, asked.mesh.actor)
     found = read_one(rows, asked.resource.document, int(answer.row_id or 0))
     if found is None:
         raise asked.missing(asked.resource.noun, asked.id or json.loads(answer.body)["uuid"])

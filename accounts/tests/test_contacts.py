@@ -11,7 +11,7 @@ from django.db import connection, connections
 from accounts.models import Contact, MergedContact
 from accounts.tests.assertions import TIME, UUID7, at_once, faults, ids, nothing_changes, refused
 from accounts.timeline import MOST_EMAILS
-from mesh.documents.mirror import mirrored
+from mesh.documents.mirror import document_kinds
 from mesh.stores.postgres import fetch
 from mesh.tests.processes import eventually
 
@@ -136,7 +136,7 @@ def test_of_restored_ones_with_one_e_mail_the_first_has_it_for_its_own(alice):
     create(alice, email="ασ@example.com")
     emails = ["İq@example.com", "iq@example.com", "ΑΣ@example.com", "ας@example.com"]
     rows = [Contact(owner=alice.user, name="R", company="A", email=email) for email in emails]
-    mirrored["users"].complete(rows)
+    document_kinds["users"].complete(rows)
     Contact.objects.bulk_create(rows)
     assert [row.is_duplicate for row in rows] == [False, True, True, False]
 

@@ -13,7 +13,7 @@ from accounts.tests.assertions import nothing_changes
 from accounts.tests.test_invitation import DANA, NEW, confirm, link_in
 from mesh.declarations.identity import identity
 from mesh.models import Mail
-from mesh.testing import Api, scope_mismatches
+from mesh.testing import Api, visibility_mismatches
 from mesh.tests.jobs import run_jobs
 from mesh.tests.mail_server import mails_in, texts_of
 
@@ -160,7 +160,7 @@ def test_a_forged_link_closes_nothing(db):
 def test_both_sides_of_its_scope_agree_and_the_table_keeps_it_lower(alice, bob, charlie):
     for email in ("alice@example.com", GUEST):
         ClosedAddress.objects.create(email=email)
-    assert scope_mismatches(ClosedAddress, [alice.actor, bob.actor, charlie.actor]) == []
+    assert visibility_mismatches(ClosedAddress, [alice.actor, bob.actor, charlie.actor]) == []
     for email in ("Upper@example.com", GUEST):
         with pytest.raises(IntegrityError), transaction.atomic():
             ClosedAddress.objects.create(email=email)

@@ -12,7 +12,7 @@ from accounts.models import ClosedAddress, MailKind, UnwantedMail
 from accounts.tests.assertions import faults, nothing_changes, refused
 from mesh.declarations.identity import identity
 from mesh.models import Mail
-from mesh.testing import scope_mismatches
+from mesh.testing import visibility_mismatches
 from mesh.tests.jobs import run_jobs
 from mesh.tests.mail_server import mails_in
 
@@ -70,18 +70,18 @@ def test_it_needs_somebody(db, anonymous):
 
 
 def test_a_dry_run_does_not_tell_who_turned_a_kind_off_was_deactivated_or_wants_no_mail(alice, bob, ada):
-    def foretold():
+    def mails_only():
         tried = alice.api.post("/tasks", {"title": "x", "assignee_id": bob.id}, Prefer="dry-run").json
         return tried["mails"], [job["operation"] for job in tried["jobs"]]
 
-    told = foretold()
+    told = mails_only()
     assert told == ([{"to": "bob@example.com", "subject": "A task for you: x"}], ["send_mail"])
     bob.api.patch("/users/me/notifications", {"task_assigned": False})
-    assert foretold() == told
+    assert mails_only() == told
     ada.api.patch(f"/users/{bob.id}", {"is_active": False})
-    assert foretold() == told
+    assert mails_only() == told
     ClosedAddress.objects.create(email="bob@example.com")
-    assert foretold() == told
+    assert mails_only() == told
 
 
 def test_a_dry_run_does_not_tell_which_guests_are_known_or_were_mailed_before(alice, bob, charlie):
@@ -196,4 +196,4 @@ def test_turning_off_twice_at_once_is_once(alice, bob, transactional_db):
 def test_both_sides_of_its_scope_agree(alice, bob, charlie):
     UnwantedMail.objects.create(email="alice@example.com", kind="task_due")
     UnwantedMail.objects.create(email="guest@example.com", kind="task_due")
-    assert scope_mismatches(UnwantedMail, [alice.actor, bob.actor, charlie.actor]) == []
+    assert visibility_mismatches(UnwantedMail, [alice.actor, bob.actor, charlie.actor]) == []

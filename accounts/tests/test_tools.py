@@ -25,7 +25,7 @@ def test_an_agent_is_offered_what_an_agent_may_use(alice):
     assert found >= AGENTS_TOOLS
     assert "update_user" not in found
     assert not found & {"sign_up", "log_in", "refresh_token", "log_out", "change_password", "list_sessions"}
-    assert not found & {"known_people", "known_meeting", "known_project", "list_tools", "call_tool"}
+    assert not found & {"find_people", "find_meeting_id", "find_project_id", "list_tools", "call_tool"}
 
 
 def test_an_admin_is_offered_more(ada):
@@ -100,7 +100,7 @@ def test_a_key_makes_one_effect_and_the_same_answer(alice):
     assert (over_rest.status, over_rest.json) == (201, first.json["result"])
 
 
-@pytest.mark.parametrize("name", ["no_such_tool", "log_in", "known_people", "call_tool", "list_tools", "__class__"])
+@pytest.mark.parametrize("name", ["no_such_tool", "log_in", "find_people", "call_tool", "list_tools", "__class__"])
 def test_what_is_no_tool_is_not_found(alice, name):
     with nothing_changes():
         refused(alice.api.post(f"/tools/{name}", {"arguments": {}}), 404)

@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 
 from events.folding import folded
 from events.models.events import Event, EventStatus
-from mesh import Actor, ScopedModel, ScopedQuerySet
+from mesh import Actor, MeshModel, MeshQuerySet
 from mesh.rows.search import every_word
 from mesh.stores.postgres import fetch
 
@@ -21,7 +21,7 @@ class RegistrationStatus(models.TextChoices):
     WAITING = "waiting"
 
 
-class EventAttendeeQuerySet(ScopedQuerySet["Attendee"]):
+class EventAttendeeQuerySet(MeshQuerySet["Attendee"]):
     def visible_to(self, actor: Actor) -> Self:
         current = Registration.objects.current().values("attendee")
         if actor.is_admin:
@@ -33,7 +33,7 @@ class EventAttendeeQuerySet(ScopedQuerySet["Attendee"]):
         return self.filter(every_word(text, "name", "email", "phone"))
 
 
-class Attendee(ScopedModel):
+class Attendee(MeshModel):
     """A person who attends events. Whoever registers the same e-mail again registers the same person.
 
     Everyone's people are their own: who registers somebody neither sees nor changes what others know of that person.
@@ -92,7 +92,7 @@ class Attendee(ScopedModel):
             fetch(_TAKE_OVER, [self.pk, unseen.pk, unseen.pk, email, self.pk])
 
 
-class RegistrationQuerySet(ScopedQuerySet["Registration"]):
+class RegistrationQuerySet(MeshQuerySet["Registration"]):
     def visible_to(self, actor: Actor) -> Self:
         rows = self.current()
         if actor.is_admin:
@@ -169,7 +169,7 @@ UPDATE events_attendee SET email = %s WHERE id = %s AND EXISTS (SELECT FROM gone
 """
 
 
-class Registration(ScopedModel):
+class Registration(MeshModel):
     """A person's seat at an event, or their place on its waiting list, which is in the order of the keys."""
 
     event = models.ForeignKey(Event, models.PROTECT, related_name="registrations", db_index=False)

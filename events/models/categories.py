@@ -8,12 +8,12 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from events.folding import folded
-from mesh import Actor, ScopedModel, ScopedQuerySet
+from mesh import Actor, MeshModel, MeshQuerySet
 from mesh.rows.search import every_word
 from mesh.stores.postgres import fetch
 
 
-class CategoryQuerySet(ScopedQuerySet["Category"]):
+class CategoryQuerySet(MeshQuerySet["Category"]):
     def visible_to(self, actor: Actor) -> Self:
         return self
 
@@ -25,7 +25,7 @@ class CategoryQuerySet(ScopedQuerySet["Category"]):
         return bool(fetch("SELECT id FROM events_category WHERE id = %s FOR SHARE", [id]))
 
 
-class Category(ScopedModel):
+class Category(MeshModel):
     """What kind of event: everyone reads it, its creator changes it."""
 
     creator = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="event_categories")

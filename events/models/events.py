@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from events.models.categories import Category
-from mesh import Actor, ScopedModel, ScopedQuerySet
+from mesh import Actor, MeshModel, MeshQuerySet
 from mesh.rows.search import every_word
 
 MAX_CAPACITY = 1_000_000
@@ -25,7 +25,7 @@ class EventStatus(models.TextChoices):
     CANCELLED = "cancelled"
 
 
-class EventQuerySet(ScopedQuerySet["Event"]):
+class EventQuerySet(MeshQuerySet["Event"]):
     def visible_to(self, actor: Actor) -> Self:
         return self.current()
 
@@ -65,7 +65,7 @@ class EventQuerySet(ScopedQuerySet["Event"]):
         return self.order_by(*SOONEST_FIRST)
 
 
-class Event(ScopedModel):
+class Event(MeshModel):
     """Something to attend: everyone reads it, its owner edits it. Deleted ones stay here, and nobody sees them."""
 
     # Here and below: where an index or a unique constraint begins with it, a foreign key needs none of its own.

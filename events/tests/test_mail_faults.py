@@ -256,7 +256,7 @@ def both_changes_at_once(alice, party):
     run_thrice()
 
 
-def changes_told(messages):
+def changes_listed(messages):
     """To whom each change was told, and how often."""
     told = Counter()
     for message in messages:
@@ -269,17 +269,17 @@ def test_of_two_quick_changes_everyone_is_told_once_of_each(alice, party, sink):
     for change in CHANGES:
         alice.api.patch(f"/events/{party}", change)
     run_thrice()
-    assert Counter(changes_told(sink.came).values()) == {1: 8}
+    assert Counter(changes_listed(sink.came).values()) == {1: 8}
     assert len(times_by_address(sink.came)) == len(sink.came) == 8
 
 
 def test_of_two_changes_at_once_too(alice, party, sink, everyone_connected):
     both_changes_at_once(alice, party)
-    assert Counter(changes_told(sink.came).values()) == {1: 8}
+    assert Counter(changes_listed(sink.came).values()) == {1: 8}
     assert len(times_by_address(sink.came)) == len(sink.came) == 8
 
 
 def test_without_the_lock_one_of_two_changes_is_not_told(alice, party, sink, everyone_connected, monkeypatch):
     take_locks_off(monkeypatch, Gate(2))
     both_changes_at_once(alice, party)
-    assert Counter(changes_told(sink.came).values()) == {1: 4}
+    assert Counter(changes_listed(sink.came).values()) == {1: 4}

@@ -7,8 +7,8 @@ from django.db import DataError, IntegrityError, connection, transaction
 
 from accounts.models import User
 from accounts.tests.assertions import nothing_changes
-from meetings.models import Attendee, Meeting
-from mesh.testing import scope_mismatches
+from meetings.models import Invitee, Meeting
+from mesh.testing import visibility_mismatches
 
 
 @pytest.fixture
@@ -50,38 +50,38 @@ def test_no_other_column_than_the_location_is_null(meeting, column):
 
 
 def test_a_user_is_invited_once(meeting, bob):
-    Attendee.objects.create(meeting=meeting, user=bob.user)
+    Invitee.objects.create(meeting=meeting, user=bob.user)
     with nothing_changes(), violates("meetings_attendee_user_once"), transaction.atomic():
-        Attendee.objects.create(meeting=meeting, user=bob.user)
+        Invitee.objects.create(meeting=meeting, user=bob.user)
 
 
 def test_a_guest_is_invited_once_in_any_case(meeting):
-    Attendee.objects.create(meeting=meeting, email="guest@example.com")
+    Invitee.objects.create(meeting=meeting, email="guest@example.com")
     with nothing_changes(), violates("meetings_attendee_email_once"), transaction.atomic():
-        Attendee.objects.create(meeting=meeting, email="GUEST@example.com")
+        Invitee.objects.create(meeting=meeting, email="GUEST@example.com")
 
 
 def test_an_attendee_is_a_user_or_an_email(meeting, bob):
     for fields in ({}, {"user": bob.user, "email": "bob@example.com"}):
         with nothing_changes(), violates("meetings_attendee_user_or_email"), transaction.atomic():
-            Attendee.objects.create(meeting=meeting, **fields)
+            Invitee.objects.create(meeting=meeting, **fields)
 
 
 def test_a_response_is_one_of_four(meeting, bob):
-    Attendee.objects.create(meeting=meeting, user=bob.user)
+    Invitee.objects.create(meeting=meeting, user=bob.user)
     for response in ("pending", "accepted", "declined", "tentative"):
-        assert Attendee.objects.update(response=response) == 1
+        assert Invitee.objects.update(response=response) == 1
     for response in ("", "perhaps"):
         with nothing_changes(), violates("meetings_attendee_response"), transaction.atomic():
-            Attendee.objects.update(response=response)
+            Invitee.objects.update(response=response)
 
 
 def test_who_sees_a_meeting_and_who_hears_of_its_changes_are_the_same(meeting, alice, bob, charlie, person):
     dora = person("dora")
-    Attendee.objects.create(meeting=meeting, user=bob.user)
-    Attendee.objects.create(meeting=meeting, email="guest@example.com")
+    Invitee.objects.create(meeting=meeting, user=bob.user)
+    Invitee.objects.create(meeting=meeting, email="guest@example.com")
     other = Meeting.objects.create(organizer=bob.user, title="B", scheduled_time=datetime(2026, 1, 6, tzinfo=UTC))
-    Attendee.objects.create(meeting=other, user=dora.user)
+    Invitee.objects.create(meeting=other, user=dora.user)
     actors = [p.actor for p in (alice, bob, charlie, dora)]
-    for model in (Meeting, Attendee, User):
-        assert scope_mismatches(model, actors) == []
+    for model in (Meeting, Invitee, User):
+        assert visibility_mismatches(model, actors) == []

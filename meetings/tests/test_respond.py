@@ -3,7 +3,7 @@
 import pytest
 
 from accounts.tests.assertions import TIME, faults, ids, nothing_changes, refused
-from meetings.models import Attendee, Meeting
+from meetings.models import Invitee, Meeting
 from notes.models import Note
 from tasks.models import Task
 
@@ -69,7 +69,7 @@ def test_deleting_a_meeting_removes_it_and_its_invitations_everywhere(meeting, a
         refused(person.api.get(path), 404)
         assert ids(person.api.get("/meetings")) == []
         assert ids(person.api.get("/meetings?search=plan")) == []
-    assert (Meeting.objects.count(), Attendee.objects.count()) == (0, 0)
+    assert (Meeting.objects.count(), Invitee.objects.count()) == (0, 0)
     with nothing_changes():
         refused(alice.api.delete(path), 404)
         refused(alice.api.patch(path, {"title": "x"}), 404)

@@ -3,7 +3,7 @@
 import pytest
 
 from accounts.tests.assertions import TIME, faults, nothing_changes, refused
-from meetings.models import Attendee, Meeting
+from meetings.models import Invitee, Meeting
 
 
 @pytest.fixture
@@ -89,18 +89,18 @@ def test_an_admin_changes_any_meeting(change, ada, alice):
 def test_a_list_of_attendees_replaces_and_who_stays_keeps_their_answer(change, meeting, alice, bob, person):
     dora = person("dora", invited_by=alice.user)
     bob.api.post(f"/meetings/{meeting['id']}/respond", {"response": "accepted"})
-    kept = Attendee.objects.get(user=bob.user).pk
+    kept = Invitee.objects.get(user=bob.user).pk
     answer = change(alice, attendee_ids=[dora.id, bob.id])
     assert [(a["id"], a["response"]) for a in answer.json["attendees"]] == [
         (bob.id, "accepted"), (None, "pending"), (dora.id, "pending"),
     ]  # fmt: skip
-    assert Attendee.objects.get(user=bob.user).pk == kept
+    assert Invitee.objects.get(user=bob.user).pk == kept
     answer = change(alice, attendee_ids=[])
     assert [(a["id"], a["email"]) for a in answer.json["attendees"]] == [(None, "guest@example.com")]
     refused(bob.api.get(f"/meetings/{meeting['id']}"), 404)
     answer = change(alice, attendee_emails=[])
     assert answer.json["attendees"] == []
-    assert Attendee.objects.count() == 0
+    assert Invitee.objects.count() == 0
 
 
 def test_ids_alone_keep_the_guests_and_emails_alone_keep_the_users(change, alice, bob):

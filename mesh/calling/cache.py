@@ -17,7 +17,7 @@ import msgspec
 from prometheus_client import Counter
 
 from mesh.declarations.actors import Actor
-from mesh.declarations.call import Answer
+from mesh.declarations.invocation import Answer
 from mesh.declarations.operations import Operation
 from mesh.metrics import collector_registry
 from mesh.stores.redis import attempt

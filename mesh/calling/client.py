@@ -12,7 +12,7 @@ from mesh.calling.limits import of_address
 from mesh.calling.transports import transport_of
 from mesh.declarations.actors import Actor, Client
 from mesh.declarations.arguments import bind_flat
-from mesh.declarations.call import Answer, Call, Door
+from mesh.declarations.invocation import Answer, Door, Invocation
 from mesh.declarations.operations import Operation
 from mesh.declarations.registry import registry
 from mesh.declarations.running import in_command
@@ -75,7 +75,7 @@ class Mesh:
         operation.permit(self.actor)
         if idempotency_key and not _KEY.fullmatch(idempotency_key):
             raise Invalid.field(["header", "Idempotency-Key"], "Send 1 to 255 printable ASCII characters.")
-        call = Call(
+        invocation = Invocation(
             operation=operation.name,
             actor=self.actor,
             values=values,
@@ -88,20 +88,20 @@ class Mesh:
         )
         if looked_up is None:
             if fresh or not self._may_be_cached(operation, arguments):
-                return self._sent(operation, call)
+                return self._sent(operation, invocation)
             key = key_of(operation, self.actor, self._versions(operation, arguments), arguments)
             looked_up = key, look_up(key)
-        return cached(operation, self.actor, self.whose, *looked_up, lambda: self._sent(operation, call))
+        return cached(operation, self.actor, self.whose, *looked_up, lambda: self._sent(operation, invocation))
 
-    def _sent(self, operation: Operation, call: Call) -> Answer:
+    def _sent(self, operation: Operation, invocation: Invocation) -> Answer:
         """The host's answer; what is expensive waits for a place, where it comes through a door of web. Raises Busy."""
         transport = transport_of(operation.service_name)
-        if call.door not in _OF_WEB or not operation.is_expensive(call.arguments):
-            return transport.send(call)
+        if invocation.door not in _OF_WEB or not operation.is_expensive(invocation.arguments):
+            return transport.send(invocation)
         if operation.streams:
-            return concurrency.streamed(self.whose, lambda: transport.send(call))
+            return concurrency.streamed(self.whose, lambda: transport.send(invocation))
         with concurrency.expensive(self.whose):
-            return transport.send(call)
+            return transport.send(invocation)
 
     @property
     def whose(self) -> str:
@@ -140,7 +140,7 @@ class Mesh:
         return self.call(operation, values, plain, idempotency_key=idempotency_key, dry_run=wanted or dry_run)
 
     def _may_be_cached(self, operation: Operation, arguments: Mapping[str, Any]) -> bool:
-        """Whether it may: what an ADMIN sees of everyone is not, for no scope covers it."""
+        """Whether it may: what an ADMIN sees of everyone is not, for no tag covers it."""
         if not operation.declaration.ttl or not settings.MESH["CACHE"] or in_command():
             return False
         if not operation.is_likely_again(arguments):
@@ -148,10 +148,10 @@ class Mesh:
         return not operation.cached_per_actor or not (self.actor.is_admin or self.actor.is_anonymous)
 
     def _versions(self, operation: Operation, arguments: Mapping[str, Any]) -> Mapping[str, int]:
-        scopes = [scope.replace("{actor}", str(self.actor.id)) for scope in operation.scopes_of(arguments)]
-        if self._known_versions is not None and all(scope in self._known_versions for scope in scopes):
-            return {scope: self._known_versions[scope] for scope in scopes}
-        return versions.current(scopes)
+        tags = [tag.replace("{actor}", str(self.actor.id)) for tag in operation.cache_tags_of(arguments)]
+        if self._known_versions is not None and all(tag in self._known_versions for tag in tags):
+            return {tag: self._known_versions[tag] for tag in tags}
+        return versions.current(tags)
 
 
 class _Proxy:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from django.conf import settings
 
-from mesh.declarations.call import Answer
+from mesh.declarations.invocation import Answer
 from mesh.errors import Unavailable
 
 _WAIT = 1.0  # seconds that who has all of their own places waits for one of them

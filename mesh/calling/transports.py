@@ -1,4 +1,4 @@
-"""How a Call travels to the host that runs it: one small protocol, chosen per service by `MESH_ROUTES`."""
+"""How an Invocation travels to the host that runs it: one small protocol, chosen per service by `MESH_ROUTES`."""
 
 from collections.abc import Callable
 from functools import cache
@@ -7,11 +7,11 @@ from typing import Protocol
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from mesh.declarations.call import Answer, Call
+from mesh.declarations.invocation import Answer, Invocation
 
 
 class Transport(Protocol):
-    def send(self, call: Call) -> Answer:
+    def send(self, invocation: Invocation) -> Answer:
         """The answer of the host. Raises the same MeshError that the host raised."""
 
 

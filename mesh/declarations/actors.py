@@ -28,8 +28,8 @@ class Actor:
         return self.id == 0 and not self.role
 
     @property
-    def scope(self) -> str:
-        """The version scope of what this actor alone sees."""
+    def cache_tag(self) -> str:
+        """The cache tag of what this actor alone sees."""
         return f"user:{self.id}"
 
     def may(self, scope: str) -> bool:

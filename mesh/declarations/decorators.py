@@ -50,7 +50,7 @@ class Declaration:
     routes: tuple[Route, ...]
     allow: Allow
     ttl: int
-    scopes: tuple[str, ...]
+    cache_tags: tuple[str, ...]
     tool: bool
     location: str
     secret: bool
@@ -78,14 +78,14 @@ class JobOptions:
     lease: int
     every: int
     gave_up: str
-    foretold: bool
+    mails_only: bool
 
 
 def query(
     *routes: str,
     allow: Allow = signed_in,
     ttl: int = 0,
-    scopes: tuple[str, ...] = ("user:{actor}",),
+    cache_tags: tuple[str, ...] = ("user:{actor}",),
     tool: bool = True,
     media: str = "",
     filename: str = "",
@@ -93,8 +93,8 @@ def query(
 ) -> Callable[[F], F]:
     """A read. Without a route it is called only inside the mesh.
 
-    `ttl` seconds: the answer is cached, under the versions of `scopes`: by default the actor's own; shared ones, such
-    as `events`, or of one row, such as `event:{id}`, are for what is the same for everyone who may see it.
+    `ttl` seconds: the answer is cached, under the versions of `cache_tags`: by default the actor's own; shared ones,
+    such as `events`, or of one row, such as `event:{id}`, are for what is the same for everyone who may see it.
     `media`: the answer, a text, goes out over REST as this media type in place of JSON, with an ETag. A method that
     returns an `Iterator[str]` is streamed, from one transaction, so that its answer may have any size; `filename` is
     what it is saved as. `any_key`: an API key needs no scope for it, since what it does with the key's rights is
@@ -105,7 +105,7 @@ def query(
         routes,
         allow=allow,
         ttl=ttl,
-        scopes=scopes,
+        cache_tags=cache_tags,
         tool=tool and bool(routes),
         media=media,
         filename=filename,
@@ -166,7 +166,7 @@ def command(
 
 
 def job(
-    *, queue: str, attempts: int = 5, lease: int = 30, every: int = 0, gave_up: str = "", foretold: bool = False
+    *, queue: str, attempts: int = 5, lease: int = 30, every: int = 0, gave_up: str = "", mails_only: bool = False
 ) -> Callable[[F], F]:
     """Work in the background, begun with `self.defer(self.the_method, …)`; its effects happen once.
 
@@ -176,16 +176,16 @@ def job(
     A job without parameters serves all that waits of its kind in one run, as the system. `attempts`: how often it is
     tried, with growing pauses. `lease`: seconds after which a run that is not finished counts as lost. `every`: it is
     also begun by itself, so many seconds apart. `gave_up`: the method that is called, with the same arguments and
-    `error`, when it has failed for good. `foretold`: it does nothing but write mails, so that a dry run of the command
-    that begins it runs it too, and lists them.
+    `error`, when it has failed for good. `mails_only`: it does nothing but write mails, so that a dry run of the
+    command that begins it runs it too, and lists them.
     """
-    options = JobOptions(queue, attempts, lease, every, gave_up, foretold)
+    options = JobOptions(queue, attempts, lease, every, gave_up, mails_only)
     return _declare("job", (), allow=nobody, tool=False, job=options)
 
 
 def _declare(kind: Kind, routes: tuple[str, ...], **options: Any) -> Callable[[F], F]:
     defaults: dict[str, Any] = {
-        "ttl": 0, "scopes": (), "location": "", "secret": False, "form": False, "account": None,
+        "ttl": 0, "cache_tags": (), "location": "", "secret": False, "form": False, "account": None,
     }  # fmt: skip
     declaration = Declaration(kind, tuple(map(Route.parse, routes)), **(defaults | options))
 

@@ -20,10 +20,12 @@ def identity() -> "Identity":
 class Identity(Protocol):
     """What the mesh asks of the app that keeps the users; `MESH["IDENTITY"]` names it."""
 
-    def authenticate(self, authorization: str, api_key: str, scopes: Sequence[str]) -> tuple[Actor, Mapping[str, int]]:
-        """The actor behind a credential and, in the same statement, the versions of `scopes`.
+    def authenticate(
+        self, authorization: str, api_key: str, cache_tags: Sequence[str]
+    ) -> tuple[Actor, Mapping[str, int]]:
+        """The actor behind a credential and, in the same statement, the versions of `cache_tags`.
 
-        `{actor}` in a scope stands for the actor's id. One credential: a token or a key. Raises Unauthenticated.
+        `{actor}` in a cache tag stands for the actor's id. One credential: a token or a key. Raises Unauthenticated.
         """
 
     def actor(self, user_id: int) -> Actor:

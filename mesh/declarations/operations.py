@@ -15,10 +15,10 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from pydantic import AliasChoices, BaseModel, TypeAdapter
 
 from mesh.declarations.actors import Actor
-from mesh.declarations.call import Answer
 from mesh.declarations.decorators import Also, Declaration, Route
 from mesh.declarations.fields import Id, WordLimits
 from mesh.declarations.integers import JsonIntegers
+from mesh.declarations.invocation import Answer
 from mesh.errors import Forbidden
 
 Where = Literal["path", "query", "body", "any"]
@@ -165,21 +165,21 @@ class Operation:
             return answer.stream
         return None if self.adapter is None else self.adapter.validate_json(answer.body)
 
-    def scopes_of(self, arguments: Mapping[str, Any]) -> Sequence[str]:
-        """The version scopes of this cached read; `{actor}` still stands for the actor's id.
+    def cache_tags_of(self, arguments: Mapping[str, Any]) -> Sequence[str]:
+        """The cache tags of this cached read; `{actor}` still stands for the actor's id.
 
         `arguments` may be what was sent: what is no id is none here, and will be refused.
         """
-        scopes = self.declaration.scopes if self.declaration.ttl else ()
-        return [_scope_of_row(scope, arguments["id"]) for scope in scopes] if self._cached_by_row else scopes
+        tags = self.declaration.cache_tags if self.declaration.ttl else ()
+        return [_cache_tag_of_row(tag, arguments["id"]) for tag in tags] if self._cached_by_row else tags
 
     @cached_property
     def _cached_by_row(self) -> bool:
-        return any("{id}" in scope for scope in self.declaration.scopes)
+        return any("{id}" in tag for tag in self.declaration.cache_tags)
 
     @cached_property
     def cached_per_actor(self) -> bool:
-        return any("{actor}" in scope for scope in self.declaration.scopes)
+        return any("{actor}" in tag for tag in self.declaration.cache_tags)
 
     @cached_property
     def body(self) -> Parameter | None:
@@ -235,9 +235,9 @@ def _takes_words(annotation: Any) -> bool:
     return isinstance(annotation, WordLimits) or any(map(_takes_words, get_args(annotation)))
 
 
-def _scope_of_row(scope: str, id: Any) -> str:
+def _cache_tag_of_row(tag: str, id: Any) -> str:
     text = str(id)
-    return scope.replace("{id}", text if text.isascii() and text.isdigit() and len(text) < 20 else "0")
+    return tag.replace("{id}", text if text.isascii() and text.isdigit() and len(text) < 20 else "0")
 
 
 def _created_at(service: type[Any], declaration: Declaration) -> str:

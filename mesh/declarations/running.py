@@ -2,9 +2,9 @@
 
 import contextvars
 
-from mesh.declarations.call import Call
+from mesh.declarations.invocation import Invocation
 
-running_command: contextvars.ContextVar[Call | None] = contextvars.ContextVar("running command", default=None)
+running_command: contextvars.ContextVar[Invocation | None] = contextvars.ContextVar("running command", default=None)
 
 
 def in_command() -> bool:

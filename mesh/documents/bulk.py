@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from mesh.declarations.schemas import column_of
 from mesh.documents import mirror
-from mesh.documents.mirror import THREADS, Mirrored, mirrored
+from mesh.documents.mirror import THREADS, DocumentKind, document_kinds
 from mesh.stores.objects import storage
 from mesh.stores.postgres import fetch
 
@@ -53,7 +53,7 @@ class Restored(NamedTuple):
 
 def size() -> int:
     """About how many documents there should be."""
-    return sum(each.model._base_manager.count() for each in mirrored.values())
+    return sum(each.model._base_manager.count() for each in document_kinds.values())
 
 
 def compare() -> Iterator[Compared]:
@@ -62,7 +62,7 @@ def compare() -> Iterator[Compared]:
     A document that is still to be stored is `waiting`. What seems wrong is looked at again, for it may have changed
     between the look at the row and the look at the document.
     """
-    for each in mirrored.values():
+    for each in document_kinds.values():
         for uuids in _uuids(each):
             wrong = _findings(each, uuids)
             yield from (Compared(each.name(uuid), wrong.get(uuid, "")) for uuid in uuids)
@@ -80,7 +80,7 @@ def rebuild() -> Iterator[int]:
     What it has begun is done in any case: where this is interrupted, by the job. Raises NotStored.
     """
     done = 0
-    for each in mirrored.values():
+    for each in document_kinds.values():
         for uuids in _uuids(each):
             mirror.changed_anew(each.kind, uuids)
         for names in _batched(storage().names(each.kind)):
@@ -94,7 +94,7 @@ def rebuild() -> Iterator[int]:
         if batch.documents:
             tried = mirror.store(batch)
             with transaction.atomic():
-                mirror.settle(batch, tried)
+                mirror.finish(batch, tried)
             if errors := [result.error for result in tried.values() if result.error]:
                 raise NotStored(errors[0])
             done += len(tried)
@@ -110,10 +110,10 @@ def restore(user_id: int) -> Iterator[Restored]:
 
     Raises NotEmpty, before anything is written, where a row is not what its document says.
     """
-    for each in mirrored.values():
+    for each in document_kinds.values():
         for uuids in _uuids(each):
             _refuse_others(each, uuids)
-    for each in mirrored.values():
+    for each in document_kinds.values():
         for names in _batched(storage().names(each.kind)):
             known = set(names) - set(_without_row(each, names))
             yield from (Restored(name) for name in known)
@@ -121,7 +121,7 @@ def restore(user_id: int) -> Iterator[Restored]:
             yield from _restored(each, dict(zip(new, _contents(new), strict=True)), user_id)
 
 
-def _uuids(each: Mirrored) -> Iterator[list[UUID]]:
+def _uuids(each: DocumentKind) -> Iterator[list[UUID]]:
     """The uuids of all rows, some at a time, in their order."""
     uuids = each.model._base_manager.order_by("uuid").values_list("uuid", flat=True)
     some = list(uuids[:_AT_ONCE])
@@ -130,7 +130,7 @@ def _uuids(each: Mirrored) -> Iterator[list[UUID]]:
         some = list(uuids.filter(uuid__gt=some[-1])[:_AT_ONCE])
 
 
-def _findings(each: Mirrored, uuids: Iterable[UUID]) -> dict[UUID, Finding]:
+def _findings(each: DocumentKind, uuids: Iterable[UUID]) -> dict[UUID, Finding]:
     """What is not as it should be, after another look where it may just be changing."""
     suspects, waiting = list(uuids), set[UUID]()
     found: dict[UUID, Finding] = {}
@@ -144,7 +144,7 @@ def _findings(each: Mirrored, uuids: Iterable[UUID]) -> dict[UUID, Finding]:
     return late | {uuid: found[uuid] for uuid in suspects}
 
 
-def _look(each: Mirrored, uuids: Sequence[UUID]) -> dict[UUID, Finding]:
+def _look(each: DocumentKind, uuids: Sequence[UUID]) -> dict[UUID, Finding]:
     bodies = each.bodies(uuids)
     kept = zip(uuids, _contents([each.name(uuid) for uuid in uuids]), strict=True)
     return {uuid: _finding(bodies.get(uuid), content) for uuid, content in kept if bodies.get(uuid) != content}
@@ -158,7 +158,7 @@ def _finding(body: bytes | None, content: bytes | None) -> Finding:
     return "extra" if body is None else "missing" if content is None else "stale"
 
 
-def _waiting(each: Mirrored, uuids: Sequence[UUID]) -> set[UUID]:
+def _waiting(each: DocumentKind, uuids: Sequence[UUID]) -> set[UUID]:
     rows = fetch(
         "SELECT uuid FROM mesh_waitingdocument WHERE kind = %s AND uuid = ANY(%s)"
         " UNION SELECT uuid FROM mesh_documentchange WHERE kind = %s AND uuid = ANY(%s)",
@@ -167,7 +167,7 @@ def _waiting(each: Mirrored, uuids: Sequence[UUID]) -> set[UUID]:
     return {row[0] for row in rows}
 
 
-def _without_row(each: Mirrored, names: Sequence[str]) -> list[str]:
+def _without_row(each: DocumentKind, names: Sequence[str]) -> list[str]:
     """Those of the names that are no row's."""
     uuids = [uuid for name in names if (uuid := _uuid_in(each, name))]
     rows = each.model._base_manager.filter(uuid__in=uuids).values_list("uuid", flat=True)
@@ -175,7 +175,7 @@ def _without_row(each: Mirrored, names: Sequence[str]) -> list[str]:
     return [name for name in names if name not in known]
 
 
-def _uuid_in(each: Mirrored, name: str) -> UUID | None:
+def _uuid_in(each: DocumentKind, name: str) -> UUID | None:
     """The uuid that a name is made of; None where it is a name that we do not make."""
     try:
         uuid = UUID(name.removeprefix(f"{each.kind}/").removesuffix(".json"))
@@ -194,21 +194,21 @@ def _batched(items: Iterator[T]) -> Iterator[list[T]]:
         yield some
 
 
-def _refuse_others(each: Mirrored, uuids: Sequence[UUID]) -> None:
+def _refuse_others(each: DocumentKind, uuids: Sequence[UUID]) -> None:
     bodies = each.bodies(uuids)
     for uuid, content in zip(uuids, _contents([each.name(uuid) for uuid in uuids]), strict=True):
         if content is None or _parsed(each, content) != each.schema.model_validate_json(bodies[uuid]):
             raise NotEmpty(f"The row of {each.name(uuid)} is there already, and is not what the document says.")
 
 
-def _parsed(each: Mirrored, content: bytes) -> BaseModel | None:
+def _parsed(each: DocumentKind, content: bytes) -> BaseModel | None:
     try:
         return each.schema.model_validate_json(content)
     except ValidationError:
         return None
 
 
-def _restored(each: Mirrored, contents: dict[str, bytes | None], user_id: int) -> Iterator[Restored]:
+def _restored(each: DocumentKind, contents: dict[str, bytes | None], user_id: int) -> Iterator[Restored]:
     bodies: dict[str, Any] = {}
     for name, content in contents.items():
         try:
@@ -241,7 +241,7 @@ def _in_a_line(error: ValidationError) -> str:
     return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'the document'}: {e['msg']}" for e in error.errors())
 
 
-def _write(each: Mirrored, rows: list[Model]) -> None:
+def _write(each: DocumentKind, rows: list[Model]) -> None:
     """The documents stay as they are: they have said all this before."""
     with transaction.atomic():
         each.complete(rows)
@@ -250,7 +250,7 @@ def _write(each: Mirrored, rows: list[Model]) -> None:
         fetch("DELETE FROM mesh_documentchange WHERE kind = %s AND uuid = ANY(%s)", [each.kind, uuids])
 
 
-def _sources(each: Mirrored) -> dict[str, tuple[str, str]]:
+def _sources(each: DocumentKind) -> dict[str, tuple[str, str]]:
     """For each field of the schema: the field of the model, and of a row it refers to, the column it is known by."""
     found = {}
     for name, info in each.schema.model_fields.items():
@@ -260,7 +260,7 @@ def _sources(each: Mirrored) -> dict[str, tuple[str, str]]:
     return found
 
 
-def _referred(each: Mirrored, bodies: Sequence[BaseModel]) -> dict[tuple[str, Any], int]:
+def _referred(each: DocumentKind, bodies: Sequence[BaseModel]) -> dict[tuple[str, Any], int]:
     """The primary keys of rows that bodies refer to, by the body's field and what is in it."""
     found: dict[tuple[str, Any], int] = {}
     for name, (field, key) in _sources(each).items():
@@ -272,7 +272,7 @@ def _referred(each: Mirrored, bodies: Sequence[BaseModel]) -> dict[tuple[str, An
     return found
 
 
-def _row(each: Mirrored, body: BaseModel, referred: dict[tuple[str, Any], int], user_id: int) -> Model:
+def _row(each: DocumentKind, body: BaseModel, referred: dict[tuple[str, Any], int], user_id: int) -> Model:
     """The row that a body was made of, not yet written. Raises _Unknown."""
     row = each.model()
     for name, (field_name, key) in _sources(each).items():

@@ -22,13 +22,13 @@ from django.db.models import Model
 from pydantic import BaseModel
 
 from mesh.rows.reads import read_many
-from mesh.stores.objects import NoAnswer, storage
+from mesh.stores.objects import StorageTimeout, storage
 from mesh.stores.postgres import fetch
 
 log = structlog.get_logger(__name__)
 
 LEASE = 60.0  # seconds; more than _LONGEST and the time-outs of a storage together
-UNSURE = 300.0  # seconds for which what was sent without an answer may still arrive
+IN_DOUBT_SECONDS = 300.0  # seconds for which what was sent without an answer may still arrive
 THREADS = 8  # documents that one run stores at once
 _GATHERED = 1000  # changes that one run looks at
 _TOGETHER = 100  # documents that one run stores
@@ -37,7 +37,7 @@ _LONGEST_PAUSE = 300.0
 
 
 @dataclass(frozen=True)
-class Mirrored:
+class DocumentKind:
     """A kind of documents: `<kind>/<uuid>.json` for each row of a model."""
 
     kind: str
@@ -57,10 +57,10 @@ class Mirrored:
 
 
 #: By kind; what others refer to comes first.
-mirrored: dict[str, Mirrored] = {}
+document_kinds: dict[str, DocumentKind] = {}
 
 
-def mirror(
+def register_document(
     kind: str,
     model: type[Model],
     schema: type[BaseModel],
@@ -68,15 +68,15 @@ def mirror(
     owner: str = "",
     complete: Callable[[list[Any]], None] = lambda rows: None,
 ) -> None:
-    """Every row of `model`, which has a `uuid`, has a document of this schema; see `Mirrored`.
+    """Every row of `model`, which has a `uuid`, has a document of this schema; see `DocumentKind`.
 
     Its table needs a trigger: `AFTER INSERT OR UPDATE OR DELETE … EXECUTE FUNCTION mesh_document_changed('<kind>')`.
     """
-    mirrored[kind] = Mirrored(kind, model, schema, owner, complete)
+    document_kinds[kind] = DocumentKind(kind, model, schema, owner, complete)
 
 
 def has_documents(model: type[Model]) -> bool:
-    return any(each.model is model for each in mirrored.values())
+    return any(each.model is model for each in document_kinds.values())
 
 
 class Leased(NamedTuple):
@@ -98,22 +98,22 @@ class Batch:
 
 
 class Tried(NamedTuple):
-    """What came of storing a document; `unsure`: it may still arrive."""
+    """What came of storing a document; `in_doubt`: it may still arrive."""
 
     error: str = ""
-    unsure: bool = False
+    in_doubt: bool = False
 
 
 def lease() -> Batch:
     """Gathers changes, and takes those documents that are due and free, with what they shall hold. In a transaction."""
     fetch(_GATHER, [_GATHERED])
     token = uuid.uuid4()
-    rows = fetch(_LEASE, [token, LEASE, UNSURE, list(mirrored), _TOGETHER])
+    rows = fetch(_LEASE, [token, LEASE, IN_DOUBT_SECONDS, list(document_kinds), _TOGETHER])
     by_kind: dict[str, list[UUID]] = defaultdict(list)
     for _, kind, key, _ in rows:
         by_kind[kind].append(key)
     # In a statement of its own, after the one that took the versions: a body is never older than its version.
-    bodies = {kind: mirrored[kind].bodies(keys) for kind, keys in by_kind.items()}
+    bodies = {kind: document_kinds[kind].bodies(keys) for kind, keys in by_kind.items()}
     leased = [Leased(id, kind, key, version, bodies[kind].get(key)) for id, kind, key, version in rows]
     return Batch(token, leased)
 
@@ -137,7 +137,7 @@ def store(batch: Batch) -> dict[int, Tried]:
 
 
 def _stored(document: Leased) -> Tried:
-    name = mirrored[document.kind].name(document.uuid)
+    name = document_kinds[document.kind].name(document.uuid)
     try:
         if document.body is None:
             storage().remove(name)
@@ -146,7 +146,7 @@ def _stored(document: Leased) -> Tried:
     except Exception as error:
         message = f"{type(error).__name__}: {error}".partition("\n")[0][:500].replace("\x00", "")
         log.warning("document_not_stored", document=name, error=message)
-        return Tried(message, isinstance(error, NoAnswer))
+        return Tried(message, isinstance(error, StorageTimeout))
     return Tried()
 
 
@@ -155,10 +155,10 @@ def _find_out(batch: Batch, tried: Iterable[int]) -> None:
     documents = [document for document in batch.documents if document.id in set(tried)]
     columns = [[getattr(document, name) for document in documents] for name in ("id", "kind", "uuid")]
     for kind, key in fetch(_CHANGED_AGAIN, [*columns, batch.token]):
-        log.warning("document_stored_late", document=mirrored[kind].name(key))
+        log.warning("document_stored_late", document=document_kinds[kind].name(key))
 
 
-def settle(batch: Batch, tried: dict[int, Tried]) -> bool:
+def finish(batch: Batch, tried: dict[int, Tried]) -> bool:
     """Gives the leases back: what is stored waits no more, what failed does for a while. In a transaction.
 
     Returns whether it makes sense to go on: something was stored, and more is due.
@@ -170,8 +170,8 @@ def settle(batch: Batch, tried: dict[int, Tried]) -> bool:
     fetch(_STORED, [*versions, batch.token])
     fetch(_STORED_ONCE_MORE, [*versions, batch.token])
     failed = {id: result for id, result in tried.items() if result.error}
-    columns = [list(failed), [result.error for result in failed.values()], [f.unsure for f in failed.values()]]
-    fetch(_FAILED, [_LONGEST_PAUSE, UNSURE, *columns, batch.token])
+    columns = [list(failed), [result.error for result in failed.values()], [f.in_doubt for f in failed.values()]]
+    fetch(_FAILED, [_LONGEST_PAUSE, IN_DOUBT_SECONDS, *columns, batch.token])
     fetch(_NOT_TRIED, [ids, batch.token])
     return bool(stored) and bool(fetch(_MORE)[0][0])
 
@@ -236,8 +236,8 @@ _FAILED = f"""
 {_FREE}, attempt = attempt + 1, error = failed.error,
     due_at = clock_timestamp()
         + make_interval(secs => least(%s, 5 * power(4, least(attempt, 5))) * (0.75 + random() / 2)),
-    unsure_until = CASE WHEN failed.unsure THEN clock_timestamp() + make_interval(secs => %s) ELSE unsure_until END
-FROM unnest(%s::bigint[], %s::text[], %s::bool[]) AS failed (id, error, unsure)
+    unsure_until = CASE WHEN failed.in_doubt THEN clock_timestamp() + make_interval(secs => %s) ELSE unsure_until END
+FROM unnest(%s::bigint[], %s::text[], %s::bool[]) AS failed (id, error, in_doubt)
 WHERE w.id = failed.id AND w.token = %s
 """
 _NOT_TRIED = f"{_FREE} WHERE id = ANY(%s) AND token = %s"

@@ -16,8 +16,8 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from mesh.calling.client import Mesh
 from mesh.declarations.arguments import Texts, bind_flat
-from mesh.declarations.call import Answer
 from mesh.declarations.identity import identity
+from mesh.declarations.invocation import Answer
 from mesh.declarations.registry import registry
 from mesh.doors.http.requests import client_of, request_id_of
 from mesh.doors.http.responses import streamed

@@ -6,13 +6,13 @@ from typing import Any
 import msgspec
 
 from mesh.declarations.arguments import bind_flat
-from mesh.declarations.call import Answer, Call
+from mesh.declarations.invocation import Answer, Invocation
 from mesh.execution.flush import write_mails
 from mesh.execution.invoke import method_of
 from mesh.execution.unit_of_work import Work
 from mesh.mail import messages as mails
 
-MOST_FORETOLD = 5  # runs of jobs in a dry run, each of which may write hundreds of mails
+MAX_PREVIEWED_JOBS = 5  # runs of jobs in a dry run, each of which may write hundreds of mails
 
 
 class RolledBack(Exception):
@@ -22,22 +22,22 @@ class RolledBack(Exception):
         self.answer = answer
 
 
-def list_effects(call: Call, work: Work) -> None:
+def list_effects(invocation: Invocation, work: Work) -> None:
     """Writes the mails of a dry run: its own, and those of the jobs that do nothing else.
 
     A job that begins its next part is told with it, as one. Of very many the next part is left, as a job.
     """
     asked, parts = len(work.jobs), list[int]()
     for place, job in enumerate(work.jobs):  # which grows
-        if not job.options.foretold or len(parts) == MOST_FORETOLD:
+        if not job.options.mails_only or len(parts) == MAX_PREVIEWED_JOBS:
             continue
         parts.append(place)
         values, _ = bind_flat(job.operation, job.arguments)
-        user = replace(call.actor, key_id=None, scopes=None)  # as whom it will run
-        told = replace(call, operation=job.operation.name, actor=user, door="job")
+        user = replace(invocation.actor, key_id=None, scopes=None)  # as whom it will run
+        told = replace(invocation, operation=job.operation.name, actor=user, door="job")
         method_of(job.operation, told, work)(**values)
     work.jobs = [job for place, job in enumerate(work.jobs) if place < asked or place not in parts]
-    write_mails(work, mails.foretell(work.letters))
+    write_mails(work, mails.preview(work.outgoing_mails))
 
 
 def dry_run_answer(answer: Answer, work: Work, budget: dict[str, int] | None) -> Answer:

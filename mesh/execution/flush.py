@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db import transaction
 
-from mesh.declarations.call import Call
+from mesh.declarations.invocation import Invocation
 from mesh.declarations.registry import registry
 from mesh.execution.unit_of_work import Work
 from mesh.mail import messages as mails
@@ -18,10 +18,10 @@ from mesh.stores.postgres import fetch
 Step = tuple[str, list[Any]]  # a statement and its parameters
 
 
-def require_declared(call: Call, work: Work) -> None:
+def require_declared(invocation: Invocation, work: Work) -> None:
     if not work.declared:
         raise RuntimeError(
-            f"{call.operation} must say what it changed: self.changed(row), or self.changed() for nothing"
+            f"{invocation.operation} must say what it changed: self.changed(row), or self.changed() for nothing"
         )
 
 
@@ -31,33 +31,33 @@ def write_mails(work: Work, written: list[tuple[int, str, str]]) -> None:
         work.mails.append({"to": to, "subject": subject})
 
 
-def flush(call: Call, work: Work, steps: dict[str, Step]) -> None:
+def flush(invocation: Invocation, work: Work, steps: dict[str, Step]) -> None:
     """The end of a transaction: its mails, and then all that must be written beside the rows, in one last statement.
 
     Jobs are handed to the broker after the commit.
     """
-    if work.letters:
-        write_mails(work, mails.write(work.letters))
+    if work.outgoing_mails:
+        write_mails(work, mails.write(work.outgoing_mails))
     if work.documents:
         store = registry.operations["store_documents"]
         transaction.on_commit(partial(publisher.begin_soon, store), robust=True)
     if work.jobs:
-        values = jobs.insert_values(work.jobs, call.actor.id or None, call.request_id)
+        values = jobs.insert_values(work.jobs, invocation.actor.id or None, invocation.request_id)
         steps["jobs"] = (jobs.INSERT, values)
-    if work.scopes:
-        steps["bump"] = (versions.BUMP, [sorted(work.scopes)])
+    if work.cache_tags:
+        steps["bump"] = (versions.BUMP, [sorted(work.cache_tags)])
     if not steps:
         return
     parts = ", ".join(f"{name} AS ({sql})" for name, (sql, _) in steps.items())
     result = "SELECT id FROM jobs ORDER BY id" if work.jobs else "SELECT 1"
     rows = fetch(f"WITH {parts} {result}", [value for _, values in steps.values() for value in values])
-    if late := set().union(*(row.audience() for row in work.open_rows)) - work.scopes:
+    if late := set().union(*(row.audience() for row in work.open_rows)) - work.cache_tags:
         versions.bump(late)
     if work.jobs:
         sent = [
-            Sent(row[0], job.options.queue, job.operation.calls_out, job.nudge)
+            Sent(row[0], job.options.queue, job.operation.calls_out, job.wakeup)
             for row, job in zip(rows, work.jobs, strict=True)
-            if job.nudge != call.operation  # else whoever runs it goes on with it
+            if job.wakeup != invocation.operation  # else whoever runs it goes on with it
         ]
         transaction.on_commit(partial(publisher.send_soon, sent), robust=True)
-    work.settled()
+    work.reset()

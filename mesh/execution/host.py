@@ -7,7 +7,7 @@ from typing import Any
 from django.db import transaction
 
 from mesh.declarations.actors import Actor
-from mesh.declarations.call import Answer, Call
+from mesh.declarations.invocation import Answer, Invocation
 from mesh.declarations.operations import Operation
 from mesh.declarations.registry import registry
 from mesh.declarations.running import running_command
@@ -21,50 +21,52 @@ from mesh.execution.unit_of_work import Work
 from mesh.stores.postgres import fetch
 
 
-def run(call: Call) -> Answer:
+def run(invocation: Invocation) -> Answer:
     """The answer of a call that is allowed and bound. Raises MeshError; a bug is any other exception."""
-    operation = registry.operations[call.operation]
+    operation = registry.operations[invocation.operation]
     if operation.streams:
-        return with_refusals(lambda: _streamed(operation, call))
+        return with_refusals(lambda: _streamed(operation, invocation))
     if not operation.is_command:
-        return with_refusals(lambda: run_query(operation, call))
+        return with_refusals(lambda: run_query(operation, invocation))
     if (outer := running_command.get()) is not None:
         raise RuntimeError(
-            f"{outer.operation} called the command {call.operation}: reads cross services, writes do not"
+            f"{outer.operation} called the command {invocation.operation}: reads cross services, writes do not"
         )
-    token = running_command.set(call)
+    token = running_command.set(invocation)
     try:
-        if call.dry_run and not operation.has_dry_run:
-            raise NoDryRun(*(("header", "Prefer") if call.door == "rest" else ("dry_run",)))
-        return with_refusals(lambda: run_command(operation, call))
+        if invocation.dry_run and not operation.has_dry_run:
+            raise NoDryRun(*(("header", "Prefer") if invocation.door == "rest" else ("dry_run",)))
+        return with_refusals(lambda: run_command(operation, invocation))
     except MeshError as refusal:
-        record_refusal(call, refusal)
+        record_refusal(invocation, refusal)
         raise
     finally:
         running_command.reset(token)
 
 
-def run_job(call: Call, mark: Callable[[bool, bool], None], call_out: Callable[[Callable[[], Any]], Any]) -> bool:
+def run_job(
+    invocation: Invocation, mark: Callable[[bool, bool], None], call_out: Callable[[Callable[[], Any]], Any]
+) -> bool:
     """Runs a job's method, and returns whether there was anything to do: a run that found nothing is not audited.
 
     `mark(finished, idle)` is called inside each of its transactions, as their last look; `idle`: nothing was written.
     A method that yields calls out: `call_out` calls what it yields with no transaction open, and the result is sent
     back in.
     """
-    operation = registry.operations[call.operation]
+    operation = registry.operations[invocation.operation]
     work = Work()
-    token = running_command.set(call)
+    token = running_command.set(invocation)
     try:
         with transaction.atomic():
-            steps = _started(method_of(operation, call, work)(**call.values))
+            steps = _started(method_of(operation, invocation, work)(**invocation.values))
             outside = next(steps, None)
             idle = outside is None and not work.to_write and not _has_written()
-            _end_phase(call, work, mark, finished=outside is None, idle=idle)
+            _end_phase(invocation, work, mark, finished=outside is None, idle=idle)
         while outside is not None:
             result = call_out(outside)
             with transaction.atomic():
                 outside = _resumed(steps, result)
-                _end_phase(call, work, mark, finished=outside is None)
+                _end_phase(invocation, work, mark, finished=outside is None)
     finally:
         running_command.reset(token)
     return not idle
@@ -83,12 +85,12 @@ def _resumed(steps: Generator[Callable[[], Any], Any, None], result: Any) -> Cal
 
 
 def _end_phase(
-    call: Call, work: Work, mark: Callable[[bool, bool], None], *, finished: bool, idle: bool = False
+    invocation: Invocation, work: Work, mark: Callable[[bool, bool], None], *, finished: bool, idle: bool = False
 ) -> None:
     if finished:
-        require_declared(call, work)
+        require_declared(invocation, work)
     mark(finished, idle)
-    flush(call, work, {"audit": audit_statement(call, "ok", None)} if finished and not idle else {})
+    flush(invocation, work, {"audit": audit_statement(invocation, "ok", None)} if finished and not idle else {})
 
 
 def _has_written() -> bool:
@@ -98,26 +100,26 @@ def _has_written() -> bool:
 
 def give_up(operation: Operation, actor: Actor, arguments: Mapping[str, Any], request_id: str, error: str) -> None:
     """Tells a job's service that it has failed for good, in the transaction that marks it so."""
-    call = Call(operation.name, actor, {}, arguments, "job", request_id)
+    invocation = Invocation(operation.name, actor, {}, arguments, "job", request_id)
     work = Work()
     options = operation.declaration.job
     if options is not None and options.gave_up:
-        service: Service = operation.service(actor, call=call, work=work)
+        service: Service = operation.service(actor, invocation=invocation, work=work)
         getattr(service, options.gave_up)(**arguments, error=error)
-    flush(call, work, {"audit": audit_statement(call, "failed", None)})
+    flush(invocation, work, {"audit": audit_statement(invocation, "failed", None)})
 
 
-def _streamed(operation: Operation, call: Call) -> Answer:
+def _streamed(operation: Operation, invocation: Invocation) -> Answer:
     """The answer whose text is still to come; what refuses it does so now."""
-    parts = _parts(operation, call)
+    parts = _parts(operation, invocation)
     next(parts)
     return Answer(b"", stream=parts)
 
 
-def _parts(operation: Operation, call: Call) -> Generator[str, None, None]:
+def _parts(operation: Operation, invocation: Invocation) -> Generator[str, None, None]:
     """The parts of a streamed answer, from one transaction; before them an empty one, when the first is at hand."""
     with transaction.atomic():
-        parts = iter(method_of(operation, call, Work())(**call.values))
+        parts = iter(method_of(operation, invocation, Work())(**invocation.values))
         first = next(parts, "")
         yield ""
         yield first

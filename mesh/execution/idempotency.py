@@ -10,7 +10,7 @@ import msgspec
 from cryptography.fernet import Fernet
 from django.conf import settings
 
-from mesh.declarations.call import Answer, Call
+from mesh.declarations.invocation import Answer, Invocation
 from mesh.declarations.operations import Operation
 from mesh.errors import InProgress, Invalid
 from mesh.stores.postgres import fetch
@@ -20,12 +20,12 @@ class IdempotencyMismatch(Invalid):
     code = "idempotency.mismatch"
 
 
-def _owner(call: Call) -> str:
-    return f"address:{call.client.address}" if call.actor.is_anonymous else f"user:{call.actor.id}"
+def _owner(invocation: Invocation) -> str:
+    return f"address:{invocation.client.address}" if invocation.actor.is_anonymous else f"user:{invocation.actor.id}"
 
 
-def _fingerprint(call: Call) -> bytes:
-    asked = msgspec.json.encode([call.operation, call.arguments], order="sorted")
+def _fingerprint(invocation: Invocation) -> bytes:
+    asked = msgspec.json.encode([invocation.operation, invocation.arguments], order="sorted")
     return hmac.digest(settings.SECRET_KEY.encode(), asked, "sha256")
 
 
@@ -34,9 +34,9 @@ def _fernet(secret: str) -> Fernet:
     return Fernet(base64.urlsafe_b64encode(hashlib.sha256(f"mesh.idempotency:{secret}".encode()).digest()))
 
 
-def stored(operation: Operation, call: Call) -> Answer | None:
+def stored(operation: Operation, invocation: Invocation) -> Answer | None:
     """The answer stored under this key. Holds the key until the transaction ends."""
-    owner, key = _owner(call), call.idempotency_key
+    owner, key = _owner(invocation), invocation.idempotency_key
     number = int.from_bytes(hashlib.blake2b(f"{owner} {key}".encode(), digest_size=8).digest(), signed=True)
     if not fetch("SELECT pg_try_advisory_xact_lock(%s::bigint)", [number])[0][0]:
         raise InProgress("The first request with this Idempotency-Key is still running.")
@@ -51,17 +51,24 @@ def stored(operation: Operation, call: Call) -> Answer | None:
     if not fresh:
         fetch("DELETE FROM mesh_idempotencykey WHERE owner = %s AND key = %s", [owner, key])
         return None
-    if not hmac.compare_digest(fingerprint, _fingerprint(call)):
+    if not hmac.compare_digest(fingerprint, _fingerprint(invocation)):
         raise IdempotencyMismatch.field(["header", "Idempotency-Key"], "This key was used for another request.")
     if operation.declaration.secret:
         body = _fernet(settings.SECRET_KEY).decrypt(body)
     return Answer(body, row_id or None, replayed=True)
 
 
-def keep(operation: Operation, call: Call, answer: Answer) -> tuple[str, list[Any]]:
+def keep(operation: Operation, invocation: Invocation, answer: Answer) -> tuple[str, list[Any]]:
     body = _fernet(settings.SECRET_KEY).encrypt(answer.body) if operation.declaration.secret else answer.body
     return (
         "INSERT INTO mesh_idempotencykey (owner, key, operation, fingerprint, body, row_id) "
         "VALUES (%s, %s, %s, %s, %s, %s)",
-        [_owner(call), call.idempotency_key, call.operation, _fingerprint(call), body, str(answer.row_id or "")],
+        [
+            _owner(invocation),
+            invocation.idempotency_key,
+            invocation.operation,
+            _fingerprint(invocation),
+            body,
+            str(answer.row_id or ""),
+        ],
     )

@@ -5,15 +5,15 @@ from typing import Any, cast
 
 from django.conf import settings
 
-from mesh.declarations.call import Answer, Call
+from mesh.declarations.invocation import Answer, Invocation
 from mesh.declarations.operations import Operation
 from mesh.execution.service import Service
 from mesh.execution.unit_of_work import Work
 from mesh.rows.encoded import encoded_of
 
 
-def method_of(operation: Operation, call: Call, work: Work) -> Callable[..., Any]:
-    service: Service = operation.service(call.actor, call=call, work=work)
+def method_of(operation: Operation, invocation: Invocation, work: Work) -> Callable[..., Any]:
+    service: Service = operation.service(invocation.actor, invocation=invocation, work=work)
     return cast(Callable[..., Any], getattr(service, operation.name))
 
 

@@ -1,9 +1,9 @@
 """The host in this process: a call is a function call, in the caller's thread."""
 
-from mesh.declarations.call import Answer, Call
+from mesh.declarations.invocation import Answer, Invocation
 from mesh.execution import host
 
 
 class LocalTransport:
-    def send(self, call: Call) -> Answer:
-        return host.run(call)
+    def send(self, invocation: Invocation) -> Answer:
+        return host.run(invocation)

@@ -16,7 +16,7 @@ from django.db.models import Model
 from prometheus_client import Counter
 
 from mesh.errors import Conflict
-from mesh.rows.visibility import ScopedModel
+from mesh.rows.visibility import MeshModel
 from mesh.stores.postgres import fetch
 
 _SHARE = 10  # of what is left, one part is allowed to a process
@@ -54,7 +54,7 @@ class _Allowances:
 _allowances = _Allowances()
 
 
-def require_room(model: type[ScopedModel], owner_id: int, rows: int = 1) -> None:
+def require_room(model: type[MeshModel], owner_id: int, rows: int = 1) -> None:
     """Raises RowQuota where a user would have more rows of this kind than the quota; within a transaction."""
     quota: int | None = settings.MESH["ROWS_PER_USER"]
     if quota is None or not owner_id or not rows:
@@ -72,7 +72,7 @@ def require_room(model: type[ScopedModel], owner_id: int, rows: int = 1) -> None
     _allowances.give(key, left // _SHARE)
 
 
-def _count(model: type[ScopedModel], owner_id: int, quota: int) -> int:
+def _count(model: type[MeshModel], owner_id: int, quota: int) -> int:
     """How many rows of this kind a user has, and no more than the quota: from the index by its owner alone."""
     field = model.owner_field
     number: int = model._base_manager.filter(**{field: owner_id}).order_by().values(field)[:quota].count()

@@ -12,21 +12,21 @@ from pydantic import BaseModel
 from mesh.calling.client import Mesh
 from mesh.declarations.actors import Actor
 from mesh.declarations.arguments import bind_flat
-from mesh.declarations.call import Call, Door
 from mesh.declarations.decorators import Declaration
+from mesh.declarations.invocation import Door, Invocation
 from mesh.declarations.registry import registry
 from mesh.declarations.schemas import Page, PageParams, page_of
 from mesh.documents.mirror import has_documents
 from mesh.errors import FieldError, Invalid, NotFound
 from mesh.execution.quotas import require_room
 from mesh.execution.unit_of_work import Work
-from mesh.mail.messages import Attachment, Letter
+from mesh.mail.messages import Attachment, OutgoingMail
 from mesh.outbox.jobs import Job
 from mesh.rows.encoded import undecoded
-from mesh.rows.reads import read_ids, read_one, read_page, read_row, take_row
-from mesh.rows.visibility import ScopedModel, scoped
+from mesh.rows.reads import lock_row, read_ids, read_one, read_page, read_row
+from mesh.rows.visibility import MeshModel, visible_rows
 
-M = TypeVar("M", bound=ScopedModel)
+M = TypeVar("M", bound=MeshModel)
 Schema = TypeVar("Schema", bound=BaseModel)
 S = TypeVar("S", bound="Service")
 #: A query that answers with the id of a row that the actor sees, or with null; what is said where there is none.
@@ -38,9 +38,9 @@ class Service:
 
     name: ClassVar[str] = ""
 
-    def __init__(self, actor: Actor, *, call: Call | None = None, work: Work | None = None) -> None:
+    def __init__(self, actor: Actor, *, invocation: Invocation | None = None, work: Work | None = None) -> None:
         self.actor = actor
-        self.call = call or Call(operation="", actor=actor, values={})
+        self.invocation = invocation or Invocation(operation="", actor=actor, values={})
         self.work = work or Work()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -55,43 +55,43 @@ class Service:
     @property
     def mesh(self) -> Mesh:
         """The mesh, for this actor, as part of this call."""
-        return self.mesh_through(self.call.door)
+        return self.mesh_through(self.invocation.door)
 
     def mesh_through(self, door: Door) -> Mesh:
         """The mesh, for this actor, as if asked through another door."""
-        return Mesh(self.actor, door=door, request_id=self.call.request_id, client=self.call.client)
+        return Mesh(self.actor, door=door, request_id=self.invocation.request_id, client=self.invocation.client)
 
     def of(self, service: type[S]) -> S:
         """Another service, called through the mesh: `self.of(MeetingService).get_meeting(id=…)`. Reads only."""
         return self.mesh.of(service)
 
-    def rows(self, model: type[ScopedModel]) -> Any:
+    def rows(self, model: type[MeshModel]) -> Any:
         """The rows of `model` that the actor may see, as the model's own queryset class."""
-        return scoped(model, self.actor)
+        return visible_rows(model, self.actor)
 
-    def take(self, model: type[M], ref: int | UUID) -> M:
+    def lock(self, model: type[M], ref: int | UUID) -> M:
         """The row, locked for a change, with its audience as it was. Raises NotFound where the actor sees none."""
         if isinstance(ref, UUID):
             ref = model._default_manager.filter(uuid=ref).values_list("pk", flat=True).first() or 0
-        row: M | None = take_row(self.rows(model), ref)
+        row: M | None = lock_row(self.rows(model), ref)
         if row is None:
             raise absent(model)
         if model.versioned:
-            self.work.scopes |= row.audience()
+            self.work.cache_tags |= row.audience()
         return row
 
-    def known(self, model: type[ScopedModel], ref: int | UUID) -> int | None:
+    def find_id(self, model: type[MeshModel], ref: int | UUID) -> int | None:
         """The id of the row, where the actor sees one."""
         if not isinstance(ref, UUID):
-            return next(iter(self.visible(model, [ref])), None)
+            return next(iter(self.find_ids(model, [ref])), None)
         found: int | None = self.rows(model).filter(uuid=ref).values_list("pk", flat=True).first()
         return found
 
-    def visible(self, model: type[ScopedModel], ids: Sequence[int]) -> set[int]:
+    def find_ids(self, model: type[MeshModel], ids: Sequence[int]) -> set[int]:
         """Which of these ids are of rows that the actor may see."""
         return read_ids(self.rows(model), ids)
 
-    def referring(self, fields: Mapping[str, Any], known: Mapping[str, Known]) -> dict[str, Any]:
+    def resolve_references(self, fields: Mapping[str, Any], known: Mapping[str, Known]) -> dict[str, Any]:
         """The fields, each reference in them as the id of a row that the actor sees.
 
         `known`: by the name of a field, who finds the row's id, and what is said where there is none. Raises Invalid,
@@ -107,17 +107,17 @@ class Service:
             raise Invalid(errors)
         return referring
 
-    def changed(self, *rows: ScopedModel) -> None:
+    def changed(self, *rows: MeshModel) -> None:
         """These rows are new, other or gone: everyone in their audience reads afresh. No rows: nothing changed."""
         self.work.declared = True
         for row in rows:
             self.work.documents |= has_documents(type(row))
             if row.versioned:
-                self.work.scopes |= row.audience()
+                self.work.cache_tags |= row.audience()
                 if row.audience_is_open:
                     self.work.open_rows.append(row)
 
-    def room_for(self, model: type[ScopedModel], rows: int) -> None:
+    def room_for(self, model: type[MeshModel], rows: int) -> None:
         """Before so many rows are made for the actor by a command that does not declare it. Raises RowQuota."""
         require_room(model, self.actor.id, rows)
 
@@ -147,7 +147,7 @@ class Service:
 
         A user's command is charged for it: see `mesh/execution/mail_budget.py`.
         """
-        self.work.letters.append(Letter(to, kind, template, context, key, attachments, secret))
+        self.work.outgoing_mails.append(OutgoingMail(to, kind, template, context, key, attachments, secret))
 
     def will_mail(self, count: int, *, owed: bool = False) -> None:
         """So many mails will be written by the jobs that this command begins, to addresses other than the actor's own.
@@ -168,7 +168,7 @@ class Service:
             raise absent(rows.model)
         return undecoded(schema, found)
 
-    def show(self, row: ScopedModel, schema: type[Schema], *, id: int | None = None) -> Schema:
+    def result_of(self, row: MeshModel, schema: type[Schema], *, id: int | None = None) -> Schema:
         """A row that was just made or changed, as `schema`; `id` is what `Location` names, where not the row's key."""
         found = read_row(type(row), schema, row.pk)
         if found is None:

@@ -6,7 +6,7 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection, transaction
 
-from mesh.declarations.call import Answer, Call
+from mesh.declarations.invocation import Answer, Invocation
 from mesh.declarations.operations import Operation
 from mesh.errors import MeshError, NoDryRun
 from mesh.execution import idempotency, mail_budget, quotas
@@ -40,23 +40,23 @@ def with_refusals(step: Callable[[], Answer]) -> Answer:
     raise AssertionError("the last attempt returns or raises")
 
 
-def run_query(operation: Operation, call: Call) -> Answer:
-    method = method_of(operation, call, Work())
-    if not operation.searches(call.arguments) or connection.in_atomic_block:
-        return encode_answer(operation, method(**call.values))
+def run_query(operation: Operation, invocation: Invocation) -> Answer:
+    method = method_of(operation, invocation, Work())
+    if not operation.searches(invocation.arguments) or connection.in_atomic_block:
+        return encode_answer(operation, method(**invocation.values))
     with transaction.atomic():
         limit_statements(settings.MESH["SEARCH_TIMEOUT"].total_seconds())
-        return encode_answer(operation, method(**call.values))
+        return encode_answer(operation, method(**invocation.values))
 
 
-def run_command(operation: Operation, call: Call) -> Answer:
+def run_command(operation: Operation, invocation: Invocation) -> Answer:
     try:
         with transaction.atomic():
             limit_statements(settings.MESH["STATEMENT_TIMEOUT"].total_seconds())
             try:
-                return _in_transaction(operation, call)
+                return _in_transaction(operation, invocation)
             except MeshError as error:
-                if call.dry_run or not error.keeps_changes:
+                if invocation.dry_run or not error.keeps_changes:
                     raise
                 refusal = error
     except RolledBack as dry:
@@ -64,43 +64,43 @@ def run_command(operation: Operation, call: Call) -> Answer:
     raise refusal
 
 
-def _in_transaction(operation: Operation, call: Call) -> Answer:
-    keyed = bool(call.idempotency_key) and not call.dry_run
-    if keyed and (stored := idempotency.stored(operation, call)) is not None:
+def _in_transaction(operation: Operation, invocation: Invocation) -> Answer:
+    keyed = bool(invocation.idempotency_key) and not invocation.dry_run
+    if keyed and (stored := idempotency.stored(operation, invocation)) is not None:
         return stored
     if operation.declaration.creates is not None:
-        quotas.require_room(operation.declaration.creates, call.actor.id)
+        quotas.require_room(operation.declaration.creates, invocation.actor.id)
     work = Work()
-    answer = encode_answer(operation, method_of(operation, call, work)(**call.values))
-    budget = _charge(call, work)
-    if call.dry_run:
-        list_effects(call, work)
+    answer = encode_answer(operation, method_of(operation, invocation, work)(**invocation.values))
+    budget = _charge(invocation, work)
+    if invocation.dry_run:
+        list_effects(invocation, work)
         raise RolledBack(dry_run_answer(answer, work, budget))
-    require_declared(call, work)
-    steps = {"audit": audit_statement(call, "ok", answer.row_id)}
+    require_declared(invocation, work)
+    steps = {"audit": audit_statement(invocation, "ok", answer.row_id)}
     if keyed:
-        steps["keep"] = idempotency.keep(operation, call, answer)
-    flush(call, work, steps)
+        steps["keep"] = idempotency.keep(operation, invocation, answer)
+    flush(invocation, work, steps)
     return answer
 
 
-def _charge(call: Call, work: Work) -> dict[str, int] | None:
+def _charge(invocation: Invocation, work: Work) -> dict[str, int] | None:
     """Counts the mails of a command and of its jobs, wanted or not, so that the count tells nothing of anyone.
 
     Before they are written: who waits here for another command of the same user holds no mail up.
     """
-    own = call.actor.email.lower()
-    told = {(letter.key, address) for letter in work.letters if (address := letter.to.lower()) != own}
-    count = len(told) + work.mails_to_come
-    return mail_budget.charge(call.actor, count, owed=work.mails_owed) if count or call.dry_run else None
+    own = invocation.actor.email.lower()
+    addressed = {(mail.key, address) for mail in work.outgoing_mails if (address := mail.to.lower()) != own}
+    count = len(addressed) + work.mails_to_come
+    return mail_budget.charge(invocation.actor, count, owed=work.mails_owed) if count or invocation.dry_run else None
 
 
-def record_refusal(call: Call, refusal: MeshError) -> None:
+def record_refusal(invocation: Invocation, refusal: MeshError) -> None:
     """A refused command leaves its trace too, after its own transaction was rolled back; at best effort."""
-    if refusal.status >= 500 or (call.dry_run and not isinstance(refusal, NoDryRun)):
+    if refusal.status >= 500 or (invocation.dry_run and not isinstance(refusal, NoDryRun)):
         return
     try:
         with transaction.atomic():
-            flush(call, Work(), {"audit": audit_statement(call, refusal.code, None)})
+            flush(invocation, Work(), {"audit": audit_statement(invocation, refusal.code, None)})
     except (DatabaseError, InterfaceError) as error:
-        log.warning("audit_failed", error=str(error), operation=call.operation)
+        log.warning("audit_failed", error=str(error), operation=invocation.operation)

@@ -2,21 +2,21 @@
 
 from typing import TYPE_CHECKING
 
-from mesh.mail.messages import Letter
+from mesh.mail.messages import OutgoingMail
 from mesh.outbox.jobs import Job
-from mesh.rows.visibility import ScopedModel
+from mesh.rows.visibility import MeshModel
 
 if TYPE_CHECKING:
     pass
 
 
 class Work:
-    """What one run of a command did: the version scopes it changed, and whether it said so."""
+    """What one run of a command did: the cache tags it changed, and whether it said so."""
 
     def __init__(self) -> None:
-        self.scopes: set[str] = set()
+        self.cache_tags: set[str] = set()
         self.jobs: list[Job] = []
-        self.letters: list[Letter] = []
+        self.outgoing_mails: list[OutgoingMail] = []
         #: `{to, subject}` of each mail, as a dry run tells them.
         self.mails: list[dict[str, str]] = []
         #: How many mails its jobs will write, to addresses other than the actor's own.
@@ -26,14 +26,14 @@ class Work:
         #: Whether rows changed that have documents.
         self.documents = False
         #: Changed rows whose audience may grow until the versions are raised.
-        self.open_rows: list[ScopedModel] = []
+        self.open_rows: list[MeshModel] = []
         self.declared = False
 
     @property
     def to_write(self) -> bool:
         """Whether there is something that is written at the end of the transaction."""
-        return bool(self.scopes or self.jobs or self.letters or self.documents)
+        return bool(self.cache_tags or self.jobs or self.outgoing_mails or self.documents)
 
-    def settled(self) -> None:
+    def reset(self) -> None:
         """All of it is written; what comes now belongs to the next transaction."""
-        self.scopes, self.jobs, self.letters, self.open_rows, self.documents = set(), [], [], [], False
+        self.cache_tags, self.jobs, self.outgoing_mails, self.open_rows, self.documents = set(), [], [], [], False

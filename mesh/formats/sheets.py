@@ -94,14 +94,14 @@ def records(lines: Iterable[str]) -> Iterator[Record]:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SheetRow:
     """A row by the names in the header: its cells that are not blank."""
 
     line: int
     cells: dict[str, str]
 
 
-def rows(csv: str, columns: Sequence[str], key: str, errors: list[FieldError], *, more: str) -> Iterator[Row]:
+def rows(csv: str, columns: Sequence[str], key: str, errors: list[FieldError], *, more: str) -> Iterator[SheetRow]:
     """The rows of a sheet with some of these columns, of which `key` must be one; what is no row is added to `errors`.
 
     `more` says what to do with a longer sheet. Raises Invalid where the header is none.
@@ -119,7 +119,7 @@ def rows(csv: str, columns: Sequence[str], key: str, errors: list[FieldError], *
             errors.append(fault(said, record.line))
         else:
             cells = zip(names, map(value_of, record.cells), strict=True)
-            yield Row(record.line, {name: cell for name, cell in cells if cell.strip()})
+            yield SheetRow(record.line, {name: cell for name, cell in cells if cell.strip()})
 
 
 def _names(header: Record, columns: Sequence[str], key: str) -> list[str]:

@@ -33,7 +33,7 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class OutgoingMail:
     """A mail that a command or job asked for, not yet written: see `Service.mail`."""
 
     to: str
@@ -51,24 +51,24 @@ class Letter:
             raise ValueError("a mail goes to one plain address") from None
 
 
-def write(letters: Sequence[Letter]) -> list[tuple[int, str, str]]:
+def write(mails: Sequence[OutgoingMail]) -> list[tuple[int, str, str]]:
     """Writes mails: the id, address and subject of each, without those written before and those nobody wants."""
-    wanted = identity().wants_mail([(letter.to, letter.kind) for letter in letters])
-    return _write([letter for letter, wants in zip(letters, wanted, strict=True) if wants])
+    wanted = identity().wants_mail([(mail.to, mail.kind) for mail in mails])
+    return _write([mail for mail, wants in zip(mails, wanted, strict=True) if wants])
 
 
-def foretell(letters: Sequence[Letter]) -> list[tuple[int, str, str]]:
-    """The same for a transaction that will be rolled back, of all of them: who is foretold a mail does not learn
+def preview(mails: Sequence[OutgoingMail]) -> list[tuple[int, str, str]]:
+    """The same for a transaction that will be rolled back, of all of them: who is shown a mail does not learn
     whether it is wanted, or was written before."""
     other = uuid.uuid4().hex
-    return _write([replace(letter, key=f"{letter.key}:{other}") for letter in letters])
+    return _write([replace(mail, key=f"{mail.key}:{other}") for mail in mails])
 
 
-def _write(letters: Sequence[Letter]) -> list[tuple[int, str, str]]:
-    if not letters:
+def _write(mails: Sequence[OutgoingMail]) -> list[tuple[int, str, str]]:
+    if not mails:
         return []
-    paths = identity().unsubscribe_paths([(letter.to, letter.kind) for letter in letters])
-    rows = [_row(letter, path) for letter, path in zip(letters, paths, strict=True)]
+    paths = identity().unsubscribe_paths([(mail.to, mail.kind) for mail in mails])
+    rows = [_row(mail, path) for mail, path in zip(mails, paths, strict=True)]
     return fetch(_INSERT, [[row[name] for row in rows] for name in _COLUMNS])
 
 
@@ -85,22 +85,22 @@ _INSERT = (
 )
 
 
-def _row(letter: Letter, path: str) -> dict[str, str]:
+def _row(mail: OutgoingMail, path: str) -> dict[str, str]:
     unsubscribe_url = f"{settings.SITE_URL}{path}" if path else ""
-    shown = {"recipient": letter.to, "site_url": settings.SITE_URL, "unsubscribe_url": unsubscribe_url}
-    context = letter.context() if callable(letter.context) else letter.context
-    subject, text, html = _rendered(letter.template, {**context, **shown})
+    shown = {"recipient": mail.to, "site_url": settings.SITE_URL, "unsubscribe_url": unsubscribe_url}
+    context = mail.context() if callable(mail.context) else mail.context
+    subject, text, html = _rendered(mail.template, {**context, **shown})
     return {
-        "key": letter.key,
-        "recipient": letter.to,
-        "kind": letter.kind,
+        "key": mail.key,
+        "recipient": mail.to,
+        "kind": mail.kind,
         "subject": subject,
         "text": text,
         "html": html,
-        "attachments": msgspec.json.encode([_packed(attachment) for attachment in letter.attachments]).decode(),
+        "attachments": msgspec.json.encode([_packed(attachment) for attachment in mail.attachments]).decode(),
         "message_id": f"<{uuid.uuid4().hex}@{_domain()}>",
         "unsubscribe_url": unsubscribe_url,
-        "secret": "true" if letter.secret else "false",
+        "secret": "true" if mail.secret else "false",
     }
 
 

@@ -23,7 +23,7 @@ class Job:
         return self.operation.declaration.job
 
     @property
-    def nudge(self) -> str:
+    def wakeup(self) -> str:
         return self.operation.name if self.operation.serves_all else ""
 
 

@@ -1,6 +1,6 @@
 """Jobs on their way: written in the transaction of the command that asked for them, then handed to the broker.
 
-A row is the job; a message is only a nudge, and may carry many. It is sent right after the commit, by a thread of its
+A row is the job; a message is only a wakeup, and may carry many. It is sent right after the commit, by a thread of its
 own, so that no request waits for a broker; the relay sends again what was not taken up.
 """
 
@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 TASK = "mesh.work"
 DRAIN = "mesh.drain"
 TICK = "mesh.tick"
-_NUDGED = 2  # seconds for which a nudge that nobody took up keeps others from being sent
+_WAKEUP_TTL = 2  # seconds for which a wakeup that nobody took up keeps others from being sent
 _TOGETHER = 50  # quick jobs that one message carries
 
 
@@ -34,7 +34,7 @@ class Sent:
     queue: str
     alone: bool
     #: The operation, where one message leads to all that waits of it.
-    nudge: str = ""
+    wakeup: str = ""
     #: Whether the message stands for no row, and whoever takes it up writes one.
     begins: bool = False
 
@@ -43,9 +43,9 @@ def send(jobs: Iterable[Sent]) -> None:
     """Hands jobs to the broker. Raises OperationalError where it cannot be reached."""
     together: dict[str, list[int]] = defaultdict(list)
     messages: list[tuple[str, list[int]]] = []
-    for job in {job.nudge or job.id: job for job in jobs}.values():
-        if job.nudge:
-            _nudge(job)
+    for job in {job.wakeup or job.id: job for job in jobs}.values():
+        if job.wakeup:
+            _send_wakeup(job)
         elif job.alone:
             messages.append((job.queue, [job.id]))
         else:
@@ -56,16 +56,16 @@ def send(jobs: Iterable[Sent]) -> None:
         celery().send_task(TASK, args=[ids], queue=name, ignore_result=True, retry=False)
 
 
-def _nudge(job: Sent) -> None:
-    """Sends the message that leads to all that waits, unless one is on its way; whoever takes it up says `took_up`."""
-    answers = attempt(("SET", _flag(job.nudge), "1", "NX", "EX", _NUDGED))
+def _send_wakeup(job: Sent) -> None:
+    """Sends the message that leads to all waiting jobs, unless one is on its way. Its receiver calls `clear_wakeup`."""
+    answers = attempt(("SET", _flag(job.wakeup), "1", "NX", "EX", _WAKEUP_TTL))
     if answers == [None]:
         return
     try:
-        task, arguments = (TICK, [job.nudge, True]) if job.begins else (DRAIN, [job.nudge])
+        task, arguments = (TICK, [job.wakeup, True]) if job.begins else (DRAIN, [job.wakeup])
         celery().send_task(task, args=arguments, queue=job.queue, ignore_result=True, retry=False)
     except BaseException:
-        took_up(job.nudge)
+        clear_wakeup(job.wakeup)
         raise
 
 
@@ -77,13 +77,13 @@ def go_on_later(queue: str) -> None:
         log.warning("broker_away", error=str(error), jobs=0)
 
 
-def took_up(operation: str) -> None:
+def clear_wakeup(operation: str) -> None:
     """Before all that waits of an operation is claimed: what commits from now on needs a message of its own."""
     attempt(("DEL", _flag(operation)))
 
 
 def _flag(operation: str) -> str:
-    return f"meshwork:nudged:{operation}"
+    return f"meshwork:woken:{operation}"
 
 
 @cache

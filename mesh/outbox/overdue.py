@@ -6,7 +6,7 @@ from mesh.outbox.messages import Sent
 from mesh.stores.postgres import fetch
 
 RESEND_AFTER = 5.0  # seconds without a taker after which a message counts as lost
-NEGLECTED_AFTER = 10.0  # seconds after which the relay works itself
+OVERDUE_AFTER = 10.0  # seconds after which the relay works itself
 
 
 _OVERDUE = (
@@ -18,10 +18,10 @@ _OVERDUE = (
 )
 
 
-def take_unsent(limit: int = 500, nudged: Container[str] = ()) -> list[Sent]:
+def claim_unsent(limit: int = 500, woken: Container[str] = ()) -> list[Sent]:
     """Marks jobs that are due and that no message leads to as sent now, and returns them.
 
-    `nudged`: the operations of which one message leads to all that waits.
+    `woken`: the operations of which one message leads to all that waits.
     """
     rows = fetch(
         "UPDATE mesh_outbox SET sent_at = clock_timestamp() WHERE id = ANY(ARRAY("  # noqa: S608
@@ -29,7 +29,7 @@ def take_unsent(limit: int = 500, nudged: Container[str] = ()) -> list[Sent]:
         " RETURNING id, queue, operation",
         [RESEND_AFTER, RESEND_AFTER, limit],
     )
-    return [Sent(id, queue, alone=True, nudge=name if name in nudged else "") for id, queue, name in rows]
+    return [Sent(id, queue, alone=True, wakeup=name if name in woken else "") for id, queue, name in rows]
 
 
 def queues() -> list[str]:

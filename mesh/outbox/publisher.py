@@ -15,14 +15,14 @@ from mesh.outbox.jobs import Job
 from mesh.outbox.messages import Sent, send
 
 log = structlog.get_logger(__name__)
-_LAST_WORDS = 1.0  # seconds that a process waits for it at its end
+_FLUSH_TIMEOUT = 1.0  # seconds that a process waits for it at its end
 _REST = 0.01  # seconds between two messages to the broker, which cost more than many a request: more go in each
 
 
 def begin_soon(operation: Operation) -> None:
     """Has a periodic job that serves all begun now, without a row; where the message is lost, its time will come."""
     job = Job(operation, {})
-    send_soon([Sent(0, job.options.queue, alone=False, nudge=job.nudge, begins=True)])
+    send_soon([Sent(0, job.options.queue, alone=False, wakeup=job.wakeup, begins=True)])
 
 
 def send_soon(jobs: Sequence[Sent]) -> None:
@@ -47,7 +47,7 @@ class _Publisher:
         """At the process's end, such as a command's: what it has begun is sent, where that is quick."""
         if self.pid == os.getpid():
             self._jobs.put(None)
-            self._thread.join(_LAST_WORDS)
+            self._thread.join(_FLUSH_TIMEOUT)
 
     def _run(self) -> None:
         ended = False

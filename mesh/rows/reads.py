@@ -135,7 +135,7 @@ def read_ids(rows: QuerySet[Any], ids: Sequence[int]) -> set[int]:
     }
 
 
-def take_row(rows: QuerySet[M], pk: int) -> M | None:
+def lock_row(rows: QuerySet[M], pk: int) -> M | None:
     """The model instance of `rows` with this primary key, locked for a change until the transaction ends."""
     sql, params = statement_for_ids(rows)
     if not sql:

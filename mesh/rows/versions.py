@@ -1,4 +1,4 @@
-"""Versions of scopes: what makes a cached read provably fresh.
+"""Versions of cache tags: what makes a cached read provably fresh.
 
 A change raises the versions of everyone in the changed rows' audience as the last statement of its own
 transaction. A read takes the versions first and puts them into its cache key, so what is stored under a
@@ -9,23 +9,23 @@ from collections.abc import Collection, Mapping, Sequence
 
 from mesh.stores.postgres import fetch
 
-#: One scope's version, for use inside another statement; 0 before the first change.
+#: One cache tag's version, for use inside another statement; 0 before the first change.
 VERSION_OF = "COALESCE((SELECT number FROM mesh_version WHERE scope = %s), 0)"
 
 
-def current(scopes: Sequence[str]) -> Mapping[str, int]:
-    """The version of each scope now."""
-    row = fetch(f"SELECT {', '.join([VERSION_OF] * len(scopes))}", scopes)[0]
-    return dict(zip(scopes, row, strict=True))
+def current(tags: Sequence[str]) -> Mapping[str, int]:
+    """The version of each cache tag now."""
+    row = fetch(f"SELECT {', '.join([VERSION_OF] * len(tags))}", tags)[0]
+    return dict(zip(tags, row, strict=True))
 
 
-#: Raises the versions of a list of scopes, in key order, so that transactions never wait for each other in a circle.
+#: Raises the versions of a list of cache tags, in key order, so that transactions never wait in a circle.
 BUMP = (
     "INSERT INTO mesh_version (scope, number) SELECT scope, 1 FROM unnest(%s::text[]) AS scope ORDER BY scope "
     "ON CONFLICT (scope) DO UPDATE SET number = mesh_version.number + 1"
 )
 
 
-def bump(scopes: Collection[str]) -> None:
-    """Raises the versions of the scopes; the last statement of its transaction."""
-    fetch(BUMP, [sorted(scopes)])
+def bump(tags: Collection[str]) -> None:
+    """Raises the versions of the cache tags; the last statement of its transaction."""
+    fetch(BUMP, [sorted(tags)])

@@ -1,4 +1,4 @@
-"""Per-user scope: which rows an actor may see, and who may see a row."""
+"""Visibility: which rows an actor may see, and who may see a row."""
 
 from functools import lru_cache
 from typing import Any, ClassVar, Self, TypeVar, cast
@@ -14,10 +14,10 @@ M = TypeVar("M", bound=models.Model, covariant=True)
 Statement = tuple[str, tuple[Any, ...]]
 
 
-class ScopedQuerySet(models.QuerySet[M]):
+class MeshQuerySet(models.QuerySet[M]):
     """A queryset that knows its rows' viewers. The base shows nothing: an app that forgets leaks nothing."""
 
-    #: Where the compiled statement of an actor's whole scope is kept; anything that changes the queryset drops it.
+    #: Where the compiled statement of an actor's whole visibility is kept; anything that changes the queryset drops it.
     _compiled: list[Statement] | None = None
 
     def visible_to(self, actor: Actor) -> Self:
@@ -37,20 +37,20 @@ class ScopedQuerySet(models.QuerySet[M]):
 
 
 @lru_cache(maxsize=2048)
-def _scope(model: type[models.Model], user_id: int, role: Role) -> ScopedQuerySet[Any]:
+def _visible(model: type[models.Model], user_id: int, role: Role) -> MeshQuerySet[Any]:
     manager: Any = model._default_manager
-    rows: ScopedQuerySet[Any] = manager.all().visible_to(Actor(user_id, role)).all()
+    rows: MeshQuerySet[Any] = manager.all().visible_to(Actor(user_id, role)).all()
     rows._compiled = []
     return rows
 
 
-def scoped(model: type[models.Model], actor: Actor) -> ScopedQuerySet[Any]:
+def visible_rows(model: type[models.Model], actor: Actor) -> MeshQuerySet[Any]:
     """The rows of `model` that `actor` may see."""
-    return _scope(model, actor.id, actor.role).all()
+    return _visible(model, actor.id, actor.role).all()
 
 
 def statement_for_ids(rows: models.QuerySet[Any]) -> Statement:
-    """The statement that selects the ids of `rows`, compiled once for each actor's whole scope."""
+    """The statement that selects the ids of `rows`, compiled once for each actor's whole visibility."""
     kept = cast(list[Statement] | None, getattr(rows, "_compiled", None))
     if kept:
         return kept[0]
@@ -64,7 +64,7 @@ def statement_for_ids(rows: models.QuerySet[Any]) -> Statement:
     return statement
 
 
-class ScopedModel(models.Model):
+class MeshModel(models.Model):
     """A row with viewers. `visible_to` and `audience` say the same thing from both sides."""
 
     #: Whether a cached query shows rows of this table, so that their changes raise versions.
@@ -81,5 +81,5 @@ class ScopedModel(models.Model):
         abstract = True
 
     def audience(self) -> set[str]:
-        """The version scopes of everyone who sees this row, without the ADMINs: `{"user:7", …}`."""
+        """The cache tags of everyone who sees this row, without the ADMINs: `{"user:7", …}`."""
         return set()

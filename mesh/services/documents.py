@@ -24,5 +24,5 @@ class DocumentService(Service):
         batch = mirror.lease()
         if batch.documents:
             tried = yield partial(mirror.store, batch)
-            if mirror.settle(batch, tried):
+            if mirror.finish(batch, tried):
                 self.defer(self.store_documents)

@@ -61,11 +61,11 @@ class ToolService(Service):
         It runs with exactly your rights, like the same operation over REST. Returns as `result` what the tool
         returned, or null where it returns nothing; a refusal is a problem as everywhere.
         """
-        key, header = data.idempotency_key, self.call.idempotency_key
+        key, header = data.idempotency_key, self.invocation.idempotency_key
         if key and header and key != header:
             raise Invalid.field(["body", "idempotency_key"], "The header `Idempotency-Key` says another one.")
         answer = self.mesh_through("tool").call_tool(
-            name, data.arguments, idempotency_key=key or header, dry_run=data.dry_run or self.call.dry_run
+            name, data.arguments, idempotency_key=key or header, dry_run=data.dry_run or self.invocation.dry_run
         )
         result = Encoded(b'{"result":' + (answer.body or b"null") + b"}", replayed=answer.replayed)
         return undecoded(ToolResultOut, result)

@@ -16,11 +16,11 @@ TIMEOUT = 10.0  # seconds that an answer of S3 may take
 _CONNECT_TIMEOUT = 3.0
 
 
-class Unavailable(OSError):
+class StorageUnavailable(OSError):
     """S3 cannot be reached, or refuses."""
 
 
-class NoAnswer(Unavailable):
+class StorageTimeout(StorageUnavailable):
     """S3 was asked, and did not answer: it may still do what it was asked."""
 
 
@@ -152,12 +152,12 @@ class _S3:
 
 @contextmanager
 def _answered() -> Iterator[None]:
-    """Whatever S3's client raises becomes Unavailable, or NoAnswer."""
+    """Whatever S3's client raises becomes StorageUnavailable, or StorageTimeout."""
     from botocore import exceptions as raised
 
     try:
         yield
     except (raised.ConnectionClosedError, raised.ReadTimeoutError) as error:
-        raise NoAnswer(str(error)) from error
+        raise StorageTimeout(str(error)) from error
     except (raised.BotoCoreError, raised.ClientError) as error:
-        raise Unavailable(str(error)) from error
+        raise StorageUnavailable(str(error)) from error

@@ -6,7 +6,7 @@ from typing import Any
 from django.apps import apps
 from django.db import connection
 
-from mesh.rows.visibility import ScopedModel
+from mesh.rows.visibility import MeshModel
 
 
 def sql(statement: str, *params: Any) -> list[Any]:
@@ -27,7 +27,7 @@ def wait_for_a_lock() -> None:
 
 def everything() -> dict[str, list[Any]]:
     """All rows that belong to people, and the versions: what a refusal must leave as it was."""
-    models = [model for model in apps.get_models() if issubclass(model, ScopedModel)]
+    models = [model for model in apps.get_models() if issubclass(model, MeshModel)]
     models.append(apps.get_model("mesh", "Version"))
     models.append(apps.get_model("mesh", "IdempotencyKey"))
     return {model._meta.label: list(model._base_manager.order_by("pk").values()) for model in models}

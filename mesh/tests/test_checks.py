@@ -10,7 +10,7 @@ from django.db import models
 from django.test.utils import isolate_apps
 from pydantic import Field
 
-from mesh import Id, In, ScopedModel, ScopedQuerySet, Service, command, job, query, text
+from mesh import Id, In, MeshModel, MeshQuerySet, Service, command, job, query, text
 from mesh.checks import check_descriptions, check_models, check_operations
 
 
@@ -25,13 +25,13 @@ def test_this_project_has_no_fault():
 def test_a_model_without_a_scope_is_found_from_both_sides(monkeypatch):
     with isolate_apps("mesh"):
 
-        class Loose(ScopedModel):
-            objects = ScopedQuerySet.as_manager()
+        class Loose(MeshModel):
+            objects = MeshQuerySet.as_manager()
 
             class Meta:
                 app_label = "mesh"
 
-        class Plain(ScopedModel):
+        class Plain(MeshModel):
             objects = models.Manager()
 
             class Meta:
@@ -170,18 +170,18 @@ def test_two_bodies_and_an_argument_taken_twice_are_found(throwaway):
     assert sorted({id for id, _ in found()}) == ["mesh.E007", "mesh.E008"]
 
 
-def test_a_foretold_job_that_calls_out_is_found(throwaway):
+def test_a_mails_only_job_that_calls_out_is_found(throwaway):
     class Oracles(Service):
         """Oracles."""
 
         name = "oracles"
 
-        @job(queue="mail", foretold=True)
-        def foretell(self) -> Generator[None, None, None]:
+        @job(queue="mail", mails_only=True)
+        def announce(self) -> Generator[None, None, None]:
             """Foretell."""
             yield
 
-    assert found() == [("mesh.E012", "Oracles.foretell is foretold, so it must not call out: a dry run runs it.")]
+    assert found() == [("mesh.E012", "Oracles.announce is mails_only, so it must not call out: a dry run runs it.")]
 
 
 def test_a_stream_that_is_a_tool_and_a_text_for_two_arguments_are_found(throwaway):
@@ -205,21 +205,21 @@ def test_a_stream_that_is_a_tool_and_a_text_for_two_arguments_are_found(throwawa
     ]
 
 
-def test_a_scope_of_what_the_path_does_not_name_is_an_error(throwaway):
+def test_a_cache_tag_of_what_the_path_does_not_name_is_an_error(throwaway):
     class Lakes(Service):
         """Lakes."""
 
         name = "lakes"
 
-        @query("GET /lakes/{id}", ttl=60, scopes=("user:{actor}", "lakes", "lake:{id}"))
+        @query("GET /lakes/{id}", ttl=60, cache_tags=("user:{actor}", "lakes", "lake:{id}"))
         def get_lake(self, *, id: int) -> None:
             """Show a lake."""
 
-        @query("GET /lakes", ttl=60, scopes=("lake:{id}", "shore:{shore}"))
+        @query("GET /lakes", ttl=60, cache_tags=("lake:{id}", "shore:{shore}"))
         def list_lakes(self, *, shore: bool = False) -> None:
             """List lakes."""
 
-    said = "is cached under a scope of {%s}; a scope may name {actor}, and the path's {id}."
+    said = "is cached under a tag of {%s}; a tag may name {actor}, and the path's {id}."
     assert sorted(found()) == [
         ("mesh.E015", f"Lakes.list_lakes {said % 'id'}"),
         ("mesh.E015", f"Lakes.list_lakes {said % 'shore'}"),

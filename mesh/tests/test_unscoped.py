@@ -47,7 +47,7 @@ def test_a_manager_is_found_in_services_alone():
     assert found == ["read_row", "_base_manager", "_default_manager", "read_many"]
 
 
-@pytest.mark.parametrize("place", ["mesh.execution.service.Service.show", "mesh.rows.reads.take_row"])
+@pytest.mark.parametrize("place", ["mesh.execution.service.Service.result_of", "mesh.rows.reads.lock_row"])
 def test_a_place_that_is_not_listed_stops_the_start(monkeypatch, place):
     monkeypatch.setattr("mesh.unscoped.PLACES", {name: why for name, why in PLACES.items() if name != place})
     (error,) = check_unscoped_reads(None)

@@ -17,7 +17,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from prometheus_client import Counter, Histogram
 
 from mesh.declarations.arguments import bind_flat
-from mesh.declarations.call import Call
+from mesh.declarations.invocation import Invocation
 from mesh.errors import MeshError
 from mesh.execution import host
 from mesh.stores.postgres import fetch
@@ -68,7 +68,7 @@ def run_claim(claim: Claim) -> str:
             raise CutOff("Every run of this job was cut off.")
         actor = claim.actor
         values, _ = bind_flat(claim.operation, claim.arguments)
-        call = Call(
+        invocation = Invocation(
             operation=claim.operation.name,
             actor=actor,
             values=values,
@@ -76,7 +76,7 @@ def run_claim(claim: Claim) -> str:
             door="job",
             request_id=claim.request_id,
         )
-        idle = not host.run_job(call, partial(_mark, claim), partial(_called_out, claim))
+        idle = not host.run_job(invocation, partial(_mark, claim), partial(_called_out, claim))
         outcome = "done"
     except LeaseLost:
         outcome = "lost"

@@ -7,7 +7,7 @@ import uuid
 from celery import Task, shared_task
 
 from mesh.declarations.registry import registry
-from mesh.outbox.messages import DRAIN, TASK, TICK, go_on_later, took_up
+from mesh.outbox.messages import DRAIN, TASK, TICK, clear_wakeup, go_on_later
 from mesh.stores.postgres import fetch
 from mesh.worker.claims import claim_next
 from mesh.worker.runs import run, run_all, run_claim
@@ -60,7 +60,7 @@ def drain(operation: str) -> None:
 
     Where another thread of this process is about it, that one looks again when it has finished.
     """
-    took_up(operation)
+    clear_wakeup(operation)
     with _drains:
         if operation in _asked_again:
             _asked_again[operation] = True
@@ -83,14 +83,14 @@ _asked_again: dict[str, bool] = {}
 
 
 @shared_task(name=TICK, acks_late=True, ignore_result=True)
-def tick(operation: str, nudged: bool = False) -> None:
+def tick(operation: str, woken: bool = False) -> None:
     """The Celery task behind the schedule: begins a periodic job, unless it waits or runs already.
 
-    One that is nudged is begun beside those, too: they may have looked, or end without looking, before there was
+    One that is woken is begun beside those, too: they may have looked, or end without looking, before there was
     anything to see.
     """
-    if nudged:
-        took_up(operation)
+    if woken:
+        clear_wakeup(operation)
     periodic = registry.operations[operation]
     options = periodic.declaration.job
     assert options is not None
@@ -98,7 +98,7 @@ def tick(operation: str, nudged: bool = False) -> None:
         "INSERT INTO mesh_outbox (operation, arguments, queue, lease, request_id, status, attempt, sent_at, error)"
         " SELECT %s, '{}', %s, %s, %s, 'waiting', 0, clock_timestamp(), '' WHERE %s OR NOT EXISTS"
         " (SELECT 1 FROM mesh_outbox WHERE operation = %s AND status IN ('waiting', 'running')) RETURNING id",
-        [operation, options.queue, options.lease, uuid.uuid4().hex, nudged, operation],
+        [operation, options.queue, options.lease, uuid.uuid4().hex, woken, operation],
     )
     if periodic.serves_all and begun:
         drain(operation)

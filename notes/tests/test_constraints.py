@@ -4,7 +4,7 @@ import pytest
 from django.db import DataError, IntegrityError, connection, transaction
 
 from accounts.tests.assertions import nothing_changes
-from mesh.testing import scope_mismatches
+from mesh.testing import visibility_mismatches
 from notes.models import ActionItem, Note
 from tasks.models import Task
 
@@ -84,4 +84,4 @@ def test_what_is_needed_is_not_null(item, table, column):
 def test_who_sees_a_row_and_who_hears_of_its_changes_are_the_same(item, alice, bob, charlie):
     Note.objects.create(author=charlie.user, raw_text="Other")
     for model in (Note, ActionItem):
-        assert scope_mismatches(model, [p.actor for p in (alice, bob, charlie)]) == []
+        assert visibility_mismatches(model, [p.actor for p in (alice, bob, charlie)]) == []

@@ -7,7 +7,7 @@ from django.core.checks import run_checks
 
 from accounts.tests.assertions import ids, nothing_changes, refused
 from config.tests.test_deployment import setting
-from mesh.testing import scope_mismatches
+from mesh.testing import visibility_mismatches
 from mesh.tests.database import sql
 from shop.models import Order, Payment
 from shop.payments import check_payments_are_set_up
@@ -54,7 +54,7 @@ def test_who_owns_some_of_its_products_neither_sees_nor_settles_an_order(ada, al
                 refused(person.api.post(f"/orders/{number}/{call}"), 404)
         refused(charlie.api.post(f"/orders/{number}/pay"), 403)
     assert ada.api.post(f"/orders/{number}/pay").json["status"] == "PAID"
-    assert scope_mismatches(Order, [alice.actor, bob.actor, charlie.actor]) == []
+    assert visibility_mismatches(Order, [alice.actor, bob.actor, charlie.actor]) == []
 
 
 def test_a_seller_reads_the_order_and_does_nothing_else_with_it(alice, bob, charlie, product):
@@ -67,7 +67,7 @@ def test_a_seller_reads_the_order_and_does_nothing_else_with_it(alice, bob, char
         assert said == "Only the buyer of an order, or an ADMIN, changes it."
         refused(alice.api.post(f"/orders/{number}/confirm"), 403)
     assert alice.api.get("/orders/export").text.count("\n") == bob.api.get("/orders/export").text.count("\n") - 1
-    assert scope_mismatches(Order, [alice.actor, bob.actor, charlie.actor]) == []
+    assert visibility_mismatches(Order, [alice.actor, bob.actor, charlie.actor]) == []
 
 
 def test_whose_the_order_is_stays_when_a_product_is_archived(alice, bob, product):
@@ -99,7 +99,7 @@ def test_at_a_provider_the_seller_neither_pays_nor_sees_the_secret(alice, bob, p
     pay(bob, number)
     assert bob.api.get(f"/orders/{number}/payment").json["client_secret"]
     refused(alice.api.get(f"/orders/{number}/payment"), 404)
-    assert scope_mismatches(Payment, [alice.actor, bob.actor]) == []
+    assert visibility_mismatches(Payment, [alice.actor, bob.actor]) == []
 
 
 def test_trust_is_known_and_a_deployment_is_warned_of_it(settings):

@@ -7,7 +7,7 @@ from django.db import DataError, IntegrityError, connection, transaction
 
 from accounts.models import User
 from accounts.tests.assertions import nothing_changes
-from mesh.testing import scope_mismatches
+from mesh.testing import visibility_mismatches
 from tasks.models import Project, Task
 
 
@@ -84,4 +84,4 @@ def test_who_sees_a_row_and_who_hears_of_its_changes_are_the_same(alice, bob, ch
     Project.objects.create(owner=charlie.user, title="Empty")
     actors = [p.actor for p in (alice, bob, charlie, dora)]
     for model in (Task, Project, User):
-        assert scope_mismatches(model, actors) == []
+        assert visibility_mismatches(model, actors) == []

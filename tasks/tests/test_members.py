@@ -5,7 +5,7 @@ from importlib import import_module
 import pytest
 
 from accounts.tests.assertions import TIME, faults, ids, nothing_changes, refused
-from mesh.testing import Api, scope_mismatches
+from mesh.testing import Api, visibility_mismatches
 from mesh.tests.database import sql
 from mesh.tests.jobs import run_jobs
 from mesh.tests.mail_server import mails_in, texts_of
@@ -51,7 +51,7 @@ def is_in(person, project):
 
 def agree(*people):
     actors = [person.actor for person in people]
-    assert scope_mismatches(Project, actors) == scope_mismatches(Task, actors) == []
+    assert visibility_mismatches(Project, actors) == visibility_mismatches(Task, actors) == []
 
 
 def test_the_owner_sees_every_task_of_the_project(project, given, alice, bob, charlie):

@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.tests.assertions import faults, ids, nothing_changes, refused
-from mesh.rows.visibility import scoped, statement_for_ids
+from mesh.rows.visibility import statement_for_ids, visible_rows
 from mesh.stores.postgres import fetch
 from tasks.models import Task
 
@@ -37,7 +37,7 @@ def test_creator_assignee_and_admin_see_a_task_and_nobody_else(create, alice, bo
 
 
 def test_whose_tasks_they_are_is_looked_up_by_an_index_each(alice):
-    sql, params = statement_for_ids(scoped(Task, alice.actor))
+    sql, params = statement_for_ids(visible_rows(Task, alice.actor))
     fetch("SET LOCAL enable_seqscan = off")
     plan = "\n".join(row[0] for row in fetch(f"EXPLAIN {sql}", params))
     assert "BitmapOr" in plan, plan

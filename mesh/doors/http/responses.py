@@ -12,7 +12,7 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response
 from django.utils.encoding import iri_to_uri
 
-from mesh.declarations.call import Answer
+from mesh.declarations.invocation import Answer
 from mesh.declarations.operations import Operation
 from mesh.doors.http.requests import host_of, query_of
 from mesh.errors import MeshError

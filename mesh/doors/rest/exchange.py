@@ -170,11 +170,11 @@ class _Exchange:
 
     def _who(self) -> tuple[Actor, Mapping[str, int] | None]:
         """The actor, and in the same statement the versions under which a cached answer would be stored."""
-        meta, scopes = self.request.META, self.operation.scopes_of(self.path_parameters)
+        meta, tags = self.request.META, self.operation.cache_tags_of(self.path_parameters)
         authorization, api_key = meta.get("HTTP_AUTHORIZATION", ""), meta.get("HTTP_X_API_KEY", "")
         if not authorization and not api_key:
-            return ANONYMOUS, versions.current(scopes) if scopes and not self.operation.cached_per_actor else None
-        return identity().authenticate(authorization, api_key, scopes)
+            return ANONYMOUS, versions.current(tags) if tags and not self.operation.cached_per_actor else None
+        return identity().authenticate(authorization, api_key, tags)
 
     @property
     def _changes_something(self) -> bool:

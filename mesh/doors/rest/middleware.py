@@ -19,7 +19,7 @@ from mesh.doors.rest.router import router
 from mesh.errors import MeshError
 
 log = structlog.get_logger("mesh.requests")
-_is_told = partial(logging.getLogger("mesh.requests").isEnabledFor, logging.INFO)
+_logs_requests = partial(logging.getLogger("mesh.requests").isEnabledFor, logging.INFO)
 
 
 class MeshMiddleware:
@@ -31,7 +31,9 @@ class MeshMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         found = router().match(request.path_info)
         return for_django(
-            _told(request, lambda id: self._others(request) if found is None else answer(request, id, *found))
+            _with_request_id(
+                request, lambda id: self._others(request) if found is None else answer(request, id, *found)
+            )
         )
 
     def _others(self, request: HttpRequest) -> HttpResponseBase | Reply:
@@ -70,7 +72,7 @@ class MeshLane:
         if found is None:
             return self.django(environ, start_response)
         try:
-            response: Any = _told(request, lambda id: answer(request, id, *found))
+            response: Any = _with_request_id(request, lambda id: answer(request, id, *found))
         finally:
             _keep_connections()
         if not response.streaming:
@@ -91,7 +93,9 @@ def for_django(response: HttpResponseBase | Reply) -> HttpResponseBase:
     return response.for_django() if isinstance(response, Reply) else response
 
 
-def _told(request: HttpRequest, respond: Callable[[str], HttpResponseBase | Reply]) -> HttpResponseBase | Reply:
+def _with_request_id(
+    request: HttpRequest, respond: Callable[[str], HttpResponseBase | Reply]
+) -> HttpResponseBase | Reply:
     """The response, with the request's id in it and in every line that is logged meanwhile, and a line of its own."""
     request_id = request.META["HTTP_X_REQUEST_ID"] = request_id_of(request)  # whoever asks for it again finds the same
     structlog.contextvars.bind_contextvars(request_id=request_id)
@@ -99,7 +103,7 @@ def _told(request: HttpRequest, respond: Callable[[str], HttpResponseBase | Repl
     try:
         response = respond(request_id)
         response["X-Request-ID"] = request_id
-        if _is_told():
+        if _logs_requests():
             log.info(
                 "request",
                 method=request.method,

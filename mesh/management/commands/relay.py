@@ -59,10 +59,10 @@ class Relay:
         """Sends what was not sent or was lost; runs what the broker does not take or nobody takes up."""
         try:
             away = time.monotonic() < self._away_until
-            unsent = [] if away else overdue.take_unsent(nudged=_nudged())
+            unsent = [] if away else overdue.claim_unsent(woken=_woken_operations())
             if unsent and not self._sent(unsent):
                 self._away_until, away = time.monotonic() + _AWAY, True
-            self._work(0.0 if away else overdue.NEGLECTED_AFTER)
+            self._work(0.0 if away else overdue.OVERDUE_AFTER)
         except (DatabaseError, InterfaceError) as error:
             log.warning("database_away", error=str(error))
         except Exception:
@@ -85,7 +85,7 @@ class Relay:
             self._running.append(self._threads.submit(_serve, queue, waited))
 
 
-def _nudged() -> set[str]:
+def _woken_operations() -> set[str]:
     """The jobs of which one message leads to all that waits."""
     return {name for name, operation in registry.operations.items() if operation.serves_all}
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts.models import ApiKey, Contact, Session
 from conftest import PASSWORD, make_person
 from events.models import Category, Event, Registration
-from meetings.models import Attendee, Call, Meeting
+from meetings.models import Call, Invitee, Meeting
 from mesh.declarations.registry import registry
 from mesh.testing import Api
 from mesh.tests.database import sql
@@ -60,8 +60,8 @@ def make_world() -> World:
     meeting = Meeting.objects.create(
         organizer=alice.user, title=SECRET, description=SECRET, location=SECRET, scheduled_time=timezone.now()
     )
-    Attendee.objects.create(meeting=meeting, user=bob.user)
-    guest = Attendee.objects.create(meeting=meeting, email=f"{SECRET}@example.com")
+    Invitee.objects.create(meeting=meeting, user=bob.user)
+    guest = Invitee.objects.create(meeting=meeting, email=f"{SECRET}@example.com")
     project = Project.objects.create(owner=alice.user, title=SECRET, description=SECRET)
     task = Task.objects.create(
         creator=alice.user, assignee=bob.user, project=project, due_meeting=meeting, title=SECRET, description=SECRET
@@ -175,9 +175,9 @@ CASES: dict[str, list[Case]] = {
     "get_user": [Case(404, path("user"))],
     "invite_user": [Case("own", lambda ids: {"email": "new@example.com", "name": "New"})],
     "update_user": [Case(403, path("user", name="Taken"))],
-    "known_people": [Case("empty", lambda ids: {"emails": [f"alice-{SECRET}@example.com"]})],
-    "known_user": [Case("own", lambda ids: {"ref": ids["user"]})],
-    "known_users": [Case("empty", lambda ids: {"ids": [ids["user"]]})],
+    "find_people": [Case("empty", lambda ids: {"emails": [f"alice-{SECRET}@example.com"]})],
+    "find_user_id": [Case("own", lambda ids: {"ref": ids["user"]})],
+    "find_user_ids": [Case("empty", lambda ids: {"ids": [ids["user"]]})],
     "request_password_reset": [Case("own", lambda ids: {"email": f"alice-{SECRET}@example.com"})],
     "mail_password_reset": [Case(403, lambda ids: {"email": f"alice-{SECRET}@example.com"})],
     "confirm_password_reset": [
@@ -215,7 +215,7 @@ CASES: dict[str, list[Case]] = {
     "update_meeting": [Case(404, path("meeting", title="Taken"))],
     "cancel_meeting": [Case(404, path("meeting"))],
     "respond_to_meeting": [Case(404, path("meeting", response="accepted"))],
-    "known_meeting": [Case("own", lambda ids: {"ref": ids["meeting"]})],
+    "find_meeting_id": [Case("own", lambda ids: {"ref": ids["meeting"]})],
     "list_contacts": [Case("own"), Case("empty", lambda ids: {"search": SECRET})],
     "get_contact": [Case(404, path("contact")), Case(404, path("contact_uuid"))],
     "create_contact": [Case("own", lambda ids: PERSON)],
@@ -240,7 +240,7 @@ CASES: dict[str, list[Case]] = {
     "get_timeline": [Case(404, path("contact")), Case(404, path("contact_uuid"))],
     "recent_entries": [Case(404, lambda ids: {"contact_id": ids["contact"]})],
     "merges_of_contact": [Case("own", lambda ids: {"contact_id": ids["contact"]})],
-    "known_contact": [Case("own", lambda ids: {"ref": ids["contact"]})],
+    "find_contact_id": [Case("own", lambda ids: {"ref": ids["contact"]})],
     "list_calls": [
         Case("empty"),
         Case("empty", lambda ids: {"search": SECRET}),
@@ -268,7 +268,7 @@ CASES: dict[str, list[Case]] = {
     "update_project": [Case(404, path("project", title="Taken"))],
     "delete_project": [Case(404, path("project"))],
     "remove_project_member": [Case(404, lambda ids: {"id": ids["project"], "user_id": ids["user"]})],
-    "known_project": [Case("own", lambda ids: {"ref": ids["project"]})],
+    "find_project_id": [Case("own", lambda ids: {"ref": ids["project"]})],
     "list_tasks": [
         Case("own"),
         Case("empty", lambda ids: {"search": SECRET}),

@@ -99,7 +99,7 @@ def test_the_scope_is_the_services_and_says_whether_something_changes():
     scopes = {name: operation.key_scope for name, operation in OPERATIONS.items()}
     assert (scopes["list_orders"], scopes["place_order"]) == ("orders:read", "orders:write")
     assert (scopes["get_me"], scopes["update_me"]) == ("users:read", "users:write")
-    assert {scopes[name] for name in ("known_users", "reserve_stock", "call_tool", "unsubscribe")} == {""}
+    assert {scopes[name] for name in ("find_user_ids", "reserve_stock", "call_tool", "unsubscribe")} == {""}
     assert {name for name, _ in SCOPED} == {name for name, scope in scopes.items() if scope} - {
         name for name, operation in OPERATIONS.items() if operation.declaration.allow is in_person
     }
@@ -222,7 +222,7 @@ def desk() -> type[Service]:
             """Show what may be seen."""
             return [name for name in ("orders", "tasks") if self.actor.may(f"{name}:read")]
 
-        @query("GET /desk/shared", ttl=60, scopes=("desk",), allow=anyone)
+        @query("GET /desk/shared", ttl=60, cache_tags=("desk",), allow=anyone)
         def shared(self) -> list[str]:
             """Show what may be seen, cached for all alike."""
             return [name for name in ("orders", "tasks") if self.actor.may(f"{name}:read")]
@@ -231,7 +231,7 @@ def desk() -> type[Service]:
         def stamp(self) -> int:
             """Count the people one knows, by reads inside the mesh alone."""
             self.changed()
-            return len(self.mesh.users.known_users(ids=[self.actor.id]))
+            return len(self.mesh.users.find_user_ids(ids=[self.actor.id]))
 
     return Desk
 
@@ -266,12 +266,12 @@ def test_inner_calls_to_operations_without_routes_need_none(alice, bob, throwawa
     invited = {"title": "Plan", "scheduled_time": "2030-01-01T10:00:00Z", "attendee_ids": [bob.id]}
     made = by_key.post("/meetings", invited)
     assert (made.status, made.json["attendees"][0]["id"]) == (201, bob.id)
-    foretold = by_key.post("/meetings", invited, Prefer="dry-run").json
-    assert foretold["mails"] == alice.api.post("/meetings", invited, Prefer="dry-run").json["mails"]
-    assert [mail["to"] for mail in foretold["mails"]] == [bob.user.email]
+    mails_only = by_key.post("/meetings", invited, Prefer="dry-run").json
+    assert mails_only["mails"] == alice.api.post("/meetings", invited, Prefer="dry-run").json["mails"]
+    assert [mail["to"] for mail in mails_only["mails"]] == [bob.user.email]
 
 
-def test_a_dry_run_foretells_the_jobs_as_the_user_who_they_run_as(alice, monkeypatch):
+def test_a_dry_run_lists_the_jobs_as_the_user_who_they_run_as(alice, monkeypatch):
     seen = []
 
     def mail_invitations(self, *, id):

@@ -19,7 +19,7 @@ from accounts.models import ApiKey, Contact, Session
 from meetings.models import MeetingQuerySet
 from mesh.declarations.permissions import anyone, in_person
 from mesh.errors import MeshError
-from mesh.rows.visibility import _scope
+from mesh.rows.visibility import _visible
 from mesh.testing import Api
 from mesh.tests.all_apps.matrix import CASES, OPERATIONS, ROUTES, SECRET, Case, World, make_world, send
 from mesh.tests.database import everything
@@ -223,9 +223,9 @@ def test_the_forger_would_get_in_with_the_right_key(world):
 
 def test_an_open_list_would_be_noticed(world, monkeypatch):
     monkeypatch.setattr(MeetingQuerySet, "visible_to", lambda rows, actor: rows)
-    _scope.cache_clear()
+    _visible.cache_clear()
     answered = world.people["charlie"].api.get("/meetings")
-    _scope.cache_clear()
+    _visible.cache_clear()
     assert SECRET in world.leaks(answered.text)
     with pytest.raises(AssertionError):
         _check(Case("empty"), answered.status, answered.json, answered.text, world)

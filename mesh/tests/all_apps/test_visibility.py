@@ -11,18 +11,18 @@ from django.utils import timezone
 from accounts.models import ApiKey, ClosedAddress, Contact, Session, UnwantedMail, User
 from conftest import make_person
 from events.models import Category, Event, Registration
-from meetings.models import Attendee, Call, Meeting
+from meetings.models import Call, Invitee, Meeting
 from mesh.declarations.actors import ANONYMOUS, Actor
-from mesh.rows.visibility import ScopedModel, ScopedQuerySet, scoped, statement_for_ids
+from mesh.rows.visibility import MeshModel, MeshQuerySet, statement_for_ids, visible_rows
 from mesh.stores.postgres import fetch
-from mesh.testing import scope_mismatches
+from mesh.testing import visibility_mismatches
 from mesh.tests.example.models import Thing
 from notes.models import ActionItem, Note
 from shop.models import Order, Product
 from tasks.models import Project, Task
 
 MODELS = sorted(
-    (m for m in apps.get_models() if issubclass(m, ScopedModel) and m is not Thing), key=lambda model: model._meta.label
+    (m for m in apps.get_models() if issubclass(m, MeshModel) and m is not Thing), key=lambda model: model._meta.label
 )
 each_model = pytest.mark.parametrize("model", MODELS, ids=[model._meta.label for model in MODELS])
 
@@ -106,8 +106,8 @@ def test_both_sides_of_every_scope_agree_in_a_random_company(db, seed):
     actors = populate(seed)
     for model in MODELS:
         assert model._base_manager.exists(), f"populate() makes no {model._meta.label}: add some"
-        assert scope_mismatches(model, actors) == []
-        assert scope_mismatches(model, [ANONYMOUS]) == []
+        assert visibility_mismatches(model, actors) == []
+        assert visibility_mismatches(model, [ANONYMOUS]) == []
 
 
 @each_model
@@ -128,7 +128,7 @@ def test_the_admin_sees_every_row(ada, model):
     expected = {
         row.pk
         for row in model._base_manager.all()
-        if (ada.actor.scope in row.audience() if model in PRIVATE else row.audience())
+        if (ada.actor.cache_tag in row.audience() if model in PRIVATE else row.audience())
     }
     assert {row.pk for row in seen} == expected
     assert expected
@@ -148,11 +148,11 @@ def test_the_compiled_scope_of_an_actor_is_the_queryset_also_when_rows_come_late
     for round in (1, 2):
         for model in MODELS:
             for actor in actors:
-                statement, params = statement_for_ids(scoped(model, actor))
+                statement, params = statement_for_ids(visible_rows(model, actor))
                 compiled = {pk for (pk,) in fetch(statement, params)} if statement else set()
                 rows = model._default_manager.all().visible_to(actor)
                 assert compiled == set(rows.values_list("pk", flat=True))
-                some = set(scoped(model, actor).exclude(pk=min(compiled, default=0)).values_list("pk", flat=True))
+                some = set(visible_rows(model, actor).exclude(pk=min(compiled, default=0)).values_list("pk", flat=True))
                 assert some == compiled - {min(compiled, default=0)}
         if round == 1:
             User.objects.update(email=Concat(Value("before-"), "email"))
@@ -163,15 +163,15 @@ def test_the_compiled_scope_of_an_actor_is_the_queryset_also_when_rows_come_late
 def test_an_audience_that_forgets_its_people_is_found(db, model, monkeypatch):
     actors = populate(7)
     monkeypatch.setattr(model, "audience", lambda row: set())
-    assert any("sees it, but is not in its audience" in found for found in scope_mismatches(model, actors))
+    assert any("sees it, but is not in its audience" in found for found in visibility_mismatches(model, actors))
 
 
 @each_that_not_all_see
 def test_an_audience_that_is_too_wide_is_found(db, model, monkeypatch):
     actors = populate(7)
-    everyone = {actor.scope for actor in actors}
+    everyone = {actor.cache_tag for actor in actors}
     monkeypatch.setattr(model, "audience", lambda row: everyone)
-    assert any("is in its audience, but does not see it" in found for found in scope_mismatches(model, actors))
+    assert any("is in its audience, but does not see it" in found for found in visibility_mismatches(model, actors))
 
 
 @each_that_not_all_see
@@ -179,11 +179,11 @@ def test_a_queryset_that_shows_everything_is_found(db, model, monkeypatch):
     actors = populate(7)
     monkeypatch.setattr(type(model._default_manager.all()), "visible_to", lambda rows, actor: rows)
     stranger = actors[-1]
-    assert any(f"{stranger.scope} sees it" in found for found in scope_mismatches(model, [stranger]))
+    assert any(f"{stranger.scope} sees it" in found for found in visibility_mismatches(model, [stranger]))
 
 
 def test_a_queryset_without_a_rule_shows_nothing(ada, alice):
-    rows = ScopedQuerySet(model=User)
+    rows = MeshQuerySet(model=User)
     assert User.objects.count() == 2
     assert list(rows.visible_to(ada.actor)) == []
     assert list(rows.visible_to(alice.actor)) == []
@@ -191,8 +191,8 @@ def test_a_queryset_without_a_rule_shows_nothing(ada, alice):
 
 def test_one_attendee_more_or_less_moves_both_sides(alice, bob):
     meeting = Meeting.objects.create(organizer=alice.user, title="Plan", scheduled_time=timezone.now())
-    assert (meeting.audience(), list(Meeting.objects.all().visible_to(bob.actor))) == ({alice.actor.scope}, [])
-    Attendee.objects.create(meeting=meeting, user=bob.user)
-    assert meeting.audience() == {alice.actor.scope, bob.actor.scope}
+    assert (meeting.audience(), list(Meeting.objects.all().visible_to(bob.actor))) == ({alice.actor.cache_tag}, [])
+    Invitee.objects.create(meeting=meeting, user=bob.user)
+    assert meeting.audience() == {alice.actor.cache_tag, bob.actor.cache_tag}
     assert list(Meeting.objects.all().visible_to(bob.actor)) == [meeting]
-    assert scope_mismatches(Meeting, [alice.actor, bob.actor]) == []
+    assert visibility_mismatches(Meeting, [alice.actor, bob.actor]) == []

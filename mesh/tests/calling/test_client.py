@@ -7,7 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from mesh import ANONYMOUS, Actor, Mesh, PageParams
 from mesh.calling import transports
-from mesh.declarations.call import Answer, Call
+from mesh.declarations.invocation import Answer, Invocation
 from mesh.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from mesh.tests.example.schemas import ThingFilters, ThingIn, ThingPatch
 from mesh.tests.example.services import ThingService
@@ -23,10 +23,10 @@ class Recording:
     """A transport that answers the same to all, and keeps what it was sent."""
 
     def __init__(self, body: bytes = THING) -> None:
-        self.body, self.calls = body, list[Call]()
+        self.body, self.invocations = body, list[Invocation]()
 
-    def send(self, call: Call) -> Answer:
-        self.calls.append(call)
+    def send(self, invocation: Invocation) -> Answer:
+        self.invocations.append(invocation)
         return Answer(self.body)
 
 
@@ -43,7 +43,7 @@ def transport(settings, monkeypatch):
 
 def test_a_call_in_python_is_an_envelope_with_its_values_and_the_same_as_plain_data(transport):
     Mesh(ALICE, request_id="r").of(ThingService).rename_thing(id=3, data=ThingPatch(title="A"))
-    (call,) = transport.calls
+    (call,) = transport.invocations
     assert (call.operation, call.actor, call.door, call.request_id) == ("rename_thing", ALICE, "python", "r")
     assert (call.values, call.arguments) == ({"id": 3, "data": ThingPatch(title="A")}, {"id": 3, "title": "A"})
     assert (call.idempotency_key, call.dry_run, call.client.address) == ("", False, "")
@@ -53,10 +53,10 @@ def test_what_is_left_out_has_its_default(transport):
     transport.body = b'{"count":0,"next":null,"results":[]}'
     page = Mesh(ALICE).things.list_things()
     assert (page.count, page.next, page.results) == (0, None, [])
-    assert transport.calls[0].values == {"filters": ThingFilters(), "page": PageParams()}
-    assert transport.calls[0].arguments == {}
+    assert transport.invocations[0].values == {"filters": ThingFilters(), "page": PageParams()}
+    assert transport.invocations[0].arguments == {}
     Mesh(ALICE).things.list_things(page=PageParams(limit=3))
-    assert transport.calls[1].arguments == {"limit": 3}
+    assert transport.invocations[1].arguments == {"limit": 3}
 
 
 def test_an_answer_is_decoded_to_the_declared_type(transport):
@@ -67,14 +67,14 @@ def test_an_answer_is_decoded_to_the_declared_type(transport):
 def test_a_tool_is_called_with_flat_arguments(transport):
     answer = Mesh(ALICE, door="tool").call_tool("rename_thing", {"id": 3, "title": " A "}, idempotency_key="k")
     assert answer.body == THING
-    (call,) = transport.calls
+    (call,) = transport.invocations
     assert (call.arguments, call.idempotency_key, call.dry_run) == ({"id": 3, "title": "A"}, "k", False)
 
 
 @pytest.mark.parametrize(("argument", "option"), [(True, False), (False, True), (True, True)])
 def test_a_dry_run_is_an_argument_of_a_tool_or_an_option(transport, argument, option):
     Mesh(ALICE).call_tool("make_thing", {"title": "A", "dry_run": argument}, dry_run=option)
-    assert [(call.dry_run, call.arguments) for call in transport.calls] == [(True, {"title": "A"})]
+    assert [(call.dry_run, call.arguments) for call in transport.invocations] == [(True, {"title": "A"})]
 
 
 def test_all_that_is_wrong_with_a_tools_arguments_is_told_with_a_dry_run_that_is_none(transport):
@@ -84,7 +84,7 @@ def test_all_that_is_wrong_with_a_tools_arguments_is_told_with_a_dry_run_that_is
     with pytest.raises(Invalid) as refused:
         Mesh(ALICE).call_tool("list_things", {"dry_run": True})
     assert [error["loc"] for error in refused.value.errors] == [["dry_run"]], "a read has none"
-    assert transport.calls == []
+    assert transport.invocations == []
 
 
 @pytest.mark.parametrize("name", ["nothing", "count_letters", "call_tool", "__init__", "things", ""])
@@ -98,13 +98,13 @@ def test_a_key_that_is_none_is_refused_before_anything_is_sent(transport, key):
     with pytest.raises(Invalid) as refused:
         Mesh(ALICE).call_tool("make_thing", {"title": "A"}, idempotency_key=key)
     assert refused.value.errors[0]["loc"] == ["header", "Idempotency-Key"]
-    assert transport.calls == []
+    assert transport.invocations == []
 
 
 @pytest.mark.parametrize("key", ["k", "x" * 255, " ", "~", "a b"])
 def test_a_key_of_printable_ascii_travels(transport, key):
     Mesh(ALICE).call_tool("make_thing", {"title": "A"}, idempotency_key=key)
-    assert transport.calls[0].idempotency_key == key
+    assert transport.invocations[0].idempotency_key == key
 
 
 def test_who_may_not_call_is_refused_before_their_arguments_are_looked_at(transport):
@@ -114,7 +114,7 @@ def test_who_may_not_call_is_refused_before_their_arguments_are_looked_at(transp
         Mesh(Actor(7, "AGENT", key_id=1, scopes=("read",))).call_tool("make_thing", {"nonsense": 1})
     with pytest.raises(Unauthenticated):
         Mesh(ANONYMOUS).things.get_thing(id=3)
-    assert transport.calls == []
+    assert transport.invocations == []
 
 
 def test_a_wrong_name_or_argument_is_told_at_once(transport):
@@ -129,14 +129,14 @@ def test_a_wrong_name_or_argument_is_told_at_once(transport):
         mesh.things.rename_thing(data=ThingPatch())
     with pytest.raises(TypeError):
         mesh.things.get_thing(1)
-    assert transport.calls == []
+    assert transport.invocations == []
 
 
 def test_two_services_of_one_mesh_share_its_actor(transport):
     mesh = Mesh(ALICE)
     mesh.things.make_thing(data=ThingIn(title="A"))
     mesh.of(ThingService).get_thing(id=3)
-    assert {call.actor for call in transport.calls} == {ALICE}
+    assert {call.actor for call in transport.invocations} == {ALICE}
 
 
 def test_a_service_without_a_route_is_in_this_process(settings):

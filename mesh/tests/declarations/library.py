@@ -57,7 +57,7 @@ class Library:
     def list_books(self, *, filters: Filters, page: PageParams) -> Page[BookOut]:
         """List books, newest first. A book that is lent is listed, too."""
 
-    @query("GET /books/{id}", ttl=60, scopes=("books", "book:{id}"), allow=anyone)
+    @query("GET /books/{id}", ttl=60, cache_tags=("books", "book:{id}"), allow=anyone)
     def get_book(self, *, id: int) -> BookOut:
         """Get a book."""
 

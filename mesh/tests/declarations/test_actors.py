@@ -14,7 +14,7 @@ KEY = Actor(7, "AGENT", key_id=3, scopes=("*",))
 def test_nobody_is_anonymous_and_the_system_is_an_admin_that_is_no_user():
     assert (ANONYMOUS.is_anonymous, ANONYMOUS.is_admin, ANONYMOUS.id) == (True, False, 0)
     assert (SYSTEM.is_anonymous, SYSTEM.is_admin, SYSTEM.id) == (False, True, 0)
-    assert (ALICE.is_anonymous, ALICE.is_admin, ALICE.scope) == (False, False, "user:7")
+    assert (ALICE.is_anonymous, ALICE.is_admin, ALICE.cache_tag) == (False, False, "user:7")
     assert ADA.is_admin
 
 

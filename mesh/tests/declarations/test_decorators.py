@@ -47,7 +47,7 @@ def test_a_route_of_another_form_is_a_type_error(text):
 def test_a_query_is_for_who_is_signed_in_not_cached_and_a_tool():
     found = declared(query("GET /books"))
     assert (found.kind, found.routes, found.allow) == ("query", (Route("GET", "/books"),), signed_in)
-    assert (found.ttl, found.scopes, found.tool, found.any_key) == (0, ("user:{actor}",), True, False)
+    assert (found.ttl, found.cache_tags, found.tool, found.any_key) == (0, ("user:{actor}",), True, False)
     assert (found.media, found.filename, found.job) == ("", "", None)
 
 
@@ -66,13 +66,13 @@ def test_a_command_may_have_several_routes_and_options():
     assert [route.method for route in found.routes] == ["PUT", "PATCH"]
     assert (found.kind, found.allow, found.secret, found.form) == ("command", admins, True, True)
     assert (found.account, found.status, found.tool, found.location, found.takes) == ("name", 202, True, "", "")
-    assert (found.ttl, found.scopes) == (0, ())
+    assert (found.ttl, found.cache_tags) == (0, ())
 
 
 def test_a_job_is_called_by_nobody_and_has_no_route():
     found = declared(job(queue="mail"))
     assert (found.kind, found.routes, found.allow, found.tool) == ("job", (), nobody, False)
-    assert found.job == JobOptions("mail", attempts=5, lease=30, every=0, gave_up="", foretold=False)
+    assert found.job == JobOptions("mail", attempts=5, lease=30, every=0, gave_up="", mails_only=False)
     assert declared(job(queue="q", attempts=2, lease=7, every=60, gave_up="failed")).job == JobOptions(
         "q", 2, 7, 60, "failed", False
     )

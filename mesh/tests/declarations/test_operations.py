@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from mesh.declarations.actors import ANONYMOUS, Actor
-from mesh.declarations.call import Answer
 from mesh.declarations.decorators import Route, command, query
+from mesh.declarations.invocation import Answer
 from mesh.declarations.operations import Operation
 from mesh.errors import Forbidden, Unauthenticated
 from mesh.tests.declarations.library import BookOut, Library, operation
@@ -171,13 +171,13 @@ def test_a_call_is_permitted_by_role_and_by_the_scopes_of_a_key():
 )
 def test_a_read_of_one_row_is_cached_under_the_rows_own_scope(id, scopes):
     """Also while it is not yet known whether the id is one."""
-    assert list(operation("get_book").scopes_of({"id": id})) == scopes
+    assert list(operation("get_book").cache_tags_of({"id": id})) == scopes
 
 
 def test_a_read_is_cached_per_actor_unless_it_says_otherwise():
-    assert list(operation("list_books").scopes_of({})) == ["user:{actor}"]
+    assert list(operation("list_books").cache_tags_of({})) == ["user:{actor}"]
     assert (operation("list_books").cached_per_actor, operation("get_book").cached_per_actor) == (True, False)
-    assert list(operation("get_cover").scopes_of({"ref": 1})) == []
+    assert list(operation("get_cover").cache_tags_of({"ref": 1})) == []
 
 
 def test_an_answer_is_decoded_to_the_type_that_is_declared():

@@ -106,7 +106,7 @@ def test_an_agent_is_not_offered_what_only_an_admin_may_call(alice, ada):
     assert Api().get("/tools").status == 401
 
 
-@pytest.mark.parametrize("name", ["nothing", "log_in", "sign_up", "known_people", "call_tool", "__init__", "a%00b"])
+@pytest.mark.parametrize("name", ["nothing", "log_in", "sign_up", "find_people", "call_tool", "__init__", "a%00b"])
 def test_what_is_no_tool_is_not_there(alice, name):
     assert name not in {tool["name"] for tool in alice.api.get("/tools").json}
     assert alice.api.post(f"/tools/{name}", {"arguments": {}}).status == (422 if "%" in name else 404)

@@ -11,7 +11,7 @@ from django.db import connection
 
 from mesh.documents import mirror
 from mesh.models import DocumentChange, Outbox, WaitingDocument
-from mesh.outbox.messages import TICK, celery, took_up
+from mesh.outbox.messages import TICK, celery, clear_wakeup
 from mesh.stores.objects import storage
 from mesh.stores.postgres import fetch
 from mesh.tests.jobs import store_documents
@@ -27,7 +27,7 @@ MARIA = {"name": "Maria", "email": "maria@example.com", "company": "Azollon"}
 def start():
     """Starts a process of `mesh.tests.processes`."""
     empty_broker()
-    took_up("store_documents")  # no message of an earlier test is on its way
+    clear_wakeup("store_documents")  # no message of an earlier test is on its way
     with ExitStack() as stack:
 
         def started(process):
@@ -193,7 +193,7 @@ def test_a_slow_s3_holds_up_nobody_and_a_run_ends_in_time(alice, s3, monkeypatch
     batch = mirror.lease()
     tried = mirror.store(batch)
     assert len(tried) == 8
-    assert mirror.settle(batch, tried)
+    assert mirror.finish(batch, tried)
     assert alice.api.post("/tasks", {"title": "Another"}).status == 201
     assert WaitingDocument.objects.filter(token=None, error="").count() == 22
     store_documents()

@@ -26,7 +26,7 @@ def write():
         batch = mirror.lease()
     tried = mirror.store(batch)
     with transaction.atomic():
-        mirror.settle(batch, tried)
+        mirror.finish(batch, tried)
     return len(batch.documents)
 
 
@@ -109,7 +109,7 @@ def test_while_one_writer_has_a_document_no_other_touches_it(late, hanging, titl
 
 def test_with_what_guards_the_order_turned_off_the_older_version_stays(late, title, monkeypatch):
     monkeypatch.setattr(mirror, "_find_out", lambda batch, tried: None)
-    monkeypatch.setattr(mirror, "UNSURE", 0.0)
+    monkeypatch.setattr(mirror, "IN_DOUBT_SECONDS", 0.0)
     leases_pass()
     assert [write(), write(), write()] == [1, 1, 0]
     assert title() == ["new"]
@@ -119,7 +119,7 @@ def test_with_what_guards_the_order_turned_off_the_older_version_stays(late, tit
 
 
 def test_a_writer_that_hung_past_its_lease_finds_out_and_the_document_is_stored_once_more(late, title, monkeypatch):
-    monkeypatch.setattr(mirror, "UNSURE", 0.0)
+    monkeypatch.setattr(mirror, "IN_DOUBT_SECONDS", 0.0)
     leases_pass()
     assert [write(), write(), write()] == [1, 1, 0]
     late()
@@ -173,7 +173,7 @@ def test_what_s3_does_after_nobody_waits_for_it_is_made_good(alice, s3, monkeypa
     held = s3.hold()
     assert write() == 1
     waiting = WaitingDocument.objects.get()
-    assert (waiting.attempt, waiting.error.partition(":")[0]) == (1, "NoAnswer")
+    assert (waiting.attempt, waiting.error.partition(":")[0]) == (1, "StorageTimeout")
     task.title = "new"
     task.save()
     assert write() == 1
@@ -209,7 +209,7 @@ def test_a_body_is_never_older_than_the_changes_that_its_lease_answers(alice, fo
         for document in batch.documents:
             assert int(json.loads(document.body)["title"]) >= known - first
         with transaction.atomic():
-            mirror.settle(batch, {document.id: mirror.Tried() for document in batch.documents})
+            mirror.finish(batch, {document.id: mirror.Tried() for document in batch.documents})
     ended.set()
     changing.join()
     assert Task.objects.get().title != "0"
@@ -225,7 +225,7 @@ def test_changes_that_become_visible_in_another_order_are_all_answered(alice, ti
     with transaction.atomic():
         assert mirror.lease().documents == []
     with transaction.atomic():
-        assert mirror.settle(batch, mirror.store(batch))
+        assert mirror.finish(batch, mirror.store(batch))
     assert write() == 1
     assert write() == 0
 
@@ -250,7 +250,7 @@ def test_what_changes_during_a_run_that_serves_others_too_is_seen_after_it(hangi
     running.start()
     assert hanging.hangs.wait(5)
     Task.objects.create(creator=Task.objects.get().creator, title="new")
-    tasks.tick("store_documents", nudged=True)
+    tasks.tick("store_documents", woken=True)
     hanging.may_go_on.set()
     running.join(10)
     assert not DocumentChange.objects.exists()

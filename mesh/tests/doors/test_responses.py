@@ -7,7 +7,7 @@ import pytest
 from django.test import RequestFactory
 
 from mesh import errors
-from mesh.declarations.call import Answer
+from mesh.declarations.invocation import Answer
 from mesh.doors.http.responses import Reply, problem, streamed, success
 from mesh.tests.declarations.library import operation
 

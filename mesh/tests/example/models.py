@@ -10,16 +10,16 @@ from django.contrib.auth import get_user_model
 from django.db import models
 from django.db.models.functions import Now
 
-from mesh import Actor, ScopedModel, ScopedQuerySet
+from mesh import Actor, MeshModel, MeshQuerySet
 
 
-class ThingQuerySet(ScopedQuerySet["Thing"]):
+class ThingQuerySet(MeshQuerySet["Thing"]):
     def visible_to(self, actor: Actor) -> Self:
         shared = Share.objects.filter(user_id=actor.id).values("thing_id")
         return self.all() if actor.is_admin else self.filter(models.Q(owner_id=actor.id) | models.Q(pk__in=shared))
 
 
-class Thing(ScopedModel):
+class Thing(MeshModel):
     versioned: ClassVar[bool] = True
     owner_field: ClassVar[str] = "owner"
 

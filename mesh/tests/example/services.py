@@ -33,7 +33,7 @@ class ThingService(Service):
         thing = Thing.objects.create(owner_id=self.actor.id, **data.sent())
         self.changed(thing)
         self.defer(self.count_letters, id=thing.pk)
-        return self.show(thing, ThingOut)
+        return self.result_of(thing, ThingOut)
 
     @command("PATCH /things/{id}", "PUT /things/{id}")
     def rename_thing(self, *, id: ThingId, data: ThingPatch) -> ThingOut:
@@ -41,7 +41,7 @@ class ThingService(Service):
         thing = self._own(id)
         thing.change(data.sent())
         self.changed(thing)
-        return self.show(thing, ThingOut)
+        return self.result_of(thing, ThingOut)
 
     @command("POST /things/{id}/share")
     def share_thing(self, *, id: ThingId, data: ShareIn) -> ThingOut:
@@ -53,7 +53,7 @@ class ThingService(Service):
         self.changed(thing)
         context = {"title": thing.title}
         self.mail(to=user.email, kind="task_assigned", template="shared", context=context, key=f"share:{id}:{user.pk}")
-        return self.show(thing, ThingOut)
+        return self.result_of(thing, ThingOut)
 
     @command("DELETE /things/{id}")
     def delete_thing(self, *, id: ThingId) -> None:
@@ -74,7 +74,7 @@ class ThingService(Service):
         Thing.give_up(id)
 
     def _own(self, id: int) -> Thing:
-        thing = self.take(Thing, id)
+        thing = self.lock(Thing, id)
         if thing.owner_id != self.actor.id and not self.actor.is_admin:
             raise Forbidden("It is shared with you, not yours.")
         return thing

@@ -8,7 +8,7 @@ from pydantic import Field
 from accounts.models import User
 from mesh import Id, Service, command, job
 from mesh.declarations.registry import registry
-from mesh.execution.dry_run import MOST_FORETOLD
+from mesh.execution.dry_run import MAX_PREVIEWED_JOBS
 from mesh.models import AuditEntry, IdempotencyKey, Mail, Outbox
 from mesh.testing import Api
 from mesh.tests.all_apps.matrix import CASES, ROUTES, make_world, send
@@ -141,7 +141,7 @@ def announcing(throwaway):
             self.defer(self.count_them)
             self.changed()
 
-        @job(queue="mail", foretold=True)
+        @job(queue="mail", mails_only=True)
         def tell(self, *, number: Id, parts: Id) -> None:
             """Tell one, and then the next."""
             to = f"guest{number}@example.com"
@@ -152,7 +152,7 @@ def announcing(throwaway):
 
         @job(queue="mail")
         def count_them(self) -> None:
-            """Not foretold."""
+            """Not mails_only."""
             raise AssertionError
 
     throwaway()
@@ -166,12 +166,12 @@ def test_the_mails_of_all_parts_of_a_job_are_listed_and_the_parts_are_not(alice,
 
 def test_of_too_many_parts_the_next_one_is_listed_as_a_job(alice, announcing):
     tried = alice.api.post("/announcements?parts=100", Prefer="dry-run").json
-    told = [f"guest{number}@example.com" for number in range(1, MOST_FORETOLD + 1)]
+    told = [f"guest{number}@example.com" for number in range(1, MAX_PREVIEWED_JOBS + 1)]
     assert [mail["to"] for mail in tried["mails"]] == told
     assert [job for job in tried["jobs"] if job["operation"] != "send_mail"] == [
         {"operation": "tell", "arguments": {"number": 1, "parts": 100}},
         {"operation": "count_them", "arguments": {}},
-        {"operation": "tell", "arguments": {"number": MOST_FORETOLD + 1, "parts": 100}},
+        {"operation": "tell", "arguments": {"number": MAX_PREVIEWED_JOBS + 1, "parts": 100}},
     ]
 
 

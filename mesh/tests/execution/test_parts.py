@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from mesh import ANONYMOUS, Actor, Attachment
 from mesh.declarations.actors import Client
-from mesh.declarations.call import Answer, Call
+from mesh.declarations.invocation import Answer, Invocation
 from mesh.declarations.registry import registry
 from mesh.errors import Invalid, NotFound
 from mesh.execution.audit import audit_statement
@@ -69,7 +69,7 @@ def test_a_dry_run_tells_the_answer_the_jobs_and_the_mails(body, result):
 
 
 def test_a_command_must_say_what_it_changed():
-    call, work = Call("make_thing", ALICE, {}), Work()
+    call, work = Invocation("make_thing", ALICE, {}), Work()
     with pytest.raises(RuntimeError, match=r"make_thing must say what it changed: self\.changed\(row\), or"):
         require_declared(call, work)
     work.declared = True
@@ -79,18 +79,18 @@ def test_a_command_must_say_what_it_changed():
 def test_what_changed_is_told_to_everyone_who_sees_it():
     made = service()
     made.changed(Thing(owner_id=7), Thing(owner_id=8))
-    assert (made.work.declared, made.work.scopes) == (True, {"user:7", "user:8"})
+    assert (made.work.declared, made.work.cache_tags) == (True, {"user:7", "user:8"})
     assert (made.work.documents, made.work.open_rows) == (False, [])
     nothing = service()
     nothing.changed()
-    assert (nothing.work.declared, nothing.work.scopes) == (True, set())
+    assert (nothing.work.declared, nothing.work.cache_tags) == (True, set())
 
 
 def test_rows_that_no_cached_query_shows_raise_no_version(monkeypatch):
     monkeypatch.setattr(Thing, "versioned", False)
     made = service()
     made.changed(Thing(owner_id=7))
-    assert (made.work.declared, made.work.scopes) == (True, set())
+    assert (made.work.declared, made.work.cache_tags) == (True, set())
 
 
 def test_a_row_whose_audience_is_open_is_looked_at_again(monkeypatch):
@@ -104,7 +104,7 @@ def test_a_job_is_bound_when_it_is_asked_for():
     made = service()
     made.defer(made.count_letters, id=3)
     (job,) = made.work.jobs
-    assert (job.operation.name, job.arguments, job.options.queue, job.nudge) == (
+    assert (job.operation.name, job.arguments, job.options.queue, job.wakeup) == (
         "count_letters",
         {"id": 3},
         "default",
@@ -117,7 +117,7 @@ def test_a_job_is_bound_when_it_is_asked_for():
 
 
 def test_a_job_without_parameters_is_told_of_by_its_name():
-    assert Job(registry.operations["prune"], {}).nudge == "prune"
+    assert Job(registry.operations["prune"], {}).wakeup == "prune"
 
 
 def test_jobs_are_inserted_as_columns():
@@ -131,7 +131,7 @@ def test_a_mail_is_kept_until_the_end():
     made = service()
     file = Attachment("a.txt", "x", "text/plain")
     made.mail(to="bob@example.com", kind="k", template="shared", context={"title": "A"}, key="k:1", attachments=[file])
-    (letter,) = made.work.letters
+    (letter,) = made.work.outgoing_mails
     assert (letter.to, letter.key, letter.context, letter.attachments) == (
         "bob@example.com",
         "k:1",
@@ -148,8 +148,14 @@ def test_what_is_written_is_forgotten_and_what_comes_belongs_to_the_next_transac
     made.defer(made.count_letters, id=3)
     made.mail(to="bob@example.com", kind="k", template="shared", context={}, key="k:1")
     work = made.work
-    work.settled()
-    assert (work.scopes, work.jobs, work.letters, work.open_rows, work.documents) == (set(), [], [], [], False)
+    work.reset()
+    assert (work.cache_tags, work.jobs, work.outgoing_mails, work.open_rows, work.documents) == (
+        set(),
+        [],
+        [],
+        [],
+        False,
+    )
     assert work.declared
 
 
@@ -160,11 +166,11 @@ def find(**known: int | None) -> Any:
 def test_references_become_ids_and_all_that_lead_nowhere_are_named():
     made = service()
     known = {"book_id": (find(r1=10, r2=None), "No such book."), "shelf_id": (find(r1=20), "No such shelf.")}
-    assert made.referring({"book_id": 1, "title": "A"}, known) == {"book_id": 10, "title": "A"}
-    assert made.referring({"book_id": None}, known) == {"book_id": None}
+    assert made.resolve_references({"book_id": 1, "title": "A"}, known) == {"book_id": 10, "title": "A"}
+    assert made.resolve_references({"book_id": None}, known) == {"book_id": None}
     fields = {"book_id": 2, "shelf_id": 3}
     with pytest.raises(Invalid) as refused:
-        made.referring(fields, known)
+        made.resolve_references(fields, known)
     assert refused.value.errors == [
         {"loc": ["body", "book_id"], "msg": "No such book.", "type": "not_found"},
         {"loc": ["body", "shelf_id"], "msg": "No such shelf.", "type": "not_found"},
@@ -199,13 +205,18 @@ def test_what_is_absent_in_a_body_is_a_fault_of_its_field():
     ],
 )
 def test_an_audit_entry_says_who_what_and_what_became_of_it(actor, outcome, row_id, values):
-    call = Call("make_thing", actor, {}, {"title": "secret"}, "tool", "r", Client("192.0.2.1"))
+    call = Invocation("make_thing", actor, {}, {"title": "secret"}, "tool", "r", Client("192.0.2.1"))
     sql, params = audit_statement(call, outcome, row_id)
     assert (params, sql.count("%s")) == (values, len(values))
 
 
-def test_a_service_in_python_has_an_empty_call_and_a_mesh_of_its_actor():
+def test_a_service_in_python_has_an_empty_invocation_and_a_mesh_of_its_actor():
     made = service()
-    assert (made.call.operation, made.call.actor, made.mesh.actor, made.mesh.door) == ("", ALICE, ALICE, "python")
+    assert (made.invocation.operation, made.invocation.actor, made.mesh.actor, made.mesh.door) == (
+        "",
+        ALICE,
+        ALICE,
+        "python",
+    )
     assert made.mesh_through("tool").door == "tool"
     assert isinstance(made, Service)

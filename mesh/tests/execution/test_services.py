@@ -95,7 +95,7 @@ def test_calls_through_of_decode_to_the_types_that_are_declared(alice, bob):
     assert things.list_things() == things.list_things() == page.model_copy()
     assert bob.mesh.things.get_thing(id=made.id) == shared
     assert things.delete_thing(id=made.id) is None
-    assert alice.mesh.of(UserService).known_people(emails=["BOB@example.com"]) == [
+    assert alice.mesh.of(UserService).find_people(emails=["BOB@example.com"]) == [
         PersonOut(id=bob.id, name="Bob", email="bob@example.com")
     ]
 
@@ -128,9 +128,9 @@ def test_what_is_not_cached_raises_no_version_and_what_is_does_for_its_people(al
     assert Version.objects.count() == 0
     monkeypatch.undo()
     alice.api.post(f"/things/{made}/share", {"user_id": bob.id})
-    assert dict(Version.objects.values_list("scope", "number")) == {alice.actor.scope: 1, bob.actor.scope: 1}
+    assert dict(Version.objects.values_list("scope", "number")) == {alice.actor.cache_tag: 1, bob.actor.cache_tag: 1}
     alice.api.patch(f"/things/{made}", {"title": ""})
-    assert dict(Version.objects.values_list("scope", "number")) == {alice.actor.scope: 1, bob.actor.scope: 1}
+    assert dict(Version.objects.values_list("scope", "number")) == {alice.actor.cache_tag: 1, bob.actor.cache_tag: 1}
 
 
 class Colour(In):

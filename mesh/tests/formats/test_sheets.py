@@ -10,7 +10,18 @@ import pytest
 
 from mesh.errors import FieldError, Invalid
 from mesh.formats import sheets
-from mesh.formats.sheets import Imported, Row, chunks, fault, line_of, lines_of, records, repeats, value_of, written
+from mesh.formats.sheets import (
+    Imported,
+    SheetRow,
+    chunks,
+    fault,
+    line_of,
+    lines_of,
+    records,
+    repeats,
+    value_of,
+    written,
+)
 
 COLUMNS = ("sku", "name", "price")
 SEEDS = range(20)
@@ -20,7 +31,7 @@ def sheet(*rows: Any, columns: Any = COLUMNS) -> str:
     return "".join(written(columns, rows))
 
 
-def read(text: str, columns: Any = COLUMNS, key: str = "sku") -> tuple[list[Row], list[FieldError]]:
+def read(text: str, columns: Any = COLUMNS, key: str = "sku") -> tuple[list[SheetRow], list[FieldError]]:
     errors: list[FieldError] = []
     return list(sheets.rows(text, columns, key, errors, more="Use the command.")), errors
 
@@ -109,32 +120,35 @@ def test_a_sheet_is_made_while_it_goes_out():
 def test_commas_or_semicolons_any_end_of_line_and_a_byte_order_mark(end, delimiter, mark):
     lines = [delimiter.join(cells) for cells in (("sku", "name"), ("A", "One"), ("B", "Two"))]
     found, errors = read(mark + end.join(lines) + end)
-    assert (found, errors) == ([Row(2, {"sku": "A", "name": "One"}), Row(3, {"sku": "B", "name": "Two"})], [])
+    assert (found, errors) == ([SheetRow(2, {"sku": "A", "name": "One"}), SheetRow(3, {"sku": "B", "name": "Two"})], [])
 
 
 def test_a_last_line_without_an_end_counts():
-    assert read("sku\nA")[0] == [Row(2, {"sku": "A"})]
+    assert read("sku\nA")[0] == [SheetRow(2, {"sku": "A"})]
 
 
 def test_a_cell_may_hold_lines_and_the_next_row_has_its_line():
     found, errors = read('sku,name\nA,"one\ntwo\n\nthree"\nB,"say ""hi"""\n')
     assert errors == []
-    assert found == [Row(2, {"sku": "A", "name": "one\ntwo\n\nthree"}), Row(6, {"sku": "B", "name": 'say "hi"'})]
+    assert found == [
+        SheetRow(2, {"sku": "A", "name": "one\ntwo\n\nthree"}),
+        SheetRow(6, {"sku": "B", "name": 'say "hi"'}),
+    ]
 
 
 def test_blank_rows_are_passed_over_and_counted_as_lines():
     found, errors = read("sku,name\n\n,\n  , \nA,\n")
-    assert (found, errors) == ([Row(5, {"sku": "A"})], [])
+    assert (found, errors) == ([SheetRow(5, {"sku": "A"})], [])
 
 
 def test_columns_may_be_in_any_order_and_some_left_out():
     found, _ = read(" price , sku \n5,A\n")
-    assert found == [Row(2, {"price": "5", "sku": "A"})]
+    assert found == [SheetRow(2, {"price": "5", "sku": "A"})]
 
 
 def test_a_row_of_another_width_is_told_with_its_line_and_the_others_are_read():
     found, errors = read("sku,name\nA\nB,Two\nC,x,y\n")
-    assert found == [Row(3, {"sku": "B", "name": "Two"})]
+    assert found == [SheetRow(3, {"sku": "B", "name": "Two"})]
     assert [(error["loc"], error["msg"]) for error in errors] == [
         (["body", "csv", 2], "A row has 2 cells, as the header has; here are 1."),
         (["body", "csv", 4], "A row has 2 cells, as the header has; here are 3."),
@@ -143,7 +157,7 @@ def test_a_row_of_another_width_is_told_with_its_line_and_the_others_are_read():
 
 def test_what_is_no_csv_from_here_on_ends_the_sheet():
     found, errors = read('sku,name\nA,One\nB,"open\nC,Three\n')
-    assert found == [Row(2, {"sku": "A", "name": "One"})]
+    assert found == [SheetRow(2, {"sku": "A", "name": "One"})]
     ((loc, msg),) = [(error["loc"], error["msg"]) for error in errors]
     assert loc == ["body", "csv", 3]
     assert msg.startswith("The row is no CSV from here on: ")

@@ -9,7 +9,7 @@ import pytest
 
 from mesh import Attachment
 from mesh.mail.delivery import backend_of, message_of
-from mesh.mail.messages import Letter, in_words
+from mesh.mail.messages import OutgoingMail, in_words
 from mesh.models import Mail
 
 AT = datetime(2030, 1, 1, 10, tzinfo=UTC)
@@ -35,8 +35,8 @@ def packed(filename: str, content: bytes, mimetype: str) -> dict[str, str]:
     return {"filename": filename, "mimetype": mimetype, "content": base64.b64encode(content).decode()}
 
 
-def letter(to: str) -> Letter:
-    return Letter(to, "task_assigned", "shared", {}, "k", ())
+def letter(to: str) -> OutgoingMail:
+    return OutgoingMail(to, "task_assigned", "shared", {}, "k", ())
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from django.utils import timezone
 from accounts.models import UnwantedMail
 from mesh import command, job
 from mesh.declarations.actors import SYSTEM
-from mesh.declarations.call import Call
+from mesh.declarations.invocation import Invocation
 from mesh.execution import flush
 from mesh.execution.service import Service
 from mesh.execution.unit_of_work import Work
@@ -41,7 +41,7 @@ MAIL = {"to": "bob@example.com", "kind": "task_due", "template": "task_due", "co
 
 def written(*mails):
     """Mails that differ from MAIL, written as one command writes them; what that command did."""
-    call, work = Call("", SYSTEM, {}), Work()
+    call, work = Invocation("", SYSTEM, {}), Work()
     for changes in mails or [{}]:
         Service(SYSTEM, call=call, work=work).mail(**{**MAIL, **changes})
     flush.flush(call, work, {})
@@ -315,7 +315,7 @@ def announcing(throwaway):
             self.defer(self.tell_nobody, key="k")
             self.changed()
 
-        @job(queue="mail", foretold=True)
+        @job(queue="mail", mails_only=True)
         def tell_eve(self, *, key: str) -> None:
             """Tell eve, in the name of who asked."""
             self.mail(**{**MAIL, "to": "eve@example.com", "kind": "responses", "key": f"{key}:{self.actor.id}"})
@@ -329,7 +329,7 @@ def announcing(throwaway):
     throwaway()
 
 
-def test_a_dry_run_lists_the_mails_of_foretold_jobs_too(alice, announcing):
+def test_a_dry_run_lists_the_mails_of_mail_jobs_too(alice, announcing):
     tried = alice.api.post("/announcements", Prefer="dry-run")
     assert tried.status == 200, tried
     assert [mail["to"] for mail in tried.json["mails"]] == ["bob@example.com", "eve@example.com"]
@@ -338,7 +338,7 @@ def test_a_dry_run_lists_the_mails_of_foretold_jobs_too(alice, announcing):
     assert (Mail.objects.count(), Outbox.objects.count()) == (0, 0)
 
 
-def test_what_is_foretold_is_what_the_job_does(alice, announcing):
+def test_what_a_dry_run_lists_is_what_the_job_does(alice, announcing):
     assert alice.api.post("/announcements").status == 204
     assert list(Mail.objects.values_list("recipient", flat=True)) == ["bob@example.com"]
     run_jobs("tell_eve")

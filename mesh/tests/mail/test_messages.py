@@ -7,7 +7,7 @@ import pytest
 
 from mesh import Attachment
 from mesh.declarations.actors import SYSTEM
-from mesh.declarations.call import Call
+from mesh.declarations.invocation import Invocation
 from mesh.execution import flush
 from mesh.execution.service import Service
 from mesh.execution.unit_of_work import Work
@@ -41,7 +41,7 @@ def written(**changes):
         "context": {"task": SimpleNamespace(**TASK), "who": "Alice"},
         "key": "task_assigned:1",
     }
-    call, work = Call("", SYSTEM, {}), Work()
+    call, work = Invocation("", SYSTEM, {}), Work()
     Service(SYSTEM, call=call, work=work).mail(**{**fields, **changes})
     flush.flush(call, work, {})
 

@@ -209,10 +209,10 @@ def test_a_job_of_another_version_fails_visibly(db):
 
 def test_what_was_sent_is_sent_again_only_when_nobody_took_it(alice):
     make(alice)
-    assert overdue.take_unsent() == []
+    assert overdue.claim_unsent() == []
     fetch("UPDATE mesh_outbox SET sent_at = clock_timestamp() - interval '6 seconds'")
-    assert [sent.queue for sent in overdue.take_unsent()] == ["default"]
-    assert overdue.take_unsent() == []
+    assert [sent.queue for sent in overdue.claim_unsent()] == ["default"]
+    assert overdue.claim_unsent() == []
 
 
 def test_nothing_is_sent_when_the_transaction_is_rolled_back(alice, django_capture_on_commit_callbacks):

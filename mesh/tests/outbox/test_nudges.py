@@ -27,7 +27,7 @@ def test_all_that_waits_is_served_however_much_it_is(db):
 
 def test_one_message_leads_to_all_that_waits_until_a_worker_takes_it_up(db, broker):
     def commit() -> None:
-        messages.send([messages.Sent(1, "default", alone=False, nudge="prune")])
+        messages.send([messages.Sent(1, "default", alone=False, wakeup="prune")])
 
     for _ in range(3):
         commit()
@@ -39,18 +39,18 @@ def test_one_message_leads_to_all_that_waits_until_a_worker_takes_it_up(db, brok
 
 def test_what_was_lost_is_nudged_once_for_all(db, broker):
     _prunings(20)
-    messages.send(overdue.take_unsent(nudged={"prune"}))
+    messages.send(overdue.claim_unsent(woken={"prune"}))
     assert broker.llen("default") == 1
-    assert overdue.take_unsent(nudged={"prune"}) == []
+    assert overdue.claim_unsent(woken={"prune"}) == []
 
 
 def test_a_nudge_that_could_not_be_sent_stands_in_no_ones_way(db, broker, monkeypatch):
-    nudge = [messages.Sent(1, "default", alone=False, nudge="prune")]
+    wakeup = [messages.Sent(1, "default", alone=False, wakeup="prune")]
     with monkeypatch.context() as away:
         away.setattr(messages.celery(), "send_task", _refuses)
         with pytest.raises(OSError):
-            messages.send(nudge)
-    messages.send(nudge)
+            messages.send(wakeup)
+    messages.send(wakeup)
     assert broker.llen("default") == 1
 
 

@@ -8,8 +8,7 @@ import pytest
 from django.db import DataError, IntegrityError, InterfaceError, OperationalError, ProgrammingError
 
 from mesh.errors import Conflict, DeadlineExceeded, Unavailable
-from mesh.stores.objects import Folder, NoAnswer, storage
-from mesh.stores.objects import Unavailable as StorageUnavailable
+from mesh.stores.objects import Folder, StorageTimeout, StorageUnavailable, storage
 from mesh.stores.postgres import constraint_of, may_be_retried, refusal_of
 from mesh.tests.example.services import SharedAlready
 
@@ -134,5 +133,5 @@ def test_without_a_bucket_documents_are_kept_in_the_folder(settings, tmp_path):
 
 
 def test_what_s3_does_not_answer_may_still_come_true():
-    assert issubclass(NoAnswer, StorageUnavailable)
+    assert issubclass(StorageTimeout, StorageUnavailable)
     assert issubclass(StorageUnavailable, OSError)

@@ -161,8 +161,8 @@ def test_a_relay_killed_between_marking_and_sending_loses_nothing(alice, broker)
     add_notes(alice, 5)
     broker.flushdb()
     fetch("UPDATE mesh_outbox SET sent_at = NULL")
-    assert len(overdue.take_unsent()) == 5
-    assert overdue.take_unsent() == []
+    assert len(overdue.claim_unsent()) == 5
+    assert overdue.claim_unsent() == []
     with worker(), relay():
         eventually(lambda: summarized() == 5)
     assert runs() == 5

@@ -42,7 +42,7 @@ def test_a_worker_claims_one_job():
 
 def test_the_relay_takes_as_many_as_it_asks_for():
     waiting_jobs(20)
-    assert len(overdue.take_unsent(2)) == 2
+    assert len(overdue.claim_unsent(2)) == 2
 
 
 def test_a_run_gathers_and_stores_as_many_documents_as_it_means_to(alice, monkeypatch):

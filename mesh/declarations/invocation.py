@@ -10,7 +10,7 @@ Door = Literal["python", "rest", "tool", "cli", "admin", "job"]
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class Invocation:
     """One request's envelope, the same through every door and over every transport.
 
     `values` are the method's keyword arguments, validated; `arguments` is the same as plain JSON-able data
