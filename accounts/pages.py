@@ -21,36 +21,48 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.links import owner_of, unwanted_of
 from accounts.schemas import NotificationsOut
-from mesh import ANONYMOUS, Mesh
-from mesh.calling.limits import count_login
 from mesh.declarations.arguments import bind_flat
 from mesh.declarations.registry import registry
-from mesh.doors.http.requests import client_of, request_id_of
+from mesh.doors.admission import Admission, as_nobody
 from mesh.errors import Invalid, MeshError
 
 _JOIN, _RESET = "Choose a password", "Set a new password"
 _COOKIE, _COOKIE_SECONDS = "meshwork_link", 900
 _TOKEN = re.compile(r"[\w:.=-]{1,2000}", re.ASCII)
-_View = Callable[[HttpRequest, str], HttpResponse]
+#: Runs a command, by its name, as nobody in particular. Raises MeshError.
+_Call = Callable[[str, dict[str, Any]], object]
+_View = Callable[[HttpRequest, str, _Call], HttpResponse]
 
 
 def _page_of_link(view: _View) -> Callable[[HttpRequest], HttpResponse]:
     """Calls the view with the token, which a form or a mail program posts, or which the cookie has kept of a link."""
 
     @require_http_methods(["GET", "HEAD", "POST"])
-    def respond(request: HttpRequest) -> HttpResponse:
+    def respond(request: HttpRequest, call: _Call) -> HttpResponse:
         if request.method == "POST":
-            return view(request, request.POST.get("token") or request.GET.get("token", ""))
+            return view(request, request.POST.get("token") or request.GET.get("token", ""), call)
         if "token" in request.GET:
             return _without_token(request)
-        return view(request, request.COOKIES.get(_COOKIE, ""))
+        return view(request, request.COOKIES.get(_COOKIE, ""), call)
 
     # Who has the token may do this, and nobody else can make a browser send it: of what is posted the cookie counts
     # for nothing. Mail programs post by themselves (RFC 8058).
     @csrf_exempt
     @wraps(view)
     def answer(request: HttpRequest) -> HttpResponse:
-        response = respond(request)
+        admission = Admission(request, as_nobody, changes=request.method == "POST")
+
+        def admitted() -> HttpResponse:
+            mesh = admission.enter()
+            admission.count()
+
+            def call(name: str, arguments: dict[str, Any]) -> object:
+                operation = registry.operations[name]
+                return admission.call(mesh, operation, lambda: bind_flat(operation, arguments))
+
+            return respond(request, call)
+
+        response = admission.respond(admitted, lambda refusal: _page(request, "page", "That did not work", refusal))
         response["Cache-Control"] = "no-store"
         response["Referrer-Policy"] = "no-referrer"
         response["Content-Security-Policy"] = _policy()
@@ -87,11 +99,11 @@ def _path(request: HttpRequest) -> str:
 
 
 @_page_of_link
-def password(request: HttpRequest, token: str) -> HttpResponse:
+def password(request: HttpRequest, token: str, call: _Call) -> HttpResponse:
     """`/reset` and `/join`: sets the password that the link's token stands for; `/reset` alone mails such a link."""
     title = _JOIN if _path(request) == "/join" else _RESET
     if "email" in request.POST:
-        return _link_asked_for(request)
+        return _link_asked_for(request, call)
     if not token:
         return _page(request, "ask_reset", _RESET)
     try:
@@ -101,30 +113,30 @@ def password(request: HttpRequest, token: str) -> HttpResponse:
     if request.method == "POST":
         try:
             new = request.POST.get("new_password", "")
-            _call(request, "confirm_password_reset", {"token": token, "new_password": new})
+            call("confirm_password_reset", {"token": token, "new_password": new})
         except MeshError as refusal:
             return _page(request, "set_password", title, refusal, token=token, email=email)
         return _forgotten(request, _page(request, "page", "Your password is set", text="You can sign in with it now."))
     return _page(request, "set_password", title, token=token, email=email)
 
 
-def _link_asked_for(request: HttpRequest) -> HttpResponse:
+def _link_asked_for(request: HttpRequest, call: _Call) -> HttpResponse:
     email = request.POST["email"]
     try:
-        _call(request, "request_password_reset", {"email": email})
+        call("request_password_reset", {"email": email})
     except MeshError as refusal:
         return _page(request, "ask_reset", _RESET, refusal)
     return _page(request, "page", "Look into your mail", text=f"If {email} has an account here, a link is on its way.")
 
 
 @_page_of_link
-def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
+def unsubscribe(request: HttpRequest, token: str, call: _Call) -> HttpResponse:
     """`/unsubscribe`: turns the kind of mail off that the link's token names, or for a stranger all mail."""
     try:
         email, kind = unwanted_of(token)
         what = "" if kind is None else NotificationsOut.model_fields[kind].description
         if request.method == "POST":
-            _call(request, "unsubscribe", {"token": token})
+            call("unsubscribe", {"token": token})
             text = f"{email} gets no more mails of this kind." if what else f"{email} gets no more mail from here."
             return _forgotten(request, _page(request, "page", "Done", text=text))
     except MeshError as refusal:
@@ -144,15 +156,6 @@ def _policy() -> str:
     return (
         f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     )
-
-
-def _call(request: HttpRequest, name: str, arguments: dict[str, Any]) -> None:
-    """Runs a command as nobody in particular, as often as its counter allows an address. Raises MeshError."""
-    client = client_of(request)
-    operation = registry.operations[name]
-    count_login(client.address, "", operation.declaration.counter)
-    mesh = Mesh(ANONYMOUS, door="rest", request_id=request_id_of(request), client=client)
-    mesh.call(operation, *bind_flat(operation, arguments))
 
 
 def _page(

@@ -188,7 +188,7 @@ class NotificationService(Service):
         self._turn_off(self.actor.email, *(kind for kind, wanted in sent.items() if not wanted))
         return self.get_notifications()
 
-    @command(allow=anyone, tool=False, counter="unsubscribe", dry_run=False)
+    @command(allow=anyone, tool=False, account="", counter="unsubscribe")
     def unsubscribe(self, *, token: Annotated[str, text(1, 2000)]) -> None:
         """Turn off a kind of mail for an address, with the token of a mailed link.
 

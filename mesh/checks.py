@@ -154,6 +154,8 @@ def _faults(operation: Operation) -> Iterator[tuple[str, str]]:
         yield "mesh.E020", "answers with a new row, so it must say what it creates, or why that is unlimited"
     if declared.creates is not None and not declared.creates.owner_field:
         yield "mesh.E021", f"creates {declared.creates.__name__}, which has no owner_field"
+    if (to := declared.dispatches_to) and any(to not in route.names for route in declared.routes):
+        yield "mesh.E024", f"dispatches to {to}, which its path does not name"
     if operation.calls_out and operation.declaration.job is not None and operation.declaration.job.mails_only:
         yield "mesh.E012", "is mails_only, so it must not call out: a dry run runs it"
     parameters = {parameter.name for parameter in operation.parameters}

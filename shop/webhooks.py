@@ -6,9 +6,10 @@ from django.views.decorators.csrf import csrf_exempt
 
 from mesh import Mesh
 from mesh.declarations.actors import SYSTEM
-from mesh.doors.http.requests import client_of, raw_body_of, request_id_of
+from mesh.doors.admission import Admission
+from mesh.doors.http.requests import client_of, raw_body_of
 from mesh.doors.http.responses import problem
-from mesh.errors import MeshError, MethodNotAllowed, NotFound
+from mesh.errors import MethodNotAllowed, NotFound
 from shop.paying import PaymentService
 from shop.payments import provider
 
@@ -18,14 +19,16 @@ def stripe(request: HttpRequest) -> HttpResponse:
     """`POST /payments/stripe/webhook`: takes in what Stripe reports; what is not answered with 200 comes again."""
     if request.method != "POST":
         return problem(MethodNotAllowed(f"{request.method} is not for this path; POST is."), {"Allow": "POST"})
-    try:
+    admission = Admission(request, changes=True)
+
+    def answer() -> HttpResponse:
         if not settings.STRIPE_WEBHOOK_SECRET:
             raise NotFound("Payments by Stripe are not set up here.")
         signature = request.META.get("HTTP_STRIPE_SIGNATURE", "")
         report = provider("stripe").report_of(raw_body_of(request), signature)
-        if report is not None:
-            mesh = Mesh(SYSTEM, door="rest", request_id=request_id_of(request), client=client_of(request))
+        if report is not None:  # by Stripe, whose reports are never too many
+            mesh = Mesh(SYSTEM, door="rest", request_id=admission.request_id, client=client_of(request))
             mesh.of(PaymentService).record_payment(report=report)
-    except MeshError as refusal:
-        return problem(refusal)
-    return HttpResponse(b"{}", content_type="application/json", headers={"Cache-Control": "no-store"})
+        return HttpResponse(b"{}", content_type="application/json", headers={"Cache-Control": "no-store"})
+
+    return admission.respond(answer, problem)

@@ -6,15 +6,13 @@ very documents that are mirrored in object storage.
 
 import hmac
 import json
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 from uuid import UUID
 
-import structlog
 from django.conf import settings
-from django.db import DatabaseError, IntegrityError, InterfaceError, transaction
+from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import re_path
 from django.views.decorators.csrf import csrf_exempt
@@ -25,19 +23,12 @@ from accounts.models import Contact, ContactType, MailKind, UnwantedMail, User
 from meetings.documents import CallDocument
 from meetings.models import Call, CallStatus
 from mesh import Actor, Email, Mesh, MeshModel, PageParams, Time, text
-from mesh.calling.limits import Usage, count_request, of_address, spend
+from mesh.declarations.arguments import bind_flat
 from mesh.declarations.identity import identity
 from mesh.declarations.invocation import Answer
 from mesh.declarations.registry import registry
-from mesh.doors.http.requests import (
-    client_of,
-    is_local,
-    parse_json,
-    prefers_dry_run,
-    query_of,
-    raw_body_of,
-    request_id_of,
-)
+from mesh.doors.admission import Admission
+from mesh.doors.http.requests import is_local, parse_json, prefers_dry_run, query_of, raw_body_of
 from mesh.errors import (
     Forbidden,
     Invalid,
@@ -50,11 +41,8 @@ from mesh.errors import (
 )
 from mesh.rows.reads import read_one, read_page
 from mesh.rows.visibility import visible_rows
-from mesh.stores.postgres import refusal_of
 from tasks.documents import TaskDocument
 from tasks.models import Task, TaskStatus
-
-log = structlog.get_logger(__name__)
 
 MOST_LISTED = 1000
 #: Whose key the environment gives. Nobody else can have this e-mail: its domain is no one's.
@@ -135,36 +123,6 @@ class InvalidKey(Forbidden):
 @csrf_exempt  # its credential is a header, which no browser sends by itself
 def task_api(request: HttpRequest, kind: str, id: str = "", status: str = "") -> HttpResponse:
     """`/task-api/<kind>`, `…/<id>` and `…/<id>/status`: the response, whatever happens."""
-    started = time.perf_counter()
-    response = _response(request, kind, id, status)
-    whose = request.META.get("meshwork.whose")
-    if whose and response.status_code != 429:
-        spend(whose, time.perf_counter() - started, len(response.content))
-    return response
-
-
-def _response(request: HttpRequest, kind: str, id: str, status: str) -> HttpResponse:
-    try:
-        return _answered(request, RESOURCES[kind], id, bool(status))
-    except Invalid as refusal:
-        return _json({"detail": refusal.errors}, 422)
-    except Malformed as refusal:
-        return _json({"detail": [{"loc": ["body"], "msg": refusal.detail, "type": "json_invalid"}]}, 422)
-    except MeshError as refusal:
-        return _refused(refusal)
-    except (DatabaseError, InterfaceError) as error:
-        return _refused(refusal_of(error) or _bug(request))
-    except Exception:
-        return _refused(_bug(request))
-
-
-@csrf_exempt
-def not_found(request: HttpRequest) -> HttpResponse:
-    """Any other path of the dialect."""
-    return _refused(NotFound("Not Found"))
-
-
-def _answered(request: HttpRequest, resource: DialectResource, id: str, status: bool) -> HttpResponse:
     acts: dict[str, Callable[[_Asked], HttpResponse]]
     acts = {"PATCH": _set_status} if status else {"GET": _show} if id else {"GET": _list, "POST": _create}
     method = "GET" if request.method == "HEAD" else request.method or ""
@@ -172,11 +130,20 @@ def _answered(request: HttpRequest, resource: DialectResource, id: str, status: 
         refused = _refused(MethodNotAllowed("Method Not Allowed"))
         refused["Allow"] = ", ".join(acts)
         return refused
-    asked = _Asked.by(request, resource, id, "read" if method == "GET" else "write")
-    response = acts[method](asked)
-    for name, value in asked.limits.items():
-        response[name] = value
-    return response
+    admission = Admission(request, _authenticate, changes=method != "GET")
+
+    def answer() -> HttpResponse:
+        mesh = admission.enter()
+        admission.count()
+        return acts[method](_Asked(request, RESOURCES[kind], id, admission, mesh))
+
+    return admission.respond(answer, _refused)
+
+
+@csrf_exempt
+def not_found(request: HttpRequest) -> HttpResponse:
+    """Any other path of the dialect."""
+    return _refused(NotFound("Not Found"))
 
 
 @dataclass(frozen=True)
@@ -186,22 +153,8 @@ class _Asked:
     request: HttpRequest
     resource: DialectResource
     id: str
+    admission: Admission
     mesh: Mesh
-    #: The headers that say how many requests are left.
-    limits: dict[str, str]
-
-    @classmethod
-    def by(cls, request: HttpRequest, resource: DialectResource, id: str, kind: str) -> Self:
-        """Raises InvalidKey and RateLimited."""
-        client = client_of(request)
-        try:
-            actor = _actor(request)
-        except InvalidKey:
-            _count(request, kind, of_address(client.address))
-            raise
-        usage = _count(request, kind, f"user:{actor.id}")
-        mesh = Mesh(actor, door="rest", request_id=request_id_of(request), client=client)
-        return cls(request, resource, id, mesh, usage.headers(kind) if usage else {})
 
     @property
     def query(self) -> dict[str, str]:
@@ -211,9 +164,15 @@ class _Asked:
         except Malformed as refusal:
             raise Invalid.field(["query"], refusal.detail) from None
 
-    def call(self, operation: str, arguments: dict[str, Any]) -> Answer:
-        key, dry_run = self.request.META.get("HTTP_IDEMPOTENCY_KEY", ""), prefers_dry_run(self.request)
-        return self.mesh.call_tool(operation, arguments, idempotency_key=key, dry_run=dry_run)
+    def call(self, name: str, arguments: dict[str, Any]) -> Answer:
+        operation = registry.operations[name]
+        return self.admission.call(
+            self.mesh,
+            operation,
+            lambda: bind_flat(operation, arguments),
+            idempotency_key=self.request.META.get("HTTP_IDEMPOTENCY_KEY", ""),
+            dry_run=prefers_dry_run(self.request),
+        )
 
     def missing(self, noun: str, id: str) -> NotFound:
         return NotFound(f"{noun} {id} not found")
@@ -305,7 +264,7 @@ def _uuid(text: str) -> UUID:
         return UUID(int=0)
 
 
-def _actor(request: HttpRequest) -> Actor:
+def _authenticate(request: HttpRequest, cache_tags: Sequence[str]) -> tuple[Actor, Mapping[str, int] | None]:
     """The user behind a key: any API key's, or the agent's whose key the environment gives. Raises InvalidKey.
 
     The documented key, which everyone knows, works on the machine itself alone.
@@ -314,12 +273,11 @@ def _actor(request: HttpRequest) -> Actor:
     if settings.TASK_API_KEY and hmac.compare_digest(key.encode(), settings.TASK_API_KEY.encode()):
         if key == settings.TASK_API_DEMO_KEY and not is_local(request):
             raise InvalidKey("Invalid API key")
-        return _agent()
+        return _agent(), None
     try:
-        actor, _ = identity().authenticate("", key or "none", ())
+        return identity().authenticate("", key or "none", cache_tags)
     except Unauthenticated:
         raise InvalidKey("Invalid API key") from None
-    return actor
 
 
 def _agent() -> Actor:
@@ -338,13 +296,6 @@ def _agent() -> Actor:
     return Actor(user.pk, "AGENT", user.email, user.name)
 
 
-def _count(request: HttpRequest, kind: str, whose: str) -> Usage | None:
-    request.META["meshwork.whose"] = whose
-    counted = count_request("READ" if kind == "read" else "WRITE", whose)
-    counted.refuse()
-    return counted.requests
-
-
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
@@ -353,15 +304,14 @@ def _json(body: Any, status: int = 200) -> HttpResponse:
 
 
 def _refused(refusal: MeshError) -> HttpResponse:
+    if isinstance(refusal, Invalid):
+        return _json({"detail": refusal.errors}, 422)
+    if isinstance(refusal, Malformed):
+        return _json({"detail": [{"loc": ["body"], "msg": refusal.detail, "type": "json_invalid"}]}, 422)
     response = _json({"success": False, "message": refusal.detail}, refusal.status)
     if refusal.retry_after is not None:
         response["Retry-After"] = str(refusal.retry_after)
     return response
-
-
-def _bug(request: HttpRequest) -> MeshError:
-    log.exception("bug", operation="task_api")
-    return MeshError(f"Something went wrong here. Quote request {request_id_of(request)}.")
 
 
 urlpatterns = [

@@ -62,7 +62,7 @@ def test_attendees_are_looked_up_and_a_page_holds_those_who_attend_alone(site, a
         html = site.get(path).content.decode()
         assert "user7@example.com" not in html
         assert 'data-ajax--url="/admin/autocomplete/"' in html
-    asked = {"app_label": "meetings", "model_name": "attendee", "field_name": "user", "term": "user7"}
+    asked = {"app_label": "meetings", "model_name": "invitee", "field_name": "user", "term": "user7"}
     found = site.get("/admin/autocomplete/", asked).json()["results"]
     assert [person["text"] for person in found] == [str(User.objects.get(email="user7@example.com"))]
     added = submit(site, "/admin/meetings/meeting/add/", "meeting_form", title="More", scheduled_time_0="2099-01-05",

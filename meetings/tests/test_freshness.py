@@ -60,14 +60,14 @@ def test_an_answer_to_an_invitation_shows_at_once(alice, bob):
 @pytest.mark.django_db(transaction=True)
 def test_a_name_changed_while_a_meeting_is_being_planned_reaches_who_was_just_invited(person, live):
     """The renaming knows its audience before the meeting is there; carol reads before the renaming is done."""
-    people = sorted((person(name) for name in ("alice", "bob", "carol")), key=lambda p: p.actor.scope)
+    people = sorted((person(name) for name in ("alice", "bob", "carol")), key=lambda p: p.actor.cache_tag)
     alice, bob, carol = people
     boss = person("boss", "ADMIN")
     bob.user.invited_by = alice.user
     bob.user.save(update_fields=["invited_by"])
-    sql("INSERT INTO mesh_version VALUES (%s, 1)", alice.actor.scope)
+    sql("INSERT INTO mesh_version VALUES (%s, 1)", alice.actor.cache_tag)
     with transaction.atomic():  # alice's version is busy: the renaming has to wait for it with its last statement
-        sql("UPDATE mesh_version SET number = number + 1 WHERE scope = %s", alice.actor.scope)
+        sql("UPDATE mesh_version SET number = number + 1 WHERE scope = %s", alice.actor.cache_tag)
         renaming = threading.Thread(target=live, args=("PATCH", "/users/me", bob.api.token, {"name": "Robert"}))
         renaming.start()
         wait_for_a_lock()

@@ -111,8 +111,8 @@ def cached(
 
 
 def look_up(key: str) -> bytes | None:
-    """What is stored under a key, for `cached` to judge."""
-    answers = attempt(("GET", key))
+    """What is stored under a key, if any, for `cached` to judge."""
+    answers = attempt(("GET", key)) if key else None
     return answers[0] if answers else None
 
 

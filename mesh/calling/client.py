@@ -1,7 +1,7 @@
 """Mesh, the caller's half: is it allowed, is it cached, else over the transport to the host."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
 from django.conf import settings
@@ -30,7 +30,9 @@ class Mesh:
     """All operations, with exactly the rights of one actor.
 
     `Mesh(actor).meetings.schedule_meeting(data=…)`, typed as `mesh.of(MeetingService).schedule_meeting(data=…)`;
-    by name with plain arguments as `mesh.call_tool("schedule_meeting", {…})`.
+    by name with plain arguments as `mesh.call_tool("schedule_meeting", {…})`. `known_versions`: those that the
+    statement which authenticated the actor gave. `look_up`: reads a key of the cache; it is asked once for each call,
+    with an empty key where the answer is not cached.
     """
 
     def __init__(
@@ -41,12 +43,14 @@ class Mesh:
         request_id: str = "",
         client: Client | None = None,
         known_versions: Mapping[str, int] | None = None,
+        look_up: Callable[[str], bytes | None] = look_up,
     ) -> None:
         self.actor = actor
         self.door: Door = door
         self.request_id = request_id
         self.client = client or Client()
         self._known_versions = known_versions
+        self._look_up = look_up
 
     def of(self, service: type[S]) -> S:
         """The service, with its methods' own types; each call goes through the mesh."""
@@ -66,13 +70,22 @@ class Mesh:
         idempotency_key: str = "",
         dry_run: bool = False,
         fresh: bool = False,
-        looked_up: tuple[str, bytes | None] | None = None,
     ) -> Answer:
-        """One call with bound arguments; `fresh` passes the cache by. Raises MeshError.
-
-        `looked_up`: the call's `cache_key`, and what the caller has found under it.
-        """
+        """One call with bound arguments; `fresh` passes the cache by. Raises MeshError."""
         operation.permit(self.actor)
+        return self.run(operation, values, arguments, idempotency_key=idempotency_key, dry_run=dry_run, fresh=fresh)
+
+    def run(
+        self,
+        operation: Operation,
+        values: Mapping[str, Any],
+        arguments: Mapping[str, Any],
+        *,
+        idempotency_key: str = "",
+        dry_run: bool = False,
+        fresh: bool = False,
+    ) -> Answer:
+        """The same of what the actor may call: whoever calls this has asked `Operation.permit`."""
         if idempotency_key and not _KEY.fullmatch(idempotency_key):
             raise Invalid.field(["header", "Idempotency-Key"], "Send 1 to 255 printable ASCII characters.")
         invocation = Invocation(
@@ -86,12 +99,11 @@ class Mesh:
             idempotency_key=idempotency_key,
             dry_run=dry_run,
         )
-        if looked_up is None:
-            if fresh or not self._may_be_cached(operation, arguments):
-                return self._sent(operation, invocation)
-            key = key_of(operation, self.actor, self._versions(operation, arguments), arguments)
-            looked_up = key, look_up(key)
-        return cached(operation, self.actor, self.whose, *looked_up, lambda: self._sent(operation, invocation))
+        key = "" if fresh else self._cache_key(operation, arguments)
+        found = self._look_up(key)
+        if not key:
+            return self._sent(operation, invocation)
+        return cached(operation, self.actor, self.whose, key, found, lambda: self._sent(operation, invocation))
 
     def _sent(self, operation: Operation, invocation: Invocation) -> Answer:
         """The host's answer; what is expensive waits for a place, where it comes through a door of web. Raises Busy."""
@@ -107,12 +119,6 @@ class Mesh:
     def whose(self) -> str:
         """Against whose limits it counts: the user's, or those of the address where nobody is signed in."""
         return of_address(self.client.address) if self.actor.is_anonymous else f"user:{self.actor.id}"
-
-    def cache_key(self, operation: Operation, arguments: Mapping[str, Any]) -> str:
-        """Where the answer to a call is cached; empty where it is not, or where the versions are still to be asked."""
-        if not self._known_versions or not self._may_be_cached(operation, arguments):
-            return ""
-        return key_of(operation, self.actor, self._versions(operation, arguments), arguments)
 
     def get_tools(self, format: str = "mcp") -> list[dict[str, Any]]:
         """The tools that this actor may use, in the shape that `mcp`, `openai` or `anthropic` takes."""
@@ -137,7 +143,13 @@ class Mesh:
             errors.append({"loc": ["dry_run"], "msg": "Input should be true or false", "type": "bool_type"})
         if errors:
             raise Invalid(errors, more=more)
-        return self.call(operation, values, plain, idempotency_key=idempotency_key, dry_run=wanted or dry_run)
+        return self.run(operation, values, plain, idempotency_key=idempotency_key, dry_run=wanted or dry_run)
+
+    def _cache_key(self, operation: Operation, arguments: Mapping[str, Any]) -> str:
+        """Where the answer is cached; empty where it is not."""
+        if not self._may_be_cached(operation, arguments):
+            return ""
+        return key_of(operation, self.actor, self._versions(operation, arguments), arguments)
 
     def _may_be_cached(self, operation: Operation, arguments: Mapping[str, Any]) -> bool:
         """Whether it may: what an ADMIN sees of everyone is not, for no tag covers it."""

@@ -1,4 +1,4 @@
-"""@query, @command and @job: what a service writes down beside a method, and who may call it."""
+"""@query, @command, @job and @dispatch: what a service writes down beside a method, and who may call it."""
 
 import re
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 from mesh.declarations.permissions import Allow, nobody, signed_in
 
-Kind = Literal["query", "command", "job"]
+Kind = Literal["query", "command", "job", "dispatch"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 _ROUTE = re.compile(r"^(GET|POST|PUT|PATCH|DELETE) (/[^\s]*)$")
@@ -66,6 +66,7 @@ class Declaration:
     creates: type[Any] | None = None
     unlimited: str = ""
     expensive: bool = False
+    dispatches_to: str = ""
     job: "JobOptions | None" = None
 
 
@@ -181,6 +182,11 @@ def job(
     """
     options = JobOptions(queue, attempts, lease, every, gave_up, mails_only)
     return _declare("job", (), allow=nobody, tool=False, job=options)
+
+
+def dispatch(*routes: str, to: str) -> Callable[[F], F]:
+    """Calls another operation, whose name is the argument `to`: it is counted, permitted and run as that one."""
+    return _declare("dispatch", routes, allow=signed_in, tool=False, any_key=True, dispatches_to=to)
 
 
 def _declare(kind: Kind, routes: tuple[str, ...], **options: Any) -> Callable[[F], F]:

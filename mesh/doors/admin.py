@@ -1,6 +1,6 @@
 """mesh.doors.admin."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from django.contrib import messages
@@ -15,11 +15,12 @@ from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from mesh.calling.client import Mesh
+from mesh.declarations.actors import Actor
 from mesh.declarations.arguments import Texts, bind_flat
 from mesh.declarations.identity import identity
 from mesh.declarations.invocation import Answer
 from mesh.declarations.registry import registry
-from mesh.doors.http.requests import client_of, request_id_of
+from mesh.doors.admission import Admission
 from mesh.doors.http.responses import streamed
 from mesh.errors import Invalid, MeshError
 
@@ -158,8 +159,8 @@ class MeshModelAdmin(ModelAdmin):  # type: ignore[misc]
 
     def call(self, request: HttpRequest, name: str, arguments: dict[str, Any], *, dry_run: bool = False) -> Answer:
         """Calls an operation as the ADMIN who is signed in. Raises MeshError."""
-        operation = registry.operations[name]
-        return _mesh_of(request).call(operation, *bind_flat(operation, Texts(arguments)), dry_run=dry_run)
+        operation, (admission, mesh) = registry.operations[name], _admitted(request)
+        return admission.call(mesh, operation, lambda: bind_flat(operation, Texts(arguments)), dry_run=dry_run)
 
     def call_each(self, request: HttpRequest, rows: QuerySet[Any], operation: str, done: str, **arguments: Any) -> None:
         """Calls an operation for each row, in `order`; a refusal is told, and the others go on."""
@@ -175,8 +176,7 @@ class MeshModelAdmin(ModelAdmin):  # type: ignore[misc]
 
     def download(self, request: HttpRequest, name: str, **arguments: Any) -> HttpResponseBase:
         """The file that a query streams. Raises MeshError."""
-        operation = registry.operations[name]
-        return streamed(operation, _mesh_of(request).call(operation, *bind_flat(operation, Texts(arguments))))
+        return streamed(registry.operations[name], self.call(request, name, arguments))
 
 
 def _delete_selected(admin: MeshModelAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
@@ -187,13 +187,18 @@ def _delete_selected(admin: MeshModelAdmin, request: HttpRequest, queryset: Quer
     return None
 
 
-def _mesh_of(request: HttpRequest) -> Mesh:
-    return Mesh(
-        identity().actor(request.user.pk or 0),
-        door="admin",
-        request_id=request_id_of(request),
-        client=client_of(request),
-    )
+def _admitted(request: HttpRequest) -> tuple[Admission, Mesh]:
+    """The way in of this request, which counts once, however many rows it is about."""
+    if "meshwork.admission" not in request.META:
+        admission = Admission(request, _by_session, changes=True, door="admin")
+        request.META["meshwork.admission"] = admission, admission.enter()
+    found: tuple[Admission, Mesh] = request.META["meshwork.admission"]
+    return found
+
+
+def _by_session(request: HttpRequest, cache_tags: Sequence[str]) -> tuple[Actor, None]:
+    """Who is signed in to the admin."""
+    return identity().actor(request.user.pk or 0), None
 
 
 def arguments_of(form: Any, names: list[str]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from mesh.declarations.decorators import query
+from mesh.declarations.decorators import dispatch, query
 from mesh.declarations.fields import text
 from mesh.declarations.schemas import In, Out
 from mesh.descriptions.tools import Format, tools_for
@@ -54,7 +54,7 @@ class ToolService(Service):
         """
         return tools_for(self.actor, format)
 
-    @query("POST /tools/{name}", tool=False, any_key=True)
+    @dispatch("POST /tools/{name}", to="name")
     def call_tool(self, *, name: ToolName, data: ToolCallIn) -> ToolResultOut:
         """Call a tool by its name.
 

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from mesh import Id, In, MeshModel, MeshQuerySet, Service, command, job, query, text
 from mesh.checks import check_descriptions, check_models, check_operations
+from mesh.declarations.decorators import dispatch
 
 
 def found() -> list[tuple[str, str]]:
@@ -224,6 +225,23 @@ def test_a_cache_tag_of_what_the_path_does_not_name_is_an_error(throwaway):
         ("mesh.E015", f"Lakes.list_lakes {said % 'id'}"),
         ("mesh.E015", f"Lakes.list_lakes {said % 'shore'}"),
     ]
+
+
+def test_a_dispatch_to_what_the_path_does_not_name_is_an_error(throwaway):
+    class Ferries(Service):
+        """Ferries."""
+
+        name = "ferries"
+
+        @dispatch("POST /ferries/{name}", to="name")
+        def call_ferry(self, *, name: Bounded) -> None:
+            """Call a ferry."""
+
+        @dispatch("POST /ferries", to="name")
+        def call_any(self, *, name: Bounded) -> None:
+            """Call any ferry."""
+
+    assert found() == [("mesh.E024", "Ferries.call_any dispatches to name, which its path does not name.")]
 
 
 def unclear() -> list[tuple[str, str]]:

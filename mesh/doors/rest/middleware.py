@@ -31,9 +31,7 @@ class MeshMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         found = router().match(request.path_info)
         return for_django(
-            _with_request_id(
-                request, lambda id: self._others(request) if found is None else answer(request, id, *found)
-            )
+            _with_request_id(request, lambda: self._others(request) if found is None else answer(request, *found))
         )
 
     def _others(self, request: HttpRequest) -> HttpResponseBase | Reply:
@@ -72,7 +70,7 @@ class MeshLane:
         if found is None:
             return self.django(environ, start_response)
         try:
-            response: Any = _with_request_id(request, lambda id: answer(request, id, *found))
+            response: Any = _with_request_id(request, lambda: answer(request, *found))
         finally:
             _keep_connections()
         if not response.streaming:
@@ -93,15 +91,13 @@ def for_django(response: HttpResponseBase | Reply) -> HttpResponseBase:
     return response.for_django() if isinstance(response, Reply) else response
 
 
-def _with_request_id(
-    request: HttpRequest, respond: Callable[[str], HttpResponseBase | Reply]
-) -> HttpResponseBase | Reply:
+def _with_request_id(request: HttpRequest, respond: Callable[[], HttpResponseBase | Reply]) -> HttpResponseBase | Reply:
     """The response, with the request's id in it and in every line that is logged meanwhile, and a line of its own."""
     request_id = request.META["HTTP_X_REQUEST_ID"] = request_id_of(request)  # whoever asks for it again finds the same
     structlog.contextvars.bind_contextvars(request_id=request_id)
     started = time.perf_counter()
     try:
-        response = respond(request_id)
+        response = respond()
         response["X-Request-ID"] = request_id
         if _logs_requests():
             log.info(

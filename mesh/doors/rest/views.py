@@ -8,7 +8,6 @@ from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
 from rest_framework.views import APIView
 
-from mesh.doors.http.requests import request_id_of
 from mesh.doors.rest.exchange import answer
 from mesh.doors.rest.middleware import for_django
 from mesh.doors.rest.router import Resource, router
@@ -25,7 +24,7 @@ class OperationView(APIView):
 
     def dispatch(self, request: HttpRequest, *args: Any, **path_parameters: str) -> HttpResponseBase:
         assert self.resource is not None
-        return for_django(answer(request, request_id_of(request), self.resource, path_parameters, f"/{CANONICAL}"))
+        return for_django(answer(request, self.resource, path_parameters, f"/{CANONICAL}"))
 
 
 def url_patterns() -> Iterator[URLPattern]:

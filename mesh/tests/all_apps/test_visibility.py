@@ -179,7 +179,7 @@ def test_a_queryset_that_shows_everything_is_found(db, model, monkeypatch):
     actors = populate(7)
     monkeypatch.setattr(type(model._default_manager.all()), "visible_to", lambda rows, actor: rows)
     stranger = actors[-1]
-    assert any(f"{stranger.scope} sees it" in found for found in visibility_mismatches(model, [stranger]))
+    assert any(f"{stranger.cache_tag} sees it" in found for found in visibility_mismatches(model, [stranger]))
 
 
 def test_a_queryset_without_a_rule_shows_nothing(ada, alice):
