@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from django.db.models.functions import Lower
 from pydantic import TypeAdapter, ValidationError
@@ -9,11 +10,11 @@ from pydantic import TypeAdapter, ValidationError
 from accounts.contact_schemas import ContactIn, ContactPatch
 from accounts.models import Contact, User, lowercased
 from mesh import Actor, Email
-from mesh.errors import FieldError, Invalid, field_errors
+from mesh.errors import FieldError, field_errors
 from mesh.execution.quotas import require_room
 from mesh.formats import sheets
 from mesh.formats.ical import clean
-from mesh.formats.sheets import Imported, line_of
+from mesh.formats.sheets import Imported
 from mesh.stores.postgres import fetch
 
 COLUMNS = ("name", "email", "company", "user_type", "phone", "notes")
@@ -68,24 +69,23 @@ def write(actor: Actor, source: Source, rows: list[ContactRow], errors: list[Fie
     for number, first in sheets.repeats(keys.items()):
         errors.append(source.fault(f"{source.part} {first} has this e-mail too.", number, "email", type="repeated"))
     mine = _locked(actor, set(keys.values()))
-    wanted: list[tuple[Contact | None, ContactIn]] = []
+    found: list[tuple[Contact | None, dict[str, str], partial[list[FieldError]]]] = []
     for row in rows:
-        known = mine.get(keys[row.number], [])
-        if len(known) > 1:
-            said = f"You have {len(known)} contacts with this e-mail; merge them first."
-            errors.append(source.fault(said, row.number, "email"))
-        try:
-            if known:
-                wanted.append((known[0], ContactPatch.model_validate(row.fields)))
-            else:
-                wanted.append((None, ContactIn.model_validate(row.otherwise | row.fields)))
-        except ValidationError as error:
-            for item in field_errors(error, row.number):
-                said = f"{row.name}: {item['msg']}" if row.name else item["msg"]
-                errors.append(source.fault(said, *item["loc"], type=item["type"]))
-    if errors:
-        raise Invalid(sorted(errors, key=line_of))
-    return _written(actor, wanted)
+        contacts = mine.get(keys[row.number], [])
+        if len(contacts) > 1:
+            message = f"You have {len(contacts)} contacts with this e-mail; merge them first."
+            errors.append(source.fault(message, row.number, "email"))
+        fields = row.fields if contacts else row.otherwise | row.fields
+        found.append((contacts[0] if contacts else None, fields, partial(_faults, source, row)))
+    return _written(actor, sheets.checked(found, ContactIn, ContactPatch, errors))
+
+
+def _faults(source: Source, row: ContactRow, error: ValidationError) -> list[FieldError]:
+    prefix = f"{row.name}: " if row.name else ""
+    return [
+        source.fault(f"{prefix}{item['msg']}", *item["loc"], type=item["type"])
+        for item in field_errors(error, row.number)
+    ]
 
 
 def _locked(actor: Actor, keys: set[str]) -> dict[str, list[Contact]]:
@@ -102,9 +102,9 @@ def _locked(actor: Actor, keys: set[str]) -> dict[str, list[Contact]]:
     return found
 
 
-def _written(actor: Actor, wanted: list[tuple[Contact | None, ContactIn]]) -> Imported[Contact]:
+def _written(actor: Actor, rows: list[tuple[Contact | None, ContactIn]]) -> Imported[Contact]:
     done: Imported[Contact] = Imported()
-    for contact, data in wanted:
+    for contact, data in rows:
         if contact is None:
             fields = data.model_dump(exclude={"allow_duplicate"})
             done.created.append(Contact(owner_id=actor.id, **fields))
@@ -112,8 +112,7 @@ def _written(actor: Actor, wanted: list[tuple[Contact | None, ContactIn]]) -> Im
         fields = data.sent()
         del fields["email"]  # it is the same, in any case
         changed = {name: value for name, value in fields.items() if _said(getattr(contact, name)) != _said(value)}
-        for name, value in changed.items():
-            setattr(contact, name, value)
+        contact.assign(changed)
         (done.updated if changed else done.unchanged).append(contact)
     require_room(Contact, actor.id, len(done.created))
     Contact.objects.bulk_create(done.created)

@@ -85,9 +85,7 @@ class ContactService(Service):
         contact, sent = self.lock(Contact, id), data.sent()
         allowed = bool(sent.pop("allow_duplicate", False))
         moved = "email" in sent and len(set(lowercased([contact.email, sent["email"]]))) > 1
-        for field, value in sent.items():
-            setattr(contact, field, value)
-        contact.updated_at = Now()
+        contact.assign(sent | {"updated_at": Now()})
         if moved:
             self._save(contact, allowed)
         else:

@@ -3,7 +3,6 @@
 from typing import Annotated
 
 from django.conf import settings
-from django.db.models.functions import Now
 from pydantic import Field
 
 from accounts.api_keys import ApiKeyService as ApiKeyService
@@ -148,13 +147,9 @@ class UserService(Service):
         )
 
     def _updated(self, user: User, data: ProfilePatch | UserPatch) -> UserOut:
-        for field, value in data.sent().items():
-            setattr(user, field, value)
-        user.updated_at = Now()
-        user.save(update_fields=[*data.sent(), "updated_at"])
+        self.update(user, data.sent())
         if not user.is_active:
             user.sessions.end()
-        self.changed(user)
         return self.result_of(user, UserOut)
 
 

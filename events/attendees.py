@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Any
 
 from django.db.models import BigIntegerField, Case, F, When
-from django.db.models.functions import Lower, Now
+from django.db.models.functions import Lower
 from django.template.loader import render_to_string
 
 from events import notifications
@@ -176,13 +176,9 @@ class AttendeeService(Service):
             raise Forbidden("Only who registered this person may change them.")
         if is_new_address:
             person.claim_address(sent["email"])
-        for field, value in sent.items():
-            setattr(person, field, value)
-        person.updated_at = Now()
-        person.save(update_fields=[*sent, "updated_at"])
+        self.update(person, sent)
         if is_new_address:
             self._tell(person.email, person.registrations.to_come().select_related("event"))
-        self.changed(person)
         return self.result_of(person, EventAttendeeOut)
 
     def _event(self, id: int) -> Event:

@@ -1,11 +1,9 @@
 """Categories of events."""
 
-from django.db.models.functions import Now
-
 from events.models import Category, Event
 from events.schemas import CategoryId, CategoryIn, CategoryOut, CategoryPatch
 from mesh import Page, PageParams, Search, Service, anyone, command, query
-from mesh.errors import Conflict, Forbidden
+from mesh.errors import Conflict
 
 
 class CategoryNameTaken(Conflict):
@@ -57,12 +55,8 @@ class CategoryService(Service):
         Changes only the fields that you send, and returns the category. Events in it show the change at once; no mail
         is sent. An ADMIN may update any.
         """
-        category = self._own(id)
-        for field, value in data.sent().items():
-            setattr(category, field, value)
-        category.updated_at = Now()
-        category.save(update_fields=[*data.sent(), "updated_at"])
-        self.changed(category)
+        category = self.lock_to_change(Category, id)
+        self.update(category, data.sent())
         return self.result_of(category, CategoryOut)
 
     @command("DELETE /categories/{id}")
@@ -72,15 +66,9 @@ class CategoryService(Service):
         While events are in it, it is refused (409): give them another category first. It cannot be undone. An ADMIN
         may delete any.
         """
-        category = self._own(id)
+        category = self.lock_to_change(Category, id)
         if Event.objects.current().filter(category=category).exists():
             raise CategoryInUse("Events are in this category. Give them another one, or delete them, first.")
         Event.objects.filter(category=category).update(category=None)
         self.changed(category)
         category.delete()
-
-    def _own(self, id: int) -> Category:
-        category = self.lock(Category, id)
-        if not category.may_be_changed_by(self.actor):
-            raise Forbidden("Only who created a category changes it.")
-        return category

@@ -13,7 +13,6 @@ from events.schemas import Change
 from mesh import Id, Service, job
 
 MOST_AT_ONCE = 200  # mails that one run of a job writes
-MOST_REMINDED = 50  # events, in one run
 
 _Number = Annotated[int, Field(ge=0)]
 _Ids = Annotated[list[Id], Field(max_length=MOST_AT_ONCE)]
@@ -103,13 +102,9 @@ class EventMailService(Service):
     @job(queue="mail", every=60, lease=60)
     def remind_of_events(self) -> None:
         """Start the reminders of the events that begin within a day."""
-        soon = Event.objects.to_remind_of().select_for_update(no_key=True, skip_locked=True)[:MOST_REMINDED]
-        for event in soon:
+        due = Event.objects.to_remind_of()
+        for event in self.claim_due(due, self.remind_of_events, reminded_for=F("start_date")):
             tell(self, event, News.REMINDER, number=int(event.start_date.timestamp()))
-        Event.objects.filter(pk__in=[event.pk for event in soon]).update(reminded_for=F("start_date"))
-        if len(soon) == MOST_REMINDED:
-            self.defer(self.remind_of_events)
-        self.changed()
 
 
 def _others_told(service: Service, event: Event, news: News, changes: Sequence[Change]) -> int:

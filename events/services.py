@@ -22,7 +22,7 @@ from events.schemas import (
     InCategory,
 )
 from mesh import Page, Search, Service, anyone, command, query
-from mesh.errors import Conflict, Forbidden, Invalid
+from mesh.errors import Conflict, Invalid
 from mesh.execution.service import absent
 from mesh.formats import ical
 
@@ -114,23 +114,20 @@ class EventService(Service):
         event is over or cancelled. More capacity gives seats to those who wait, in order, who get a mail too; less
         than the seats taken is refused (409). Returns the event. An ADMIN may update any.
         """
-        event, sent = self._own(id), data.sent()
+        event, sent = self.lock_to_change(Event, id), data.sent()
         self._require_category(sent.get("category_id"))
         before = copy(event)
-        for field, value in sent.items():
-            setattr(event, field, value)
+        event.assign(sent)
         if event.end_date < event.start_date:
             raise Invalid.field(["body", "end_date" if "end_date" in sent else "start_date"], ENDS_FIRST)
         if event.capacity is not None and event.capacity < event.attendee_count:
             raise CapacityTaken(f"{event.attendee_count} have a seat already, so there cannot be fewer seats.")
         moved_up, changes = Registration.objects.move_up(event), notifications.changes_between(before, event)
         event.sequence += bool(changes)
-        event.updated_at = Now()
-        event.save()
+        self.save(event)
         if changes and event.is_active and not (before.is_over and event.is_over):
             tell(self, event, News.CHANGED, changes=changes)
         tell_moved_up(self, moved_up)
-        self.changed(event)
         return self.result_of(event, EventOut)
 
     @command("POST /events/{id}/cancel")
@@ -141,7 +138,7 @@ class EventService(Service):
         and those who wait get a mail, unless it is over. It cannot be undone. Returns the event. An ADMIN may cancel
         any.
         """
-        event = self._own(id)
+        event = self.lock_to_change(Event, id)
         if event.is_active:
             event.status = EventStatus.CANCELLED
             self._cancel_event(event)
@@ -155,7 +152,7 @@ class EventService(Service):
         Nobody sees it or its attendees any more. Unless it is over or cancelled already, you, its attendees and those
         who wait get a mail. It cannot be undone. An ADMIN may delete any.
         """
-        event = self._own(id)
+        event = self.lock_to_change(Event, id)
         if event.is_active:
             self._cancel_event(event)
         Event.objects.filter(pk=event.pk).update(deleted_at=Now())
@@ -165,19 +162,12 @@ class EventService(Service):
         rows: EventQuerySet = self.rows(Event).between(filters.start_after, filters.end_before)
         return rows.in_category(filters.category_id).with_status(filters.status).at(filters.location).search(search)
 
-    def _own(self, id: int) -> Event:
-        event = self.lock(Event, id)
-        if not event.may_be_changed_by(self.actor):
-            raise Forbidden("Only its owner changes an event.")
-        return event
-
     def _require_category(self, id: int | None) -> None:
         if id is not None and not Category.objects.hold(id):
             raise Invalid.field(["body", "category_id"], "There is no such category.", "not_found")
 
     def _cancel_event(self, event: Event) -> None:
         event.sequence += 1
-        event.updated_at = Now()
-        event.save(update_fields=["status", "sequence", "updated_at"])
+        self.save(event, ["status", "sequence"])
         if not event.is_over:
             tell(self, event, News.CANCELLED)

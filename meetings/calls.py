@@ -3,7 +3,6 @@
 from functools import partial
 
 from django.db.models import F
-from django.db.models.functions import Now
 from django.template.loader import render_to_string
 from django.utils import timezone
 
@@ -19,7 +18,6 @@ from mesh.mail.messages import in_words
 
 MOST_TALKS = 5  # and as many orders, in a brief
 MOST_LOOKED_AT = 200  # tasks of which a brief shows the open ones
-MOST_REMINDED = 50  # calls, in one run
 
 
 class CallService(Service):
@@ -137,9 +135,8 @@ class CallService(Service):
 
         Calls that took place or are cancelled are left out.
         """
-        waiting = Call.objects.to_remind_of().select_related("contact__owner")
-        soon = waiting.select_for_update(of=("self",), no_key=True, skip_locked=True)[:MOST_REMINDED]
-        for call in soon:
+        due = Call.objects.to_remind_of().select_related("contact__owner")
+        for call in self.claim_due(due, self.remind_of_calls, reminded_for=F("scheduled_for")):
             self.mail(
                 to=call.contact.owner.email,
                 kind=MailKind.CALL_REMINDERS,
@@ -147,17 +144,9 @@ class CallService(Service):
                 context={"call": call, "contact": call.contact, "begins": in_words(call.scheduled_for)},
                 key=f"call:{call.pk}:{call.scheduled_for:%Y%m%dT%H%M%S.%fZ}:reminder",
             )
-        Call.objects.filter(pk__in=[call.pk for call in soon]).update(reminded_for=F("scheduled_for"))
-        if len(soon) == MOST_REMINDED:
-            self.defer(self.remind_of_calls)
-        self.changed()
 
     def _updated(self, call: Call, fields: dict[str, object]) -> CallOut:
-        for name, value in fields.items():
-            setattr(call, name, value)
-        call.updated_at = Now()
-        call.save()
-        self.changed(call)
+        self.update(call, fields)
         return self.result_of(call, CallOut)
 
     def _contact(self, ref: Ref) -> int:

@@ -109,6 +109,7 @@ class Meeting(MeshModel):
 
     versioned: ClassVar[bool] = True
     owner_field = "organizer"
+    change_refusal = "Only the organizer changes a meeting; you may answer its invitation."
     objects = MeetingQuerySet.as_manager()
 
     class Meta:
@@ -143,9 +144,6 @@ class Meeting(MeshModel):
         if invited is None:
             invited = self.attendees.exclude(user=None).values_list("user_id", flat=True)
         return {f"user:{user_id}" for user_id in (self.organizer_id, *invited)}
-
-    def may_be_changed_by(self, actor: Actor) -> bool:
-        return actor.is_admin or self.organizer_id == actor.id
 
     def invite(self, user_ids: Iterable[int], emails: Iterable[str]) -> bool:
         """Makes these the attendees; who was invited before keeps their answer. Returns whether anyone came or went."""

@@ -2,7 +2,6 @@
 
 from django.conf import settings
 from django.db.models import F
-from django.db.models.functions import Now
 
 from accounts import timeline
 from accounts.services import UserService
@@ -26,7 +25,6 @@ from mesh.execution.service import absent
 from mesh.formats import ical
 
 MOST_IN_FEED = 2000
-MOST_REMINDED = 50  # meetings, in one run
 
 
 class MeetingService(Service):
@@ -90,7 +88,7 @@ class MeetingService(Service):
         keep their response. Attendees get a mail if title, time, duration or location change. People who are new on
         the list get an invitation, people taken off it a cancellation. Returns the meeting. An ADMIN may update any.
         """
-        meeting = self._own(id)
+        meeting = self.lock_to_change(Meeting, id)
         before = self._with_people(id)
         sent = data.sent()
         differs = False
@@ -101,15 +99,13 @@ class MeetingService(Service):
             if "attendee_emails" not in sent:
                 data.attendee_emails = [a.email for a in here if a.email is not None]
             differs = meeting.invite(*self._invited(data))
-        for field in sent.keys() - {"attendee_ids", "attendee_emails"}:
-            differs |= getattr(meeting, field) != sent[field]
-            setattr(meeting, field, sent[field])
+        fields = {name: value for name, value in sent.items() if name not in ("attendee_ids", "attendee_emails")}
+        differs |= any(getattr(meeting, name) != value for name, value in fields.items())
+        meeting.assign(fields)
         meeting.sequence += differs
-        meeting.updated_at = Now()
-        meeting.save()
+        self.save(meeting)
         if differs:
             notifications.tell_changes(self, before, self._with_people(id))
-        self.changed(meeting)
         return self.result_of(meeting, MeetingOut)
 
     @command("DELETE /meetings/{id}")
@@ -119,7 +115,7 @@ class MeetingService(Service):
         All who were invited get a mail that removes it from their calendars, unless it is over. Its notes and tasks
         stay, without the meeting. It cannot be undone. An ADMIN may cancel any meeting.
         """
-        meeting = self._own(id)
+        meeting = self.lock_to_change(Meeting, id)
         notifications.cancel(self, self._with_people(id))
         self.changed(meeting)
         meeting.delete()
@@ -177,24 +173,13 @@ class MeetingService(Service):
     @job(queue="mail", every=60, lease=60)
     def remind_of_meetings(self) -> None:
         """Send reminders of the meetings that begin within an hour."""
-        waiting = Meeting.objects.to_remind_of().with_people()
-        soon = waiting.select_for_update(of=("self",), no_key=True, skip_locked=True)[:MOST_REMINDED]
-        for meeting in soon:
+        due = Meeting.objects.to_remind_of().with_people()
+        for meeting in self.claim_due(due, self.remind_of_meetings, reminded_for=F("scheduled_time")):
             notifications.remind(self, meeting)
-        Meeting.objects.filter(pk__in=[meeting.pk for meeting in soon]).update(reminded_for=F("scheduled_time"))
-        if len(soon) == MOST_REMINDED:
-            self.defer(self.remind_of_meetings)
-        self.changed()
 
     def _with_people(self, id: int) -> Meeting:
         """A meeting that this command has taken or made, as it is now, with everyone who is told of it."""
         return Meeting.objects.with_people().get(pk=id)
-
-    def _own(self, id: int) -> Meeting:
-        meeting = self.lock(Meeting, id)
-        if not meeting.may_be_changed_by(self.actor):
-            raise Forbidden("Only the organizer changes a meeting; you may answer its invitation.")
-        return meeting
 
     def _invited(self, data: MeetingIn) -> tuple[list[int], list[str]]:
         """The users and the mail-only guests; an e-mail of a user you know invites the user."""

@@ -41,6 +41,7 @@ PLACES: Mapping[str, str] = {
     "mesh.rows.reads.lock_row": "visible rows, which the caller chose",
     "mesh.rows.visibility._visible": "this is where visibility begins",
     "mesh.execution.service.Service.result_of": "a row that this command has just made or changed",
+    "mesh.execution.service.Service.claim_due": "marks the rows that a job has just taken",
     "mesh.execution.service.Service.lock": "the key of a uuid, which is then looked for among the visible rows",
     "mesh.services.mails.MailService.mail_failed": "a job that failed for good, which answers nobody",
     "mesh.testing.visibility_mismatches": "holds both sides of visibility against each other",

@@ -4,8 +4,6 @@ from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any
 
-from django.db.models.functions import Now
-
 from accounts import timeline
 from accounts.contacts import ContactService
 from accounts.timeline import TimelineEntries, TimelineEntry, TimelineQuery
@@ -68,17 +66,14 @@ class NoteService(Service):
         note = self.lock(Note, id)
         sent = data.sent()
         of = {name: value for name, value in sent.items() if name != "raw_text" and value != getattr(note, name)}
-        for name, value in self._resolve_references(of).items():
-            setattr(note, name, value)
+        note.assign(self._resolve_references(of))
         rewritten = "raw_text" in sent and data.raw_text != note.raw_text
         if rewritten:
             note.raw_text = data.raw_text
             note.queue()
-        note.updated_at = Now()
-        note.save()
+        self.save(note)
         if rewritten:
             return self._queued(note)
-        self.changed(note)
         return self.result_of(note, NoteOut)
 
     @command("DELETE /notes/{id}")

@@ -1,15 +1,16 @@
 """Products from a sheet: all of its errors, or all of its rows, written in a handful of statements."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
 
 from mesh import Actor
-from mesh.errors import FieldError, Invalid, field_errors
+from mesh.errors import FieldError, field_errors
 from mesh.execution.quotas import require_room
 from mesh.formats import sheets
-from mesh.formats.sheets import Imported, fault, line_of
+from mesh.formats.sheets import Imported, fault
 from mesh.stores.postgres import fetch
 from shop import stock
 from shop.models import MovementKind, Product
@@ -29,18 +30,14 @@ def run(actor: Actor, csv: str) -> Imported[Product]:
     # One of the actor's that somebody has just made is not among the others': it ends at the unique constraint.
     taken = Product.objects.filter(sku__in=skus - mine.keys())
     others = set(taken.exclude(pk__in=taken.changeable_by(actor).values("pk")).values_list("sku", flat=True))
-    wanted: list[tuple[Product | None, ProductIn]] = []
-    for row, sku in rows:
-        product = mine.get(sku)
-        if sku in others:
-            errors.append(fault("There is already a product with this SKU, and it is not yours.", row.line, "sku"))
-        try:
-            wanted.append((product, (ProductPatch if product else ProductIn).model_validate(row.cells, strict=False)))
-        except ValidationError as error:
-            errors += field_errors(error, "body", "csv", row.line)
-    if errors:
-        raise Invalid(sorted(errors, key=line_of))
-    return _write(actor, wanted)
+    foreign = "There is already a product with this SKU, and it is not yours."
+    errors += [fault(foreign, row.line, "sku") for row, sku in rows if sku in others]
+    found = [(mine.get(sku), row.cells, partial(_faults, row.line)) for row, sku in rows]
+    return _write(actor, sheets.checked(found, ProductIn, ProductPatch, errors))
+
+
+def _faults(line: int, error: ValidationError) -> list[FieldError]:
+    return field_errors(error, "body", "csv", line)
 
 
 def repeated(line: int, first: int) -> FieldError:
@@ -53,13 +50,13 @@ def _locked(actor: Actor, skus: set[str]) -> dict[str, Product]:
     return {product.sku: product for product in rows}
 
 
-def _write(actor: Actor, wanted: list[tuple[Product | None, ProductIn]]) -> Imported[Product]:
-    new = [data for product, data in wanted if product is None]
+def _write(actor: Actor, rows: list[tuple[Product | None, ProductIn]]) -> Imported[Product]:
+    new = [data for product, data in rows if product is None]
     require_room(Product, actor.id, len(new))
     done = Imported(_create(actor, new))
     adjusted: dict[int, int] = {}
     changed: list[Product] = []
-    for product, data in wanted:
+    for product, data in rows:
         if product is None:
             continue
         fields = data.sent()
@@ -70,8 +67,7 @@ def _write(actor: Actor, wanted: list[tuple[Product | None, ProductIn]]) -> Impo
             adjusted[product.pk] = delta
         if differs:
             changed.append(product)
-            for name, value in fields.items():
-                setattr(product, name, value)
+            product.assign(fields)
     if changed:
         fetch(_UPDATE, [[product.pk for product in changed], *_columns_of(changed)])
     stock.receive(adjusted, MovementKind.ADJUSTED)

@@ -69,6 +69,7 @@ class Product(MeshModel):
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
 
     owner_field = "owner"
+    change_refusal = "Only who created a product changes it."
     objects = ProductQuerySet.as_manager()
 
     class Meta:
@@ -100,9 +101,6 @@ class Product(MeshModel):
 
     def audience(self) -> set[str]:
         return {f"user:{self.owner_id}"} if self.archived else {"products"}
-
-    def may_be_changed_by(self, actor: Actor) -> bool:
-        return actor.is_admin or self.owner_id == actor.id
 
 
 class OrderStatus(models.TextChoices):

@@ -80,16 +80,12 @@ class ProductService(Service):
         `stock` is recorded in the ledger as an adjustment to that number. Returns the product with its stock counters.
         An ADMIN may update any.
         """
-        product = self._own(id)
+        product = self.lock_to_change(Product, id)
         fields = data.sent()
         self._add(product, fields.pop("stock", product.stock) - product.stock, MovementKind.ADJUSTED)
         if fields.get("low_stock_at", product.low_stock_at) != product.low_stock_at:
             fields["low_stock_told"] = False  # not of the new limit
-        for name, value in fields.items():
-            setattr(product, name, value)
-        product.updated_at = Now()
-        product.save(update_fields=[*fields, "updated_at"])
-        self.changed(product)
+        self.update(product, fields)
         return self.result_of(product, StockedProductOut)
 
     @command("DELETE /products/{id}")
@@ -99,7 +95,7 @@ class ProductService(Service):
         Nobody can order it any more, and only you and ADMINs see it. Earlier orders keep their lines and can still be
         paid; its SKU stays taken. It cannot be undone. An ADMIN may archive any.
         """
-        product = self._own(id)
+        product = self.lock_to_change(Product, id)
         if not product.archived:
             product.archived_at = Now()
             product.save(update_fields=["archived_at"])
@@ -113,7 +109,7 @@ class ProductService(Service):
         adjustment. A stock below zero is refused (409). For units that arrive, use receive_stock. Returns the product
         with its stock counters. An ADMIN may do this for any product.
         """
-        product = self._own(id)
+        product = self.lock_to_change(Product, id)
         self._add(product, delta, MovementKind.ADJUSTED)
         self.changed(product)
         return self.result_of(product, StockedProductOut)
@@ -125,7 +121,7 @@ class ProductService(Service):
         Adds them in one step, and records them in the ledger as received. To correct a number, use adjust_stock.
         Returns the product with its stock counters. An ADMIN may do this for any product.
         """
-        product = self._own(id)
+        product = self.lock_to_change(Product, id)
         self._add(product, quantity, MovementKind.RECEIVED)
         self.changed(product)
         return self.result_of(product, StockedProductOut)
@@ -169,12 +165,6 @@ class ProductService(Service):
 
     def _is_mine(self, id: int) -> bool:
         return Product.objects.changeable_by(self.actor).filter(pk=id).exists()
-
-    def _own(self, id: int) -> Product:
-        product = self.lock(Product, id)
-        if not product.may_be_changed_by(self.actor):
-            raise Forbidden("Only who created a product changes it.")
-        return product
 
     def _add(self, product: Product, delta: int, kind: MovementKind) -> None:
         if not 0 <= product.stock + delta <= MAX_STOCK:

@@ -6,7 +6,6 @@ from typing import Annotated
 from django.conf import settings
 from django.db.models import F
 from django.db.models.expressions import Combinable
-from django.db.models.functions import Now
 from pydantic import Field
 
 from accounts import timeline
@@ -113,9 +112,7 @@ class OrderService(Service):
         is not `RESERVED` is refused (409). Returns the order.
         """
         order = self._taken(id, OrderStatus.RESERVED, to="confirmed")
-        order.status, order.reserved_until, order.updated_at = OrderStatus.CONFIRMED, None, Now()
-        order.save(update_fields=["status", "reserved_until", "updated_at"])
-        self.changed(order)
+        self.update(order, {"status": OrderStatus.CONFIRMED, "reserved_until": None})
         return self.result_of(order, OrderOut)
 
     @command("POST /orders/{id}/pay")
@@ -149,8 +146,7 @@ class OrderService(Service):
             stock.release([order.pk], CancelReason.REQUESTED)
             paying.cancel_open_payments(self, [order.pk])
         else:
-            order.status, order.cancel_reason, order.updated_at = OrderStatus.CANCELLED, CancelReason.REQUESTED, Now()
-            order.save(update_fields=["status", "cancel_reason", "updated_at"])
+            self.update(order, {"status": OrderStatus.CANCELLED, "cancel_reason": CancelReason.REQUESTED})
         self._tell_buyer(order, News.CANCELLED)
         self.changed(order)
         return self.result_of(order, OrderOut)

@@ -34,6 +34,7 @@ class Project(MeshModel):
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
 
     owner_field = "owner"
+    change_refusal = "Only its owner changes a project."
     objects = ProjectQuerySet.as_manager()
 
     class Meta:
@@ -46,9 +47,6 @@ class Project(MeshModel):
     def audience(self) -> set[str]:
         members = Task.objects.making_members().filter(project=self).values_list("assignee_id", flat=True)
         return {f"user:{user_id}" for user_id in (self.owner_id, *members)}
-
-    def may_be_changed_by(self, actor: Actor) -> bool:
-        return actor.is_admin or self.owner_id == actor.id
 
     def has(self, user_id: int | None) -> bool:
         """Whether a user is in it, as its owner or as a member."""
@@ -139,6 +137,7 @@ class Task(MeshModel):
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
 
     owner_field = "creator"
+    change_refusal = "Only who created a task, or owns its project, may do this; its assignee may change its status."
     objects = TaskQuerySet.as_manager()
 
     class Meta:

@@ -11,7 +11,7 @@ from accounts.contacts import ContactService
 from accounts.services import UserService
 from accounts.timeline import TimelineEntries, TimelineEntry, TimelineQuery
 from meetings.services import MeetingService
-from mesh import Page, PageParams, Ref, Search, Service, command, job, query
+from mesh import Page, PageParams, Search, Service, command, job, query
 from mesh.errors import Forbidden, NotFound
 from tasks.models import Project, Task
 from tasks.schemas import (
@@ -28,8 +28,6 @@ from tasks.schemas import (
     TaskPatch,
     TaskRef,
 )
-
-MOST_REMINDED = 50  # tasks, in one run
 
 
 class ProjectService(Service):
@@ -73,12 +71,8 @@ class ProjectService(Service):
         Changes only the fields that you send, and returns the project. Members cannot change it (403); an ADMIN may
         update any.
         """
-        project = self._own(id)
-        for field, value in data.sent().items():
-            setattr(project, field, value)
-        project.updated_at = Now()
-        project.save()
-        self.changed(project)
+        project = self.lock_to_change(Project, id)
+        self.update(project, data.sent())
         return self.result_of(project, ProjectOut)
 
     @command("DELETE /projects/{id}")
@@ -87,7 +81,7 @@ class ProjectService(Service):
 
         Its tasks stay, without a project; its members no longer see it. It cannot be undone. An ADMIN may delete any.
         """
-        project = self._own(id)
+        project = self.lock_to_change(Project, id)
         self.changed(project)
         project.delete()
 
@@ -98,7 +92,7 @@ class ProjectService(Service):
         They are unassigned from all of its tasks. They no longer see the project, and of its tasks only those that they
         created. Somebody who is not in the project is not found (404).
         """
-        project = self._own(id)
+        project = self.lock_to_change(Project, id)
         tasks = list(project.tasks.filter(assignee_id=user_id).order_by("pk").select_for_update(no_key=True))
         if not tasks or user_id == project.owner_id:
             raise NotFound("They are not in this project.")
@@ -111,12 +105,6 @@ class ProjectService(Service):
     def find_project_id(self, *, ref: int) -> int | None:
         """Get the id of this project if you may see it, else null."""
         return self.find_id(Project, ref)
-
-    def _own(self, id: int) -> Project:
-        project = self.lock(Project, id)
-        if not project.may_be_changed_by(self.actor):
-            raise Forbidden("Only its owner changes a project.")
-        return project
 
 
 class TaskService(Service):
@@ -183,7 +171,7 @@ class TaskService(Service):
         Sends no mail. It cannot be undone; to keep the task, set its status to `cancelled` instead. An assignee may
         not delete it (403).
         """
-        task = self._own(id)
+        task = self.lock_to_change(Task, id)
         self.changed(task)
         task.delete()
 
@@ -203,7 +191,7 @@ class TaskService(Service):
         mail, unless it is you. In a project, its owner thus makes the user a member; others assign to those who are in
         it. A previous assignee no longer sees the task. Returns the task.
         """
-        task = self._own(id)
+        task = self.lock_to_change(Task, id)
         if self.of(UserService).find_user_id(ref=user_id) is None:
             raise NotFound("There is no such user, or you do not know them.")
         return self._updated(task, {"assignee_id": user_id}, given=True)
@@ -231,9 +219,8 @@ class TaskService(Service):
 
         They go to the assignee, else to the creator, once for each due date.
         """
-        waiting = Task.objects.to_remind_of().select_related("assignee", "creator", "project")
-        due = waiting.select_for_update(of=("self",), no_key=True, skip_locked=True)[:MOST_REMINDED]
-        for task in due:
+        due = Task.objects.to_remind_of().select_related("assignee", "creator", "project")
+        for task in self.claim_due(due, self.mail_due_tasks, reminded_for=F("due_date")):
             self.mail(
                 to=(task.assignee or task.creator).email,
                 kind="task_due",
@@ -241,18 +228,6 @@ class TaskService(Service):
                 context={"task": task, "project": task.project_title_for(task.assignee or task.creator)},
                 key=f"task_due:{task.pk}:{task.due_date}",
             )
-        Task.objects.filter(pk__in=[task.pk for task in due]).update(reminded_for=F("due_date"))
-        if len(due) == MOST_REMINDED:
-            self.defer(self.mail_due_tasks)
-        self.changed()
-
-    def _own(self, ref: Ref) -> Task:
-        task = self.lock(Task, ref)
-        if not task.may_be_changed_by(self.actor):
-            raise Forbidden(
-                "Only who created a task, or owns its project, may do this; its assignee may change its status."
-            )
-        return task
 
     def _updated(self, task: Task, fields: dict[str, Any], *, given: bool = False) -> TaskOut:
         """Changes a task. `given`: it is assigned anew, also where that changes nothing."""
@@ -260,12 +235,9 @@ class TaskService(Service):
             {name: value for name, value in fields.items() if value != getattr(task, name)}
         )
         project, assignee = task.project_id, task.assignee_id
-        for name, value in fields.items():
-            setattr(task, name, value)
+        task.assign(fields)
         self._give(task, project, None if given and task.may_be_given_by(self.actor) else assignee)
-        task.updated_at = Now()
-        task.save()
-        self.changed(task)
+        self.save(task)
         self._mail_assignee(task, before=assignee)
         return self.result_of(task, TaskOut)
 

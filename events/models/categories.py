@@ -36,6 +36,7 @@ class Category(MeshModel):
 
     versioned: ClassVar[bool] = True
     owner_field = "creator"
+    change_refusal = "Only who created a category changes it."
     objects = CategoryQuerySet.as_manager()
 
     class Meta:
@@ -50,6 +51,3 @@ class Category(MeshModel):
 
     def audience(self) -> set[str]:
         return {"categories"}
-
-    def may_be_changed_by(self, actor: Actor) -> bool:
-        return actor.is_admin or self.creator_id == actor.id

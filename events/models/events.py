@@ -91,6 +91,7 @@ class Event(MeshModel):
 
     versioned: ClassVar[bool] = True
     owner_field = "owner"
+    change_refusal = "Only its owner changes an event."
     objects = EventQuerySet.as_manager()
 
     class Meta:
@@ -138,9 +139,6 @@ class Event(MeshModel):
 
     def audience(self) -> set[str]:
         return set() if self.deleted_at else {"events", f"event:{self.pk}"}
-
-    def may_be_changed_by(self, actor: Actor) -> bool:
-        return actor.is_admin or self.owner_id == actor.id
 
     def newest_registration(self) -> int:
         """The key of its last registration; 0 where there is none."""

@@ -1,12 +1,13 @@
 """Service, the base class of every resource: who asks, which rows they see, what was changed."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
 from django.db.models import QuerySet
+from django.db.models.functions import Now
 from pydantic import BaseModel
 
 from mesh.calling.client import Mesh
@@ -17,7 +18,7 @@ from mesh.declarations.invocation import Door, Invocation
 from mesh.declarations.registry import registry
 from mesh.declarations.schemas import Page, PageParams, page_of
 from mesh.documents.mirror import has_documents
-from mesh.errors import FieldError, Invalid, NotFound
+from mesh.errors import FieldError, Forbidden, Invalid, NotFound
 from mesh.execution.quotas import require_room
 from mesh.execution.unit_of_work import Work
 from mesh.mail.messages import Attachment, OutgoingMail
@@ -29,6 +30,8 @@ from mesh.rows.visibility import MeshModel, visible_rows
 M = TypeVar("M", bound=MeshModel)
 Schema = TypeVar("Schema", bound=BaseModel)
 S = TypeVar("S", bound="Service")
+#: Rows that one run of a periodic job takes.
+MAX_DUE_ROWS = 50
 #: A query that answers with the id of a row that the actor sees, or with null; what is said where there is none.
 Known = tuple[Callable[..., int | None], str]
 
@@ -79,6 +82,36 @@ class Service:
         if model.versioned:
             self.work.cache_tags |= row.audience()
         return row
+
+    def lock_to_change(self, model: type[M], ref: int | UUID) -> M:
+        """The same of a row that the actor may change. Raises Forbidden where they only see it."""
+        row = self.lock(model, ref)
+        if not row.may_be_changed_by(self.actor):
+            raise Forbidden(model.change_refusal)
+        return row
+
+    def update(self, row: MeshModel, fields: Mapping[str, Any]) -> None:
+        """Writes these fields of a locked row, and says that it changed."""
+        row.assign(fields)
+        self.save(row, fields)
+
+    def save(self, row: MeshModel, fields: Iterable[str] | None = None) -> None:
+        """Writes the fields of a locked row (by default all) with the time of the change, and says that it changed."""
+        row.assign({"updated_at": Now()})
+        row.save(update_fields=None if fields is None else {*fields, "updated_at"})
+        self.changed(row)
+
+    def claim_due(self, due: QuerySet[M], again: Callable[..., None], **mark: Any) -> list[M]:
+        """The first of the rows that a periodic job serves, marked so that none is served twice.
+
+        Rows that another run has taken are left to it. Where there may be more, the job `again` begins once more.
+        """
+        rows = list(due.select_for_update(of=("self",), no_key=True, skip_locked=True)[:MAX_DUE_ROWS])
+        due.model._base_manager.filter(pk__in=[row.pk for row in rows]).update(**mark)
+        if len(rows) == MAX_DUE_ROWS:
+            self.defer(again)
+        self.changed()
+        return rows
 
     def find_id(self, model: type[MeshModel], ref: int | UUID) -> int | None:
         """The id of the row, where the actor sees one."""

@@ -7,18 +7,19 @@ beginning of a cell, and within it behind a separator or line break, for not eve
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
 from typing import Any, Generic, TypeVar
 
-from pydantic import Field
+from pydantic import BaseModel, Field, ValidationError
 
 from mesh.declarations.schemas import Out
 from mesh.errors import FieldError, Invalid
 
 M = TypeVar("M")
+D = TypeVar("D", bound=BaseModel)
 
 MEDIA = "text/csv; charset=utf-8"
 
@@ -177,6 +178,28 @@ class Imported(Generic[M]):
 
     def told(self) -> ImportedOut:
         return ImportedOut(created=len(self.created), updated=len(self.updated), unchanged=len(self.unchanged))
+
+
+def checked(
+    rows: Iterable[tuple[M | None, Mapping[str, str], Callable[[ValidationError], Iterable[FieldError]]]],
+    new: type[D],
+    patch: type[D],
+    errors: list[FieldError],
+) -> list[tuple[M | None, D]]:
+    """What rows of a file say, checked: each as the model it changes, or None where it is new, with its data.
+
+    `rows`: the model, the cells, and what names the places of their faults. Raises Invalid with all of them, and with
+    `errors`.
+    """
+    found: list[tuple[M | None, D]] = []
+    for model, cells, faults in rows:
+        try:
+            found.append((model, (new if model is None else patch).model_validate(cells, strict=False)))
+        except ValidationError as error:
+            errors += faults(error)
+    if errors:
+        raise Invalid(sorted(errors, key=line_of))
+    return found
 
 
 @dataclass(frozen=True, slots=True)

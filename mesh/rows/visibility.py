@@ -1,5 +1,6 @@
 """Visibility: which rows an actor may see, and who may see a row."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, ClassVar, Self, TypeVar, cast
 
@@ -72,6 +73,8 @@ class MeshModel(models.Model):
 
     #: Whose its rows are, as a lookup that leads to a user, who may have so many (`mesh/execution/quotas.py`).
     owner_field: ClassVar[str] = ""
+    #: What is said to who sees a row and may not change it.
+    change_refusal: ClassVar[str] = "Only its owner may change it."
 
     #: Whether others may join a row's audience without locking the row, as who meets a user does; it is then looked
     #: at once more when the versions are raised, for whoever joins meanwhile has to wait for them.
@@ -79,6 +82,15 @@ class MeshModel(models.Model):
 
     class Meta:
         abstract = True
+
+    def may_be_changed_by(self, actor: Actor) -> bool:
+        """Whether an actor who sees it may change it, too: by default its owner and ADMINs."""
+        return bool(actor.is_admin or getattr(self, f"{self.owner_field}_id") == actor.id)
+
+    def assign(self, fields: Mapping[str, Any]) -> None:
+        """Sets these fields, without saving them."""
+        for name, value in fields.items():
+            setattr(self, name, value)
 
     def audience(self) -> set[str]:
         """The cache tags of everyone who sees this row, without the ADMINs: `{"user:7", …}`."""

@@ -65,7 +65,13 @@ def gunicorn(start: Callable[..., Any], person: Any) -> Web:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = ["-m", "gunicorn", "config.wsgi:application", f"--bind=127.0.0.1:{port}", "--worker-class=config.gthread.Worker"]
+    command = [
+        "-m",
+        "gunicorn",
+        "config.wsgi:application",
+        f"--bind=127.0.0.1:{port}",
+        "--worker-class=config.gthread.Worker",
+    ]
     options = ["--workers=2", "--threads=4", "--no-control-socket", "--preload"]
     plain = {"MESH_CHECK_ANSWERS": "off", "LOG_LEVEL": "WARNING", "PAYMENTS": "trust"}
     start(process, *command, *options, ready="Booting worker", **plain)

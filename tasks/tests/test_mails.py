@@ -126,7 +126,7 @@ def test_however_often_it_runs_there_is_one_mail_for_each_due_date(alice, bob, f
 
 
 def test_many_are_told_in_slices(alice, monkeypatch):
-    monkeypatch.setattr("tasks.services.MOST_REMINDED", 2)
+    monkeypatch.setattr("mesh.execution.service.MAX_DUE_ROWS", 2)
     for title in "abcde":
         assert alice.api.post("/tasks", {"title": title, "due_date": day(1)}).status == 201
     periodic_run()
