@@ -134,7 +134,9 @@ def test_metrics_say_how_long_ago_periodic_jobs_were_done(db, root):
     for ago, told in ((90, pytest.approx(90, abs=10)), (7200, math.inf)):
         Outbox.objects.update(finished_at=Now() - timedelta(seconds=ago))
         assert seconds("check_payments") == told
-    assert "prune_sessions" not in root.get("/metrics").text  # once an hour
+    family = 'meshwork_periodic_job_seconds{operation="%s"}'
+    assert family % "check_payments" in root.get("/metrics").text
+    assert family % "prune_sessions" not in root.get("/metrics").text  # once an hour
 
 
 def test_metrics_name_no_person_and_no_path(alice, root):

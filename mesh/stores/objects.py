@@ -4,7 +4,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, Protocol
@@ -92,7 +92,7 @@ class Folder:
                 yield from (f"{kind}/{entry.name}" for entry in entries if entry.is_file())
 
 
-@cache
+@lru_cache(maxsize=1)
 def _s3(bucket: str, endpoint: str, region: str, key: str, secret: str) -> Storage:
     """One for each process, since its connections are worth keeping; making it takes a second."""
     from boto3.s3.transfer import TransferConfig

@@ -1,7 +1,7 @@
 """Things, and the job that counts their letters."""
 
 from mesh import Page, PageParams, Service, command, job, query
-from mesh.errors import Conflict, Forbidden, Invalid
+from mesh.errors import Conflict, Invalid
 from mesh.rows.search import every_word
 from mesh.tests.example.models import Thing
 from mesh.tests.example.schemas import ShareIn, ThingFilters, ThingId, ThingIn, ThingOut, ThingPatch
@@ -38,7 +38,7 @@ class ThingService(Service):
     @command("PATCH /things/{id}", "PUT /things/{id}")
     def rename_thing(self, *, id: ThingId, data: ThingPatch) -> ThingOut:
         """Update the title or the notes of a thing of yours."""
-        thing = self._own(id)
+        thing = self.lock_to_change(Thing, id)
         thing.change(data.sent())
         self.changed(thing)
         return self.result_of(thing, ThingOut)
@@ -46,7 +46,7 @@ class ThingService(Service):
     @command("POST /things/{id}/share")
     def share_thing(self, *, id: ThingId, data: ShareIn) -> ThingOut:
         """Add a user to those who see a thing of yours. They get a mail."""
-        thing = self._own(id)
+        thing = self.lock_to_change(Thing, id)
         user = thing.share(data.user_id)
         if user is None:
             raise Invalid.field(["body", "user_id"], "There is no such user.", "not_found")
@@ -58,7 +58,7 @@ class ThingService(Service):
     @command("DELETE /things/{id}")
     def delete_thing(self, *, id: ThingId) -> None:
         """Delete a thing of yours."""
-        thing = self._own(id)
+        thing = self.lock_to_change(Thing, id)
         self.changed(thing)
         thing.delete()
 
@@ -72,9 +72,3 @@ class ThingService(Service):
 
     def counting_failed(self, *, id: int, error: str) -> None:
         Thing.give_up(id)
-
-    def _own(self, id: int) -> Thing:
-        thing = self.lock(Thing, id)
-        if thing.owner_id != self.actor.id and not self.actor.is_admin:
-            raise Forbidden("It is shared with you, not yours.")
-        return thing

@@ -41,10 +41,10 @@ MAIL = {"to": "bob@example.com", "kind": "task_due", "template": "task_due", "co
 
 def written(*mails):
     """Mails that differ from MAIL, written as one command writes them; what that command did."""
-    call, work = Invocation("", SYSTEM, {}), Work()
+    invocation, work = Invocation("", SYSTEM, {}), Work()
     for changes in mails or [{}]:
-        Service(SYSTEM, call=call, work=work).mail(**{**MAIL, **changes})
-    flush.flush(call, work, {})
+        Service(SYSTEM, invocation=invocation, work=work).mail(**{**MAIL, **changes})
+    flush.flush(invocation, work, {})
     return work
 
 

@@ -41,9 +41,9 @@ def written(**changes):
         "context": {"task": SimpleNamespace(**TASK), "who": "Alice"},
         "key": "task_assigned:1",
     }
-    call, work = Invocation("", SYSTEM, {}), Work()
-    Service(SYSTEM, call=call, work=work).mail(**{**fields, **changes})
-    flush.flush(call, work, {})
+    invocation, work = Invocation("", SYSTEM, {}), Work()
+    Service(SYSTEM, invocation=invocation, work=work).mail(**{**fields, **changes})
+    flush.flush(invocation, work, {})
 
 
 def assign(alice, bob, title="Call the bank", **headers):
