@@ -10,6 +10,7 @@ from functools import partial
 import pytest
 
 from accounts.tests.assertions import refused
+from config.tests.all_apps.worker.test_faults import time_goes_by
 from events.models import Event
 from events.tests.conftest import JOBS, MONDAY, register
 from events.tests.races import Gate, all_at_once, attend, outcomes, run_thrice, take_locks_off
@@ -18,7 +19,6 @@ from mesh.models import Mail, Outbox
 from mesh.tests.jobs import due_now, run_jobs
 from mesh.tests.mail_server import listening
 from mesh.tests.processes import QUEUES, empty_broker, eventually, process, relay, worker
-from mesh.tests.worker.test_faults import time_goes_by
 from mesh.worker import runs as jobs
 
 pytestmark = pytest.mark.django_db(transaction=True)

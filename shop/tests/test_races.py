@@ -11,12 +11,12 @@ import pytest
 from django.db import transaction
 
 from accounts.tests.assertions import at_once
+from config.tests.all_apps.worker.test_faults import broker as broker
+from config.tests.all_apps.worker.test_faults import kill
+from config.tests.all_apps.worker.test_faults import start as start
 from mesh.models import Outbox
 from mesh.tests.database import sql, wait_for_a_lock
 from mesh.tests.processes import eventually, relay, worker
-from mesh.tests.worker.test_faults import broker as broker
-from mesh.tests.worker.test_faults import kill
-from mesh.tests.worker.test_faults import start as start
 from shop import stock
 from shop.reconciler import discrepancies
 from shop.tests.conftest import counters, order

@@ -1,4 +1,4 @@
-"""A Celery worker that runs the oldest job first, on whichever thread is free: `python -m mesh.tests.unfair_worker`."""
+"""A Celery worker that runs the oldest job first, on whichever thread is free, to show that turns are needed."""
 
 import sys
 

@@ -11,13 +11,13 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import ApiKey
+from config.tests.all_apps.matrix import CASES, OPERATIONS, ROUTES, World, make_world, send
 from conftest import make_person
 from mesh import Mesh, Service, admins, anyone, command, in_person, query
 from mesh.declarations.actors import Actor
 from mesh.declarations.registry import registry
 from mesh.errors import Forbidden
 from mesh.testing import Api
-from mesh.tests.all_apps.matrix import CASES, OPERATIONS, ROUTES, World, make_world, send
 from mesh.tests.database import everything
 from shop.services import OrderService
 from tasks.models import Project

@@ -6,12 +6,12 @@ import pytest
 from pydantic import Field
 
 from accounts.models import User
+from config.tests.all_apps.matrix import CASES, ROUTES, make_world, send
 from mesh import Id, Service, command, job
 from mesh.declarations.registry import registry
 from mesh.execution.dry_run import MAX_PREVIEWED_JOBS
 from mesh.models import AuditEntry, IdempotencyKey, Mail, Outbox
 from mesh.testing import Api
-from mesh.tests.all_apps.matrix import CASES, ROUTES, make_world, send
 from mesh.tests.database import everything
 from mesh.tests.example.models import Thing
 from shop.models import Product

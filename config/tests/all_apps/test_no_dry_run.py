@@ -12,12 +12,12 @@ from django.core.management import CommandError, call_command
 from django_redis import get_redis_connection
 
 from accounts.tests.assertions import nothing_changes
+from config.tests.all_apps.matrix import CASES, ROUTES, make_world, send
 from mesh import Service, command
 from mesh.declarations.registry import registry
 from mesh.descriptions.json_schema import arguments_schema
 from mesh.models import AuditEntry
 from mesh.testing import Api
-from mesh.tests.all_apps.matrix import CASES, ROUTES, make_world, send
 from shop.models import Product
 
 #: What issues or consumes a credential. An operation that comes to be one of them belongs here.

@@ -11,11 +11,11 @@ from django.utils import timezone
 from accounts.models import ApiKey, UnwantedMail
 from accounts.tests.assertions import nothing_changes, refused
 from config.settings import _number_or_off
+from config.tests.all_apps.matrix import CASES, ROUTES, make_world, send
 from events.models import Registration
 from mesh.declarations.registry import registry
 from mesh.models import AuditEntry, Mail, MailCount, Outbox
 from mesh.testing import Api
-from mesh.tests.all_apps.matrix import CASES, ROUTES, make_world, send
 from mesh.tests.jobs import run_jobs
 from mesh.tests.live import at_once
 from mesh.worker import tasks

@@ -8,8 +8,8 @@ from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections
 
+from config.tests.all_apps.matrix import OPERATIONS
 from mesh.testing import Api
-from mesh.tests.all_apps.matrix import OPERATIONS
 
 ROUTES = sorted({(route.method, route.path) for op in OPERATIONS.values() for route in op.declaration.routes})
 #: Signing out would end the session under which the rest is asked.

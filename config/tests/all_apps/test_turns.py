@@ -18,7 +18,7 @@ from shop.models import Order
 
 QUEUES = processes.QUEUES.split(",")
 HOSTILE = ("el el 1st 1st " * 1_430)[:20_000]
-UNFAIR = ("mesh.tests.unfair_worker",)
+UNFAIR = ("config.tests.all_apps.unfair_worker",)
 
 
 @pytest.fixture

@@ -16,12 +16,12 @@ from django.conf import settings
 from django.utils import timezone
 
 from accounts.models import ApiKey, Contact, Session
+from config.tests.all_apps.matrix import CASES, OPERATIONS, ROUTES, SECRET, Case, World, make_world, send
 from meetings.models import MeetingQuerySet
 from mesh.declarations.permissions import anyone, in_person
 from mesh.errors import MeshError
 from mesh.rows.visibility import _visible
 from mesh.testing import Api
-from mesh.tests.all_apps.matrix import CASES, OPERATIONS, ROUTES, SECRET, Case, World, make_world, send
 from mesh.tests.database import everything
 from tasks.models import Task
 
