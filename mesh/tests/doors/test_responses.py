@@ -4,6 +4,8 @@ import json
 from typing import Any
 
 import pytest
+from django.core.signals import request_finished
+from django.db import close_old_connections
 from django.test import RequestFactory
 
 from mesh import errors
@@ -89,7 +91,15 @@ def test_a_stream_is_saved_under_its_name():
     assert response["Cache-Control"] == "no-store"
 
 
-def test_a_stream_is_ended_with_its_response():
+@pytest.fixture
+def connections_stay():
+    """The end of a response closes connections, which here may be those of another test."""
+    request_finished.disconnect(close_old_connections)
+    yield
+    request_finished.connect(close_old_connections)
+
+
+def test_a_stream_is_ended_with_its_response(connections_stay):
     ended = []
 
     def parts():
