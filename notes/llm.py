@@ -261,7 +261,7 @@ def _due(said: str | None, now: datetime) -> datetime | None:
         due = due.replace(tzinfo=UTC) if due.tzinfo is None else due.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-    return due if now < due < now + _LATEST else None
+    return due if timedelta(0) < due - now < _LATEST else None
 
 
 def _clean(text: str, *, one_line: bool = False) -> str:
