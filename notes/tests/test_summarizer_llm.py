@@ -23,7 +23,7 @@ FRIDAY = datetime(2026, 3, 6, 17, tzinfo=UTC)
 
 
 def summarize(text=TEXT, timeout=10.0) -> Summary:
-    return OpenAISummarizer(timeout=timeout).summarize(text, now=NOW)
+    return OpenAISummarizer(timeout=timeout, pause=0.01).summarize(text, now=NOW)
 
 
 def refused(text=TEXT, timeout=10.0) -> SummarizerError:
