@@ -26,6 +26,10 @@ _SECTION = re.compile(
     r"|aktionen|offene punkte|tareas|acciones|próximos pasos|pendientes|compromisos)\s*:?$",
     re.IGNORECASE,
 )
+_DONE_SECTION = re.compile(
+    r"^(?:done|completed|closed|finished|erledigt(?:es)?|abgeschlossen(?:es)?|hecho|terminado|completado)$",
+    re.IGNORECASE,
+)
 _MENTION = re.compile(r"(?:^|\s)(?=@[\w-]++[\w.,:]*+ \w)")
 _OWNER_BEFORE = re.compile(rf"^(?P<who>{NAMES})\s*(?::|\s[-–—|])\s+(?P<task>\S.*)$")
 _OWNER_IN_BRACKETS = re.compile(rf"\s*[(\[](?:owner: ?|verantwortlich: ?|responsable: ?)?(?P<who>{NAMES})[,;: ]*[)\]]")
@@ -33,6 +37,7 @@ _OWNER_AFTER = re.compile(
     rf"\s*(?:\s[-–—|]|->|→|,)\s*(?:owner: ?|verantwortlich: ?|responsable: ?)?(?P<who>{NAME})\W*$"
 )
 _MENTION_ANYWHERE = re.compile(r"\s*(?<!\w)(?P<who>@[\w-]+)")
+_AND = re.compile(r", | (?:and|und|y|e|&) ")
 _ONLY_NAMES = re.compile(NAMES)
 _EMPTY_BRACKETS = re.compile(r"\s*[(\[]\s*[,;]*\s*[)\]]")
 _POINTERS = word_set(
@@ -102,6 +107,8 @@ def _said(sentence: Sentence, first: bool, now: datetime, language: str) -> list
     label = _LABEL.match(text)
     if " " not in text or sentence.done or (sentence.heading and not label) or _is_done(text):
         return []
+    if sentence.done is None and _DONE_SECTION.match(sentence.section):
+        return []
     listed = bool(label) or sentence.done is False or (first and bool(_SECTION.search(sentence.section)))
     owner = None
     if label:
@@ -121,7 +128,7 @@ def _is_done(text: str) -> bool:
 
 def _claims(text: str, setting: _Setting, now: datetime, language: str) -> Iterator[tuple[Claim, datetime | None]]:
     grammar = GRAMMARS[language]
-    if grammar.unreal.match(text) and not setting.listed:
+    if grammar.unreal.match(grammar.polite.sub("", text)) and not setting.listed:
         return  # "If …, Maria will …": the condition holds for every clause
     for clause in _clauses(text, grammar):
         due = find_due(clause, now, language=language)
@@ -150,7 +157,7 @@ def _claim(clause: str, setting: _Setting, grammar: Grammar, *, dated: bool) -> 
     """Who is to do what, by the clause's grammar or, in a list of tasks, by the way it is set out."""
     sentence, owner, listed = setting.sentence, setting.owner, setting.listed
     named_first = _OWNER_BEFORE.match(clause) if listed or sentence.bullet else None
-    if named_first and named(named_first["who"]) and is_name(named_first["who"]):
+    if named_first and named(named_first["who"]) and all(map(is_name, _AND.split(named_first["who"]))):
         owner, clause = named_first["who"], named_first["task"]
     heading = owner or (sentence.speaker if listed or sentence.bullet else None)
     found = next(grammar.claims(clause, listed=listed or sentence.bullet or setting.mentioned, dated=dated), None)

@@ -46,7 +46,8 @@ def find_due(text: str, now: datetime, *, language: str = "en") -> Due | None:
     return found[0] if found[0].start == 0 else found[-1]
 
 
-# How a day is said. Each reading takes the groups of its pattern; ValueError means that there is no such day.
+# How a day is said. Each reading takes the groups of its pattern; ValueError and OverflowError mean that there is
+# no such day.
 
 Groups = Mapping[str, str | None]
 
@@ -146,11 +147,13 @@ _MONTH = rf"(?P<month>{_one_of(MONTHS.keys() - {'may'})}|(?-i:May))\b\.?"
 _YEAR = r"(?:,? (?:de |del )?(?P<year>20\d\d)\b)?"
 _DAY = r"(?P<day>\d{1,2})"
 _WEEKDAY = (
-    rf"{_one_of(WEEKDAYS, 5)}|(?-i:Mon|Tue|Wed|Thu|Fri|Sat|Sun|(?:(?<=\bam )|(?<=\bbis ))(?:Mo|Di|Mi|Do|Fr|Sa|So)\b)"
+    rf"{_one_of(WEEKDAYS, 5)}|(?-i:Mon|Tues?|Wed|Thu|Fri|Sat|Sun|(?:(?<=\bam )|(?<=\bbis ))(?:Mo|Di|Mi|Do|Fr|Sa|So)\b)"
 )
 _NEXT = "next|nächste[nrms]?"
 _COMING = "this coming|coming|this|upcoming|kommende[nrms]?|diese[nrms]?|pr[óo]xim[oa]s?|este|esta"
-_NEXT_WEEK = r"next week|(?:der )?(?:nächster?|kommender?) woche|(?:la )?pr[óo]xima semana|(?:la )?semana que viene"
+_NEXT_WEEK = (
+    r"next week|(?:der )?(?:nächste[rn]?|kommende[rn]?) woche|(?:la )?pr[óo]xima semana|(?:la )?semana que viene"
+)
 _NEXT_MONTH = r"next month|(?:nächste[ns]?|kommende[ns]?) monats?|(?:el )?pr[óo]ximo mes|(?:el )?mes que viene"
 _END = r"(?:the )?end of (?:the )?|ende (?:der |des )?|(?:a )?fin(?:al|ales|es)? de(?:l| la)? "
 _MIDDLE = r"mid[ -]|(?:the )?middle of (?:the )?|mitte (?:der |des )?|(?:a )?mediados de(?:l)? "
@@ -173,8 +176,8 @@ _READINGS: list[tuple[re.Pattern[str], Callable[[_Reader, Groups], date]]] = [
             _Reader.relative,
         ),
         (
-            rf"(?:(?:(?P<next>next week(?: on)?|{_NEXT})|{_COMING}) )?(?P<weekday>{_WEEKDAY})\b\.?"
-            rf"(?P<week_after>(?: of| de)? (?:{_NEXT_WEEK}))?(?: que viene| pr[óo]ximo)?(?!['’]s\b)",
+            rf"(?:(?:(?P<next>(?:{_NEXT_WEEK})(?:,? (?:on|am|el))?|{_NEXT})|{_COMING}) )?(?P<weekday>{_WEEKDAY})\b\.?"
+            rf"(?P<week_after>(?: of| de)? (?:{_NEXT_WEEK}))?(?: que viene| pr[óo]ximo)?(?!['’]s\b| pasado)",
             _Reader.weekday,
         ),
         (
@@ -209,7 +212,7 @@ _SOMETHING_DATED = re.compile(  # most sentences have nothing of the kind, and t
     rf"\d|\b(?:{_WEEKDAY}|{_one_of(MONTHS)}|to(?:day|night|morrow)|heute|morgen|übermorgen|hoy|mañana|days?|tage?n?"
     r"|(?:werk|arbeits)tage?n?|días?|week|weeks|wochen?|semanas?|months?|monat\w*|mes|meses|quarter|quartal\w*"
     r"|trimestre|year|jahres\w*|año|this|christmas|weihnachten|navidad(?:es)?|noon|midday|mittags?|mediodía|eod|cob"
-    r"|end of|close of|feierabend)\b",
+    r"|esta (?:tarde|noche)|end of|close of|feierabend)\b",
     re.IGNORECASE,
 )
 
@@ -240,7 +243,8 @@ _DAYPART = re.compile(
     re.IGNORECASE,
 )
 _TIME_AFTER = re.compile(
-    rf",? ?\(?(?:at |um |gegen |by |bis |a las? |before |vor |antes de las? )?{_TIME}", re.IGNORECASE
+    rf",? ?(?P<bracket>\()?(?:at |um |gegen |by |bis |a las? |before |vor |antes de las? )?{_TIME}(?(bracket)\)?)",
+    re.IGNORECASE,
 )
 _TIME_BEFORE = re.compile(
     rf"\b(?:(?P<by>by|until|bis|before) |at |um |a las? )?{_TIME},? (?:on |am |el |de )?$", re.IGNORECASE
@@ -258,11 +262,11 @@ def _all(text: str, now: datetime, *, month_first: bool) -> list[Due]:
     for match, read in islice(_longest(text), _MOST_DAYS):
         try:
             day = read(reader, match.groupdict())
-        except ValueError:
+        except (ValueError, OverflowError):
             continue
         if due := _due(text, match, day, now, period=read in (_Reader.week, _Reader.month)):
             found.append(due)
-    if not found:
+    if not found and now.date() < date.max:
         found.extend(_today(match, now) for match in _TIME_ALONE.finditer(text) if match["by"] or match["close"])
     return found
 

@@ -72,7 +72,7 @@ ABBREVIATIONS = word_set(
     "mr mrs ms dr prof rev gen sen st vs e.g i.e eg ie cf approx ca fig vol dept est incl ext tel ph jan feb apr "
     "jun jul aug sep sept oct okt nov dec dez tue tues wed thu thur thurs fri hr hrn fr fa bzw z.b d.h u.a z.t "
     "s.o s.u o.ä v.a i.d.r ggf evtl inkl exkl zzgl nr str abs bspw bsp sog vgl mind usf geb gem lt mwst mio mrd "
-    "tsd std stk ing dipl dipl.-ing m.e u.u ggü sr sra srta sres d dª ud uds vd vds dña lic ing avda núm pág págs "
+    "tsd std stk ing dipl dipl.-ing m.e u.u ggü sr sra srta sres dra d dª ud uds vd vds dña lic ing avda núm pág págs "
     "p.ej p.e ej aprox tfno hnos cía dpto ee.uu"
 )
 

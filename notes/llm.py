@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 TIMEOUT = 60.0  # seconds for one whole answer, however slowly it trickles
 CONNECT_TIMEOUT = 5.0  # seconds
 ATTEMPTS = 2
+PAUSE = 0.5  # seconds between them, unless the server says how many
 PATIENCE = 3.0  # seconds: a longer Retry-After is the caller's to wait for
 LARGEST_ANSWER = 1_000_000  # bytes
 SUMMARY_LENGTH = 4_000  # characters
@@ -98,8 +99,8 @@ class _Hiccup(SummarizerError):
 
 
 class OpenAISummarizer:
-    def __init__(self, *, timeout: float = TIMEOUT) -> None:
-        self.timeout = timeout
+    def __init__(self, *, timeout: float = TIMEOUT, pause: float = PAUSE) -> None:
+        self.timeout, self.pause = timeout, pause
 
     def summarize(self, text: str, *, now: datetime) -> Summary:
         """The model's summary; with SUMMARIZER_FALLBACK the extractive one when there is none.
@@ -122,7 +123,7 @@ class OpenAISummarizer:
             except _Hiccup as hiccup:
                 if (hiccup.retry_after or 0) > PATIENCE:
                     raise
-                time.sleep(hiccup.retry_after or 0.5)
+                time.sleep(hiccup.retry_after or self.pause)
         return self._ask(text, now)
 
     def _ask(self, text: str, now: datetime) -> _Answer:
@@ -261,7 +262,7 @@ def _due(said: str | None, now: datetime) -> datetime | None:
         due = due.replace(tzinfo=UTC) if due.tzinfo is None else due.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-    return due if now < due < now + _LATEST else None
+    return due if timedelta(0) < due - now < _LATEST else None
 
 
 def _clean(text: str, *, one_line: bool = False) -> str:

@@ -113,7 +113,7 @@ class Note(MeshModel):
 
     def title(self) -> str:
         """The first line of its summary, or else of its text, as a list shows it."""
-        first = (self.summary or self.raw_text).strip().partition("\n")[0]
+        first = next(iter((self.summary or self.raw_text).strip().splitlines()), "").rstrip()
         return first if len(first) <= 100 else first[:99] + "…"
 
     def audience(self) -> set[str]:

@@ -9,7 +9,7 @@ from notes.languages import ABBREVIATIONS, ALSO_WORDS, LABELS, MONTHS, STOP_WORD
 LONGEST = 500  # characters; a longer "sentence" is cut, so that every later step is bounded
 WRAPPED = 60  # a line this long (with the next line's first word) was wrapped, not ended
 
-_RULE = re.compile(r"[-=_*~#]{3,}$")
+_RULE = re.compile(r"[-=_*~#+•–—·> ]+$")  # also a bullet or a quotation with nothing in it
 _BULLET = re.compile(r"(?:[-*+•–—·‣▪◦●○»>]|->|→|\d{1,2}[.)]|[a-z]\))\s+")
 _HASHES = re.compile(r"#{1,6}\s+")
 _BOX = re.compile(r"(?:\[(?P<mark>[ xX✓✔]?)\]|(?P<open>☐)|(?P<done>[☑☒✅✔]))\s*")
@@ -22,7 +22,7 @@ _SPEAKER = re.compile(
 )
 _BOLD = re.compile(r"(?:\*\*|__)[^*_]+(?:\*\*|__):?")
 _EMPHASIS = re.compile(r"\*\*|__|`|(?<!\w)[*_](?=\w)|(?<=[\w.!?])[*_](?!\w)")
-_END = re.compile(r"(?<![.!?…])(?P<mark>[.!?…]++)(?P<close>[\"'”’»)\]*_]*+)\s+|[。！？]+\s*|(?<![؟۔।])[؟۔।]++\s+")
+_END = re.compile(r"(?<![.!?…])(?P<mark>[.!?…]++)(?P<close>[\"'”“’‘»«)\]*_]*+)\s+|[。！？]+\s*|(?<![؟۔।])[؟۔।]++\s+")
 _LAST_WORD = re.compile(r"[\w.’'-]*\w$")
 _ARTICLES = word_set("am an ab im in zum zur vom von bis der die das dem den des beim seit und oder jeder jede jedes")
 TERMINAL = (".", "!", "?", "…", "。", "！", "？", "؟", "۔", "।")

@@ -18,6 +18,7 @@ class Grammar:
     claims: Callable[..., Iterator[Claim]]
     split: re.Pattern[str]
     unreal: re.Pattern[str]
+    polite: re.Pattern[str]
     done: re.Pattern[str]
     accepts: re.Pattern[str]
     who_question: re.Pattern[str]
@@ -29,6 +30,7 @@ def _grammar(module: Any) -> Grammar:
         module.claims,
         module.SPLIT,
         module.UNREAL,
+        module.POLITE,
         module.DONE,
         module.ACCEPTS,
         module.WHO_QUESTION,

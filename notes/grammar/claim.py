@@ -6,6 +6,8 @@ from notes.languages import MONTHS, STOP_WORDS, WEEKDAYS
 
 SPEAKER = "I"  # the assignee of "I'll …": whoever says so
 
+_NOBODY = frozenset({"nobody", "none", "niemand", "keiner", "nadie", "ninguno", "ninguna"})
+
 _CAPITAL = r"[^\W\d_a-zß-öø-ÿ]"
 _CAPITALIZED = rf"{_CAPITAL}[\w’'-]{{1,29}}"
 #: Before a name, and then for good: "Dr Dr Dr" is to be read in one way.
@@ -26,7 +28,7 @@ class Claim:
 def is_person(name: str) -> bool:
     """Whether a capitalised word can name somebody: it is no function word, month or weekday."""
     word = name.split()[0].lower()
-    return word not in MONTHS and word not in WEEKDAYS and not any(word in words for words in STOP_WORDS.values())
+    return not any(word in words for words in (MONTHS, WEEKDAYS, _NOBODY, *STOP_WORDS.values()))
 
 
 def named(who: str) -> str | None:

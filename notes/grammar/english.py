@@ -30,6 +30,12 @@ _STATES = word_set(
 )
 _NO_REQUESTS = word_set("note find tell see let not")  # "please find attached", "can you tell me"
 _NOT = word_set("not never no probably likely")
+_NO_SUBJECTS = word_set(  # before "to": "Tom tried to …", "Time to …", "Ready to …"
+    "was were had tried tries forgot failed used likes liked loves loved hopes hoped plans planned decided refused "
+    "seems seemed meant began started wants wanted wishes wished prefers managed came went stopped asked asks able "
+    "unable try trying going looking need want time ready easy hard nice happy glad good great important necessary "
+    "possible chance way nothing something anything lots"
+)
 _GROUPS = "agency|team|client|customer|vendor|supplier|board|committee|group|office|department|company|landlord|bank"
 _WHO = (
     rf"(?P<who>(?:{NAME}|[Tt]he) (?:{_GROUPS})|{NAMES}|[Ee]veryone|[Ee]verybody|[Ss]omeone|[Ss]omebody|I"
@@ -53,7 +59,7 @@ UNREAL = re.compile(
     r"|[ ,](?:if|in case) (?!possible|needed|necessary)",
     re.IGNORECASE,
 )
-_POLITE = re.compile(r"\b(?:would|could|can|will) (?:you|some|any)", re.IGNORECASE)
+POLITE = re.compile(r"\b(?:would|could|can|will) (?:you|some|any)", re.IGNORECASE)
 DONE = re.compile(r"^(?:done|completed|closed)\b\W|[-–—:(✓✅]\s*(?:done|completed|closed)\W*$|~~", re.IGNORECASE)
 _OPENING = re.compile(
     r"^(?:(?:ok(?:ay)?|great|fine|yes|yeah|sure|good|perfect|nice|well|so|then|and|also|but|finally|agreed|no problem"
@@ -87,7 +93,7 @@ ACCEPTS = re.compile(
 def claims(clause: str, *, listed: bool, dated: bool) -> Iterator[Claim]:
     """What `clause` (its date cut out) says is to be done. `listed`: it stands in a list of such things."""
     clause = _OPENING.sub("", clause)
-    if UNREAL.search(_POLITE.sub("", clause)):
+    if UNREAL.search(POLITE.sub("", clause)):
         return
     for reading in (_requested, _claimed, _told):
         if claim := reading(clause, listed, dated):
@@ -131,7 +137,12 @@ def _told(clause: str, listed: bool, dated: bool) -> Claim | None:
         return None
     if (match := _CALLED.match(clause)) and match["verb"] in VERBS and (person := named(match["who"])):
         return Claim(person, _BECAUSE.sub("", match["verb"] + match["rest"]))
-    if (match := _TO.match(clause)) and (dated or match["verb"] in VERBS) and (listed or match["who"][0].isupper()):
+    if (
+        (match := _TO.match(clause))
+        and (dated or match["verb"] in VERBS)
+        and (listed or match["who"][0].isupper())
+        and match["who"].split()[-1].lower() not in _NO_SUBJECTS
+    ):
         person = _person(match["who"])
         return Claim(person, match["verb"] + match["rest"]) if person else None
     if (listed or dated) and (match := _PRESENT.match(clause)) and (verb := _infinitive(match["verb"])):

@@ -65,7 +65,7 @@ UNREAL = re.compile(
     r"|\b(?:würden?|könnten?|vielleicht|eventuell|evtl\.?|müssten?|dürften?|hätten?|womöglich)\b",
     re.IGNORECASE,
 )
-_POLITE = re.compile(r"\b(?:könntest du|könnten sie|könntet ihr|würdest du|würden sie|wenn möglich)\b", re.IGNORECASE)
+POLITE = re.compile(r"\b(?:könntest du|könnten sie|könntet ihr|würdest du|würden sie|wenn möglich)\b", re.IGNORECASE)
 _NEGATED = re.compile(r"\b(?:nicht|kein(?:e[nmrs]?)?|nie|niemand|nichts)\b", re.IGNORECASE)
 _NOT_FORGET = re.compile(r"\bnicht (?:vergessen|nur)\b|\bvergiss nicht\b,?", re.IGNORECASE)
 DONE = re.compile(r"^(?:erledigt|fertig)\b\W|[-–—:(✓✅]\s*(?:erledigt|fertig|abgeschlossen)\W*$|~~", re.IGNORECASE)
@@ -102,7 +102,7 @@ def claims(clause: str, *, listed: bool, dated: bool) -> Iterator[Claim]:
     """What `clause` (its date cut out) says is to be done. `listed`: it stands in a list of such things."""
     clause = _OPENING.sub("", clause).strip()
     clause = _NOT_FORGET.sub("", clause)
-    if UNREAL.search(_POLITE.sub("", clause)) or _NEGATED.search(_SUBORDINATE.sub("", clause)):
+    if UNREAL.search(POLITE.sub("", clause)) or _NEGATED.search(_SUBORDINATE.sub("", clause)):
         return
     for reading in (_requested, _claimed, _told):
         if claim := reading(clause, listed, dated):
@@ -127,7 +127,8 @@ def _requested(clause: str, listed: bool, dated: bool) -> Claim | None:
 def _claimed(clause: str, listed: bool, dated: bool) -> Claim | None:
     if match := _RESPONSIBLE.match(clause):
         return Claim(
-            SPEAKER if match["who"] in ("ich", "Ich") else named(match["who"]), f"sich um {match['task']} kümmern"
+            SPEAKER if match["who"] in ("ich", "Ich") else named(match["who"]),
+            f"sich um {match['task'].strip(' .!;')} kümmern",
         )
     if clause.endswith("?"):
         return None
@@ -192,8 +193,12 @@ def _present(verb: str, rest: str) -> str | None:
     return f"{'sich ' if reflexive else ''}{rest} {infinitive}"
 
 
+#: Who is to do it, beside what is to be done: "Folien machen (Anna)", "Folien machen – Anna".
+_BESIDE = re.compile(rf"\s*\([^)]*\)|\s*(?:\s[-–—|]|->|→|,)\s*{NAME}\W*$|\s*(?<!\w)@[\w-]+\W*$")
+
+
 def _told(clause: str, listed: bool, dated: bool) -> Claim | None:
-    bare = re.sub(r"\s*\([^)]*\)", "", clause).strip(" .!,;")
+    bare = _BESIDE.sub("", clause).strip(" .!,;")
     last = bare.split()[-1] if bare else ""
     if (
         (listed or dated)

@@ -44,8 +44,11 @@ def _present_forms() -> dict[str, str]:
 
 _PRESENT = _present_forms()
 _GROUPS = "agencia|equipo|cliente|proveedor|banco|junta|empresa|gestoría"
-_CLITIC = r"(?P<clitic>(?:(?:me|te|se|lo|la|los|las|le|les|nos|os) ){0,2})"
-_WHO = rf"(?P<who>{NAMES}|(?:[Ee]l|[Ll]a) (?:{_GROUPS})|[Yy]o|[Aa]lguien|[Tt]odos)"
+_CLITIC = r"(?P<clitic>(?i:(?:me|te|se|lo|la|los|las|le|les|nos|os) ){0,2})"
+_WHO = (
+    rf"(?P<who>(?!(?:Me|Te|Se|Lo|La|Los|Las|Le|Les|Nos|Os) ){NAMES}|(?:[Ee]l|[Ll]a) (?:{_GROUPS})"
+    r"|[Yy]o|[Aa]lguien|[Tt]odos)"
+)
 _DUTY = (
     r"(?P<duty>(?i:va a|van a|voy a|tiene que|tienen que|tengo que|debe|deben|debo|debería|deberían|ha de|han de"
     r"|necesita|queda en|quedó en|se compromete a|se comprometió a|me comprometo a))"
@@ -60,7 +63,7 @@ UNREAL = re.compile(
     r"|\b(?:quizás?|tal vez|a lo mejor|podría[ns]?|habría[ns]?|[a-zñ]+aríamos|sería|puede que|ojalá)\b",
     re.IGNORECASE,
 )
-_POLITE = re.compile(r"\b(?:podrías|podría usted|podríais|si es posible)\b", re.IGNORECASE)
+POLITE = re.compile(r"\b(?:podrías|podría usted|podríais|si es posible)\b", re.IGNORECASE)
 DONE = re.compile(
     r"^(?:hecho|terminado|listo)\b\W|[-–—:(✓✅]\s*(?:hecho|hecha|terminado|listo|completado)\W*$|~~", re.IGNORECASE
 )
@@ -105,7 +108,7 @@ ACCEPTS = re.compile(
 def claims(clause: str, *, listed: bool, dated: bool) -> Iterator[Claim]:
     """What `clause` (its date cut out) says is to be done. `listed`: it stands in a list of such things."""
     clause = _OPENING.sub("", clause).strip()
-    if UNREAL.search(_POLITE.sub("", clause)):
+    if UNREAL.search(POLITE.sub("", clause)):
         return
     for reading in (_requested, _claimed, _told):
         if claim := reading(clause, listed, dated):
@@ -133,7 +136,11 @@ def _claimed(clause: str, listed: bool, dated: bool) -> Claim | None:
         return Claim(None, _SUBORDINATE.sub("", match["task"]))
     if match := _CARE_CLAIM.search(clause):
         speaker = match.group().lower().lstrip("yo ").startswith("me ")
-        task = match["task"] if re.match(_INFINITIVE, match["task"]) else f"encargarse {match['of']}{match['task']}"
+        task = (
+            match["task"]
+            if re.match(rf"{_INFINITIVE}\b", match["task"])
+            else f"encargarse {match['of']}{match['task']}"
+        )
         return _claim(match["who"], task, speaker=speaker)
     if match := _DUTY_CLAIM.search(clause):
         speaker = match["duty"].lower() in ("voy a", "tengo que", "debo", "me comprometo a")
@@ -143,9 +150,16 @@ def _claimed(clause: str, listed: bool, dated: bool) -> Claim | None:
         verb = _FUTURE.get(match["stem"].lower(), match["stem"].lower())
         if verb in _STATES or not verb.endswith(("ar", "er", "ir")):
             return None
-        task = verb + match["clitic"].strip().replace(" ", "") + match["rest"]
-        return _claim(match["who"], task, speaker=match["ending"] == "é")
+        return _claim(match["who"], _with(verb, match), speaker=match["ending"] == "é")
     return None
+
+
+def _with(verb: str, match: re.Match[str]) -> str:
+    """The infinitive with its pronouns and what follows: "enviárselo mañana"."""
+    pronouns = match["clitic"].lower().split()
+    if len(pronouns) == 2:
+        verb = verb[:-2] + {"a": "á", "e": "é"}.get(verb[-2], "í") + verb[-1]
+    return verb + "".join(pronouns) + match["rest"]
 
 
 def _claim(who: str | None, task: str, *, speaker: bool) -> Claim | None:
@@ -168,8 +182,7 @@ def _told(clause: str, listed: bool, dated: bool) -> Claim | None:
     if (match := _PRESENT_CLAIM.match(clause)) and (verb := _PRESENT.get(match["verb"].lower())):
         speaker = match["who"].lower() == "yo"
         if speaker or listed or dated:
-            task = verb + match["clitic"].strip().replace(" ", "") + match["rest"]
-            return _claim(match["who"], task, speaker=speaker)
+            return _claim(match["who"], _with(verb, match), speaker=speaker)
     if (listed or dated) and (match := _LISTED.match(clause)) and match["verb"].lower() not in _NOUNS:
         return Claim(None, clause, sure=False)
     return None

@@ -1,22 +1,19 @@
 """The summarizer that asks a language model, against a real server that speaks chat completions, well and badly."""
 
-import json
 import logging
-import threading
 import time
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from notes.extractive import ExtractiveSummarizer
 from notes.llm import OpenAISummarizer
 from notes.summarizer import ActionItem, SummarizerError, Summary
+from notes.tests.model_server import KEY, answer, completion, hangs, hangs_up, refuses, trickles
 
 pytestmark = pytest.mark.server
 
 NOW = datetime(2026, 3, 4, 10, tzinfo=UTC)
-KEY = "sk-very-secret-key"
 TEXT = "Acme renews.\n\nMaria will send\nthe offer by Friday. Tom calls legal."
 QUOTE = "Maria will send\nthe offer by Friday."
 ITEM = {"title": "Send the offer", "assignee": "Maria", "due_date": "2026-03-06T17:00:00Z", "quote": QUOTE}
@@ -25,97 +22,8 @@ SOMETHING_ELSE = "The model's server answered with something else than a chat co
 FRIDAY = datetime(2026, 3, 6, 17, tzinfo=UTC)
 
 
-class Model(ThreadingHTTPServer):
-    """A model's server: answers each request with the next of `script`, the last one again and again."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.script: list = []
-        self.requests: list[dict] = []
-        self.headers: list = []
-        self.leave = threading.Event()
-
-    def says(self, *script) -> None:
-        self.script = list(script)
-
-    def next_step(self):
-        return self.script.pop(0) if len(self.script) > 1 else self.script[0]
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Model
-
-    def do_POST(self):
-        self.server.requests.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        self.server.headers.append(dict(self.headers) | {"path": self.path})
-        step = self.server.next_step()
-        if callable(step):
-            step(self)
-        else:
-            send(self, 200, step if isinstance(step, bytes) else completion(step))
-
-    def log_message(self, *args):
-        pass
-
-
-def send(handler, status, body, **headers):
-    handler.send_response(status)
-    for name, value in {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}.items():
-        handler.send_header(name.replace("_", "-"), value)
-    handler.end_headers()
-    handler.wfile.write(body)
-
-
-def completion(content, **message) -> bytes:
-    finish = message.pop("finish_reason", "stop")
-    text = content if isinstance(content, str) or content is None else json.dumps(content)
-    choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": text, **message}}
-    return json.dumps(
-        {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
-    ).encode()
-
-
-def answer(*items, summary="Acme renews.") -> dict:
-    return {"summary": summary, "action_items": list(items)}
-
-
-def refuses(status, **headers):
-    return lambda handler: send(handler, status, b'{"error": {"message": "Acme renews."}}', **headers)
-
-
-def hangs(handler):
-    handler.server.leave.wait(30)
-
-
-def trickles(handler):
-    handler.send_response(200)
-    handler.end_headers()
-    while not handler.server.leave.wait(0.1):
-        handler.wfile.write(b" ")
-
-
-def hangs_up(handler):
-    handler.close_connection = True
-
-
-@pytest.fixture
-def model(settings):
-    server = Model()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    settings.SUMMARIZER_BASE_URL = f"http://127.0.0.1:{server.server_port}/v1"
-    settings.SUMMARIZER_MODEL, settings.SUMMARIZER_API_KEY, settings.SUMMARIZER_FALLBACK = "small", KEY, False
-    yield server
-    server.leave.set()
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
 def summarize(text=TEXT, timeout=10.0) -> Summary:
-    return OpenAISummarizer(timeout=timeout).summarize(text, now=NOW)
+    return OpenAISummarizer(timeout=timeout, pause=0.01).summarize(text, now=NOW)
 
 
 def refused(text=TEXT, timeout=10.0) -> SummarizerError:
