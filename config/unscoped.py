@@ -34,10 +34,10 @@ PLACES = {
     "shop.paying.PaymentService.payment_stuck": "a job that failed for good, which answers nobody",
     "shop.paying.begin": "payments of an order that is in the scope",
     "shop.paying.cancel_open_payments": "payments of orders that are given up",
-    "shop.products.ProductService._is_mine": "whether a product is the actor's",
+    "shop.products.ProductService._may_change": "whether a product is the actor's",
     "shop.products.ProductService.export_products": "the actor's own products",
     "shop.products.ProductService.list_products": "the catalogue, which everyone sees",
-    "shop.services.OrderService._unknown_products": "which of the products that the actor sees are for sale",
+    "shop.services.OrderService._unknown_products_error": "which of the products that the actor sees are for sale",
     "shop.services.OrderService.export_orders": "lines of orders that are in the scope",
     "shop.services.OrderService.place_order": "makes an order",
 }
