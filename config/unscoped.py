@@ -5,7 +5,7 @@ PLACES = {
     "accounts.api_keys.ApiKeyService.create_api_key": "locks the actor's own row, and makes a key",
     "accounts.api_keys.ApiKeyService.delete_api_key": "an ADMIN deletes anyone's key, and sees nothing of it",
     "accounts.contacts.ContactService._is_duplicate": "whether the contact's owner has another, of the same e-mail",
-    "accounts.contacts.ContactService._own": "the actor's own contacts, of an ADMIN too",
+    "accounts.contacts.ContactService._own_contacts": "the actor's own contacts, of an ADMIN too",
     "accounts.contacts.ContactService.merge_contacts": "moves what refers to a contact of the actor's, unread",
     "accounts.contacts.ContactService.merges_of_contact": "what became part of contacts that are in the scope",
     "accounts.services.UserService.get_me": "the actor",
