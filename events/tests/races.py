@@ -102,7 +102,7 @@ class Gate:
 def take_locks_off(monkeypatch: pytest.MonkeyPatch, gate: Callable[[], None] = lambda: None) -> None:
     """Rows are read without their locks; those who have read an event meet at the gate."""
 
-    def take(service: Service, model: Any, ref: int) -> Any:
+    def lock(service: Service, model: Any, ref: int) -> Any:
         row = service.rows(model).filter(pk=ref).first()
         if model is Event:
             gate()
@@ -110,7 +110,7 @@ def take_locks_off(monkeypatch: pytest.MonkeyPatch, gate: Callable[[], None] = l
             raise absent(model)
         return row
 
-    monkeypatch.setattr(Service, "take", take)
+    monkeypatch.setattr(Service, "lock", lock)
     monkeypatch.setattr(type(Category.objects.all()), "hold", lambda rows, id: rows.filter(pk=id).exists())
 
 

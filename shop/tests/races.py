@@ -170,7 +170,7 @@ def take_locks_off(monkeypatch: Any) -> None:
     """Orders are read without their locks, and two that have read one write at the same time."""
     gate, release = Gate(2), stock.release
 
-    def take(service: Service, model: Any, ref: int) -> Any:
+    def lock(service: Service, model: Any, ref: int) -> Any:
         row = service.rows(model).get(pk=ref)
         gate()
         return row
@@ -180,6 +180,6 @@ def take_locks_off(monkeypatch: Any) -> None:
             gate()
         release(orders, reason)
 
-    monkeypatch.setattr(Service, "take", take)
+    monkeypatch.setattr(Service, "lock", lock)
     monkeypatch.setattr(OrderQuerySet, "select_for_update", lambda rows, **options: rows)
     monkeypatch.setattr(stock, "release", release_together)
