@@ -29,7 +29,7 @@ class UserForm(forms.ModelForm):  # type: ignore[type-arg]
         fields = ("email", "name", "role")
 
 
-class _ShownInline(TabularInline):  # type: ignore[misc]
+class _ReadOnlyInline(TabularInline):  # type: ignore[misc]
     ordering = ("-id",)
     per_page = 20
     extra = 0
@@ -40,12 +40,12 @@ class _ShownInline(TabularInline):  # type: ignore[misc]
         return False
 
 
-class SessionInline(_ShownInline):
+class SessionInline(_ReadOnlyInline):
     model = Session
     fields = readonly_fields = ("address", "user_agent", "created_at", "last_used_at", "ended_at")
 
 
-class ApiKeyInline(_ShownInline):
+class ApiKeyInline(_ReadOnlyInline):
     model = ApiKey
     fields = readonly_fields = ("name", "prefix", "scopes", "last_used_at", "expires_at")
 
@@ -129,32 +129,32 @@ class ContactAdmin(MeshModelAdmin):
 
     @display(description="What is of it")
     def what_is_of_it(self, contact: Contact) -> str:
-        """How many rows of other apps are this contact's, each a link to their list."""
-        found: list[tuple[str, int, int, str]] = []
+        """The numbers of rows of other apps that belong to the contact, each a link to their list."""
+        links: list[tuple[str, int, int, str]] = []
         for relation in contact._meta.related_objects:
             model: Any = relation.related_model
             if model in self.admin_site._registry:
                 url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
                 number = model._default_manager.filter(**{relation.field.name: contact}).count()
-                found.append((f"{url}?{relation.field.name}__id__exact=", contact.pk, number, _named(model, number)))
-        return format_html_join(", ", '<a href="{}{}" class="text-link">{} {}</a>', found)
+                links.append((f"{url}?{relation.field.name}__id__exact=", contact.pk, number, _label(model, number)))
+        return format_html_join(", ", '<a href="{}{}" class="text-link">{} {}</a>', links)
 
     @admin.action(description="Merge", permissions=["change"])
     def merge(self, request: HttpRequest, queryset: QuerySet[Contact]) -> None:
-        """The one that was created first stays."""
-        chosen = list(queryset.order_by("created_at", "pk")[:3])
-        if len(chosen) != 2:
+        """Keeps the contact that was created first."""
+        contacts = list(queryset.order_by("created_at", "pk")[:3])
+        if len(contacts) != 2:
             messages.error(request, "Choose exactly two contacts to merge.")
             return
-        kept, other = chosen
+        contact, other = contacts
         try:
-            self.call(request, "merge_contacts", {"id": kept.pk, "contact_id": other.pk})
-            messages.success(request, f"{other} became part of {kept}.")
+            self.call(request, "merge_contacts", {"id": contact.pk, "contact_id": other.pk})
+            messages.success(request, f"{other} became part of {contact}.")
         except Invalid as refusal:
             messages.error(request, " ".join(error["msg"] for error in refusal.errors))
         except MeshError as refusal:
             messages.error(request, refusal.detail)
 
 
-def _named(model: Any, number: int) -> str:
+def _label(model: Any, number: int) -> str:
     return str(model._meta.verbose_name if number == 1 else model._meta.verbose_name_plural)

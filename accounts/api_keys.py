@@ -1,4 +1,4 @@
-"""API keys: with them programs and agents ask in their user's name, as far as their scopes go."""
+"""API keys, with which programs and agents act for their user, within the key's scopes."""
 
 from accounts.links import API_KEY
 from accounts.models import ApiKey, User
@@ -50,11 +50,16 @@ class ApiKeyService(Service):
         passwords, sessions and keys. The key itself is only in this answer. You are told of it by mail. You can have
         100 keys (409 beyond).
         """
-        User.objects.select_for_update(no_key=True).get(pk=self.actor.id)  # one after another, or there will be 101
+        User.objects.select_for_update(no_key=True).get(
+            pk=self.actor.id
+        )  # without the lock, two at once could exceed the limit
         if self.rows(ApiKey).count() >= MOST_KEYS:
             raise TooManyKeys
         row, key = ApiKey.objects.issue(user_id=self.actor.id, **data.model_dump())
-        context = {"key": row, "scopes": ", ".join(row.scopes)}  # whoever has taken an account over is noticed
+        context = {
+            "key": row,
+            "scopes": ", ".join(row.scopes),
+        }  # the owner learns of it if somebody else uses the account
         self.mail(to=self.actor.email, kind=API_KEY, template="api_key", context=context, key=f"api_key:{row.pk}")
         self.changed(row)
         return NewApiKeyOut(**ApiKeyOut.of(row).model_dump(), key=key)

@@ -1,7 +1,7 @@
-"""vCards: contacts as phones and mail programs read them (3.0), and as they write them (3.0, 4.0 and 2.1).
+"""vCards: writes version 3.0, which phones and mail programs read; reads 2.1, 3.0 and 4.0, which they write.
 
-Read here, not by vobject: it takes a comma that was not escaped for the end of a text, stops at the first line that is
-none, and is busy for hours with a line of forty parameters.
+It has a parser of its own, since vobject's ends a text at an unescaped comma, stops at the first invalid line, and
+takes hours for a line with forty parameters.
 """
 
 import quopri
@@ -36,19 +36,19 @@ _LINE = re.compile(
 _PARAMETER = re.compile(r';((?:[^;"]|"[^"]*")*)')
 _CHARSET = re.compile(r"UTF-8|US-ASCII|ISO-8859-\d\d?|WINDOWS-125\d|KOI8-R")
 _LEAST_PREFERRED = 101
-_MOST_PARTS = 100  # of a value, that are looked at
+_MOST_PARTS = 100  # parts of a value that are read
 _TYPES = frozenset(ContactType.values)
 
 
 def written(contacts: Iterable[Contact]) -> Iterator[str]:
-    """A file of these contacts' cards, in parts."""
+    """Yields a file with a card for each contact, in parts."""
     rest = iter(contacts)
     while part := "".join(map(card, islice(rest, PART))):
         yield part
 
 
 def card(contact: Contact) -> str:
-    """A contact as a card (RFC 2426)."""
+    """A contact as a vCard 3.0 (RFC 2426)."""
     name = _escaped(contact.name)
     lines = [
         "BEGIN:VCARD",
@@ -56,7 +56,7 @@ def card(contact: Contact) -> str:
         "PRODID:-//Meshwork//Contacts//EN",
         f"UID:urn:uuid:{contact.uuid}",
         f"FN:{name}",
-        f"N:;{name};;;",  # it must be there, and nobody knows which part of the name is which
+        f"N:;{name};;;",  # N is required, and we do not know the parts of the name
         f"ORG:{_escaped(contact.company)}",
         f"CATEGORIES:{contact.user_type}",
         f"EMAIL;TYPE=INTERNET:{_escaped(contact.email)}",
@@ -78,14 +78,14 @@ def _escaped(text: str) -> str:
 
 
 def from_cards(actor: Actor, vcard: str) -> Imported[Contact]:
-    """Writes the contacts of a file as this actor's. Raises Invalid, with an error for each property that is wrong."""
+    """Imports the contacts of a vCard file as this actor's. Raises Invalid, with an error for each invalid property."""
     errors: list[FieldError] = []
     rows = [_row(number, lines, errors) for number, lines in _cards(_lines(vcard), errors)]
     return write(actor, _SOURCE, rows, errors)
 
 
 def _lines(text: str) -> Iterator[str]:
-    """The lines of a file, put together where they were folded, or broken as quoted-printable."""
+    """Yields the lines of a file; folded lines, and soft line breaks of quoted-printable, are joined."""
     parts, quoted = [""], False
     for line in _BREAK.split(text.removeprefix("\ufeff")):
         if quoted and parts[-1].endswith("="):
@@ -99,23 +99,23 @@ def _lines(text: str) -> Iterator[str]:
 
 
 def _cards(lines: Iterable[str], errors: list[FieldError]) -> Iterator[tuple[int, list[str]]]:
-    """The number and the lines of each card; what is no card is added to `errors`."""
+    """Yields the number of each card, from 1, and its lines; what is not a card is added to `errors`."""
     number, inside, outside = 0, False, False
-    found: list[str] = []
+    card_lines: list[str] = []
     for line in filter(str.strip, lines):
-        mark = line[:20].strip().upper()
-        if mark == "BEGIN:VCARD":
+        marker = line[:20].strip().upper()
+        if marker == "BEGIN:VCARD":
             if inside:
                 errors.append(_SOURCE.fault("The card has no END:VCARD.", number))
             if number == MAX_ROWS:
                 errors.append(_SOURCE.fault(f"A file may have {MAX_ROWS:,} cards at most. Send it in parts."))
                 return
-            number, inside, outside, found = number + 1, True, False, []
-        elif mark == "END:VCARD" and inside:
-            yield number, found
+            number, inside, outside, card_lines = number + 1, True, False, []
+        elif marker == "END:VCARD" and inside:
+            yield number, card_lines
             inside = False
         elif inside:
-            found.append(line)
+            card_lines.append(line)
         elif not outside:
             after = f"after card {number}" if number else "at the beginning"
             errors.append(_SOURCE.fault(f"A card stands between BEGIN:VCARD and END:VCARD; {after} is something else."))
@@ -129,45 +129,45 @@ def _cards(lines: Iterable[str], errors: list[FieldError]) -> Iterator[tuple[int
 @dataclass(frozen=True, slots=True)
 class _Property:
     value: str
-    #: In upper case; those without a name, of 2.1, are types.
+    #: By name, in upper case; parameters without a name, as in 2.1, are types.
     parameters: dict[str, list[str]]
 
     @property
     def preference(self) -> int:
-        """1 is the most preferred."""
-        (said,) = self.parameters.get("PREF", [""])[:1]
-        if re.fullmatch("[0-9]{1,3}", said):
-            return int(said)
+        """From 1, the most preferred, to 101."""
+        (value,) = self.parameters.get("PREF", [""])[:1]
+        if re.fullmatch("[0-9]{1,3}", value):
+            return int(value)
         return 1 if "PREF" in self.parameters.get("TYPE", []) else _LEAST_PREFERRED
 
 
 def _row(number: int, lines: list[str], errors: list[FieldError]) -> ContactRow:
-    """What a card says of a contact; a line that is no property, and values that cannot be read, come to `errors`."""
-    found: dict[str, list[_Property]] = {name: [] for name in _READ}
-    strange = ""
+    """Reads a contact from a card's lines; invalid lines, and values that cannot be decoded, are added to `errors`."""
+    properties_by_name: dict[str, list[_Property]] = {name: [] for name in _READ}
+    invalid_line = ""
     is_old = "VERSION:2.1" in (line.strip().upper() for line in lines)
     for line in lines:
         match = _LINE.fullmatch(line)
         if match is None:
-            strange = strange or line
+            invalid_line = invalid_line or line
         elif (name := match["name"].upper()) in _READ:
             try:
-                found[name].append(_property(match["parameters"], match["value"], is_old))
+                properties_by_name[name].append(_property(match["parameters"], match["value"], is_old))
             except (LookupError, UnicodeError):
                 errors.append(_SOURCE.fault("It is not valid in its charset, or that is not known.", number, name))
-    if strange:
-        errors.append(_SOURCE.fault(f"A line is no property: {strange.strip()[:40]}", number))
-    for properties in found.values():
+    if invalid_line:
+        errors.append(_SOURCE.fault(f"A line is no property: {invalid_line.strip()[:40]}", number))
+    for properties in properties_by_name.values():
         properties.sort(key=lambda property: property.preference)
     fields = {
-        "name": _plain(_first(found["FN"])) or _full_name(_first(found["N"])),
-        "email": _plain(_first(found["EMAIL"])),
-        "company": next(filter(str.strip, map(_plain, _split(_first(found["ORG"]), ";"))), ""),
-        "user_type": _user_type(found["CATEGORIES"]),
-        "phone": re.sub("^tel:", "", _plain(_first(found["TEL"])), flags=re.IGNORECASE),
-        "notes": "\n".join(_plain(note.value) for note in found["NOTE"]),
+        "name": _plain(_first(properties_by_name["FN"])) or _full_name(_first(properties_by_name["N"])),
+        "email": _plain(_first(properties_by_name["EMAIL"])),
+        "company": next(filter(str.strip, map(_plain, _split(_first(properties_by_name["ORG"]), ";"))), ""),
+        "user_type": _user_type(properties_by_name["CATEGORIES"]),
+        "phone": re.sub("^tel:", "", _plain(_first(properties_by_name["TEL"])), flags=re.IGNORECASE),
+        "notes": "\n".join(_plain(note.value) for note in properties_by_name["NOTE"]),
     }
-    domain = fields["email"].rpartition("@")[2] or "-"  # without an e-mail it is refused for that alone
+    domain = fields["email"].rpartition("@")[2] or "-"  # without an e-mail, the only error is the missing e-mail
     return ContactRow(
         number,
         {name: value for name, value in fields.items() if value.strip()},
@@ -177,28 +177,28 @@ def _row(number: int, lines: list[str], errors: list[FieldError]) -> ContactRow:
 
 
 def _property(parameters: str, value: str, is_old: bool) -> _Property:
-    """Raises LookupError or UnicodeError where its charset is unknown, or another one."""
-    found: dict[str, list[str]] = {}
+    """Raises LookupError if the charset is unknown, and UnicodeError if the value is not valid in it."""
+    by_name: dict[str, list[str]] = {}
     for parameter in _PARAMETER.findall(parameters.upper()):
         name, _, values = parameter.rpartition("=")
-        found.setdefault(name.strip() or "TYPE", []).extend(values.replace('"', "").split(","))
-    if "QUOTED-PRINTABLE" in (*found.get("ENCODING", ()), *found.get("TYPE", ())):
-        (charset,) = found.get("CHARSET", ["UTF-8"])[:1]
+        by_name.setdefault(name.strip() or "TYPE", []).extend(values.replace('"', "").split(","))
+    if "QUOTED-PRINTABLE" in (*by_name.get("ENCODING", ()), *by_name.get("TYPE", ())):
+        (charset,) = by_name.get("CHARSET", ["UTF-8"])[:1]
         if not _CHARSET.fullmatch(charset):
             raise LookupError
         value = quopri.decodestring(value.encode()).decode(charset)
     if is_old:
         value = re.sub(r"\\(?!;)", r"\\\\", value)  # 2.1 escapes semicolons alone
-    return _Property(value, found)
+    return _Property(value, by_name)
 
 
 def _first(properties: list[_Property]) -> str:
-    """The value that is preferred, and not blank."""
-    return next((found.value.strip() for found in properties if found.value.strip()), "")
+    """The first value that is not blank; empty if there is none."""
+    return next((property.value.strip() for property in properties if property.value.strip()), "")
 
 
 def _plain(value: str) -> str:
-    """A value without its escapes; a comma or semicolon that should have one stays."""
+    """A value without its escapes; commas and semicolons that should have been escaped are kept."""
     if "\\" not in value:
         return value
     return re.sub(r"\\(.)", lambda match: "\n" if match[1] in "nN" else match[1], value, flags=re.DOTALL)
@@ -211,13 +211,13 @@ def _split(value: str, separator: str) -> Iterator[str]:
 
 
 def _full_name(value: str) -> str:
-    """The words of a structured name, as they are said."""
+    """A structured name in the order in which it is spoken."""
     parts = [" ".join(map(_plain, _split(part, ","))) for part in _split(value, ";")]
     family, given, additional, prefix, suffix = [*parts, "", "", "", "", ""][:5]
     return " ".join(f"{prefix} {given} {additional} {family} {suffix}".split())
 
 
 def _user_type(properties: list[_Property]) -> str:
-    """The first category that is a type of contacts; others are of no meaning here."""
-    said = (_plain(name).strip().lower() for found in properties for name in _split(found.value, ","))
-    return next((name for name in said if name in _TYPES), "")
+    """The first category that is a contact type; empty if there is none. Other categories are ignored."""
+    categories = (_plain(name).strip().lower() for property in properties for name in _split(property.value, ","))
+    return next((name for name in categories if name in _TYPES), "")

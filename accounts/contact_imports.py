@@ -1,4 +1,4 @@
-"""Contacts from a file, known again by their e-mails: all of its errors, or all of its contacts."""
+"""Imports contacts from a file, matched by e-mail: writes all of them, or reports all errors and writes nothing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,32 +24,36 @@ _EMAIL: TypeAdapter[str] = TypeAdapter(Email)
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """How errors name their places in a kind of file: the argument that it is, its parts, and fields of other names."""
+    """How errors name their location in a kind of file.
+
+    `argument` is the operation's argument that holds the file, `part` what a contact is called there (such as "Line"),
+    and `fields` maps our field names to the file's, where they differ.
+    """
 
     argument: str
     part: str
     fields: Mapping[str, str] = field(default_factory=dict)
 
     def fault(self, msg: str, *place: int | str, type: str = "value_error") -> FieldError:
-        """What is wrong with a part, or with a field of it."""
+        """An error at a part of the file, or at a field of it."""
         names = (self.fields.get(str(name), name) for name in place)
         return {"loc": ["body", self.argument, *names], "msg": msg, "type": type}
 
 
 @dataclass(frozen=True, slots=True)
 class ContactRow:
-    """What a part of a file says of a contact: its fields that are not blank."""
+    """A contact as a part of a file describes it; blank fields are left out."""
 
     number: int
     fields: dict[str, str]
-    #: What a new contact has where the part says nothing.
+    #: Default values for a new contact.
     otherwise: dict[str, str] = field(default_factory=dict)
-    #: Whom its errors name.
+    #: The person's name, as error messages show it.
     name: str = ""
 
     @property
     def email(self) -> str:
-        """Its e-mail as it is kept; empty where it is none."""
+        """The e-mail as it is stored; empty if it is not valid."""
         try:
             return _EMAIL.validate_python(self.fields.get("email"))
         except ValidationError:
@@ -57,30 +61,30 @@ class ContactRow:
 
 
 def from_sheet(actor: Actor, csv: str) -> Imported[Contact]:
-    """Writes the contacts of a sheet as this actor's. Raises Invalid, with an error for each cell that is wrong."""
+    """Imports the contacts of a CSV file as this actor's. Raises Invalid, with an error for each invalid cell."""
     errors: list[FieldError] = []
-    found = sheets.rows(csv, COLUMNS, "email", errors, more="Send it in parts.")
-    return write(actor, Source("csv", "Line"), [ContactRow(row.line, row.cells) for row in found], errors)
+    rows = sheets.rows(csv, COLUMNS, "email", errors, more="Send it in parts.")
+    return write(actor, Source("csv", "Line"), [ContactRow(row.line, row.cells) for row in rows], errors)
 
 
 def write(actor: Actor, source: Source, rows: list[ContactRow], errors: list[FieldError]) -> Imported[Contact]:
-    """Writes contacts as this actor's; with `errors`, to which those of the rows come, it raises Invalid."""
+    """Imports contacts as this actor's. Adds the errors of the rows to `errors`; raises Invalid if there are any."""
     keys = dict(zip((row.number for row in rows), lowercased(row.email for row in rows), strict=True))
     for number, first in sheets.repeats(keys.items()):
         errors.append(source.fault(f"{source.part} {first} has this e-mail too.", number, "email", type="repeated"))
-    mine = _locked(actor, set(keys.values()))
-    found: list[tuple[Contact | None, dict[str, str], partial[list[FieldError]]]] = []
+    own = _lock_contacts(actor, set(keys.values()))
+    pairs: list[tuple[Contact | None, dict[str, str], partial[list[FieldError]]]] = []
     for row in rows:
-        contacts = mine.get(keys[row.number], [])
-        if len(contacts) > 1:
-            message = f"You have {len(contacts)} contacts with this e-mail; merge them first."
+        matches = own.get(keys[row.number], [])
+        if len(matches) > 1:
+            message = f"You have {len(matches)} contacts with this e-mail; merge them first."
             errors.append(source.fault(message, row.number, "email"))
-        fields = row.fields if contacts else row.otherwise | row.fields
-        found.append((contacts[0] if contacts else None, fields, partial(_faults, source, row)))
-    return _written(actor, sheets.checked(found, ContactIn, ContactPatch, errors))
+        fields = row.fields if matches else row.otherwise | row.fields
+        pairs.append((matches[0] if matches else None, fields, partial(_field_errors, source, row)))
+    return _save(actor, sheets.checked(pairs, ContactIn, ContactPatch, errors))
 
 
-def _faults(source: Source, row: ContactRow, error: ValidationError) -> list[FieldError]:
+def _field_errors(source: Source, row: ContactRow, error: ValidationError) -> list[FieldError]:
     prefix = f"{row.name}: " if row.name else ""
     return [
         source.fault(f"{prefix}{item['msg']}", *item["loc"], type=item["type"])
@@ -88,43 +92,45 @@ def _faults(source: Source, row: ContactRow, error: ValidationError) -> list[Fie
     ]
 
 
-def _locked(actor: Actor, keys: set[str]) -> dict[str, list[Contact]]:
-    """The actor's contacts with these e-mails, locked in the order of their keys.
+def _lock_contacts(actor: Actor, keys: set[str]) -> dict[str, list[Contact]]:
+    """Locks the actor's contacts with these e-mails, in the order of their ids; returns them by e-mail.
 
-    The actor is locked first: of two imports at once, the second sees what the first one made.
+    The actor is locked first: of two imports at the same time, the second sees the contacts of the first.
     """
     list(User.objects.filter(pk=actor.id).select_for_update(no_key=True).values_list("pk"))
     rows = Contact.objects.filter(owner_id=actor.id).alias(lower_email=Lower("email")).filter(lower_email__in=keys)
     contacts = list(rows.order_by("pk").select_for_update(no_key=True))
-    found: dict[str, list[Contact]] = {}
+    by_email: dict[str, list[Contact]] = {}
     for contact, email in zip(contacts, lowercased(contact.email for contact in contacts), strict=True):
-        found.setdefault(email, []).append(contact)
-    return found
+        by_email.setdefault(email, []).append(contact)
+    return by_email
 
 
-def _written(actor: Actor, rows: list[tuple[Contact | None, ContactIn]]) -> Imported[Contact]:
-    done: Imported[Contact] = Imported()
+def _save(actor: Actor, rows: list[tuple[Contact | None, ContactIn]]) -> Imported[Contact]:
+    result: Imported[Contact] = Imported()
     for contact, data in rows:
         if contact is None:
             fields = data.model_dump(exclude={"allow_duplicate"})
-            done.created.append(Contact(owner_id=actor.id, **fields))
+            result.created.append(Contact(owner_id=actor.id, **fields))
             continue
         fields = data.sent()
-        del fields["email"]  # it is the same, in any case
-        changed = {name: value for name, value in fields.items() if _said(getattr(contact, name)) != _said(value)}
+        del fields["email"]  # it differs at most in upper and lower case
+        changed = {
+            name: value for name, value in fields.items() if _comparable(getattr(contact, name)) != _comparable(value)
+        }
         contact.assign(changed)
-        (done.updated if changed else done.unchanged).append(contact)
-    require_room(Contact, actor.id, len(done.created))
-    Contact.objects.bulk_create(done.created)
-    if done.updated:
-        columns = [[getattr(row, name) for row in done.updated] for name in ("name", "company", "phone", "notes")]
-        types = [str(row.user_type) for row in done.updated]
-        fetch(_UPDATE, [[row.pk for row in done.updated], *columns, types])
-    return done
+        (result.updated if changed else result.unchanged).append(contact)
+    require_room(Contact, actor.id, len(result.created))
+    Contact.objects.bulk_create(result.created)
+    if result.updated:
+        columns = [[getattr(row, name) for row in result.updated] for name in ("name", "company", "phone", "notes")]
+        types = [str(row.user_type) for row in result.updated]
+        fetch(_UPDATE, [[row.pk for row in result.updated], *columns, types])
+    return result
 
 
-def _said(value: str | None) -> str:
-    """A text without what no card can say, and with line breaks of one kind: both come back otherwise unchanged."""
+def _comparable(value: str | None) -> str:
+    """A text as a vCard can hold it, so that importing an exported card changes nothing."""
     return clean(str(value or ""))
 
 

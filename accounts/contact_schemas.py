@@ -1,4 +1,4 @@
-"""What goes in and out of contacts."""
+"""The input and output schemas of contacts."""
 
 from typing import Annotated
 from uuid import UUID

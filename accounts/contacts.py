@@ -1,4 +1,4 @@
-"""Contacts: people outside, whom one talks to."""
+"""Contacts: people outside the company whom a user talks to."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -84,9 +84,9 @@ class ContactService(Service):
         """
         contact, sent = self.lock(Contact, id), data.sent()
         allowed = bool(sent.pop("allow_duplicate", False))
-        moved = "email" in sent and len(set(lowercased([contact.email, sent["email"]]))) > 1
+        is_new_email = "email" in sent and len(set(lowercased([contact.email, sent["email"]]))) > 1
         contact.assign(sent | {"updated_at": Now()})
-        if moved:
+        if is_new_email:
             self._save(contact, allowed)
         else:
             contact.save()
@@ -100,7 +100,7 @@ class ContactService(Service):
         The history of contacts that were merged into it is deleted too. Notes and tasks stay, without the contact. It
         cannot be undone.
         """
-        contact = self._take_out(id)
+        contact = self._lock_to_delete(id)
         self.changed(contact)
         contact.delete()
 
@@ -112,22 +112,21 @@ class ContactService(Service):
         an empty phone or empty notes are filled from the other, whose values all stay visible in the timeline. Both
         must have the same owner. Returns this contact. It cannot be undone.
         """
-        kept, other = self._both(id, data.contact_id)
+        contact, other = self._lock_pair(id, data.contact_id)
         for relation in Contact._meta.related_objects:
-            relation.related_model._base_manager.filter(**{relation.field.name: other}).update(
-                **{relation.field.name: kept}
-            )
-        said = {name: getattr(other, name) for name in _SAID}
-        MergedContact.objects.create(contact=kept, uuid=other.uuid, fields=said, created_at=other.created_at)
-        if len(_emails_of(kept)) > MOST_EMAILS:
+            model, name = relation.related_model, relation.field.name
+            model._base_manager.filter(**{name: other}).update(**{name: contact})
+        fields = {name: getattr(other, name) for name in _MERGED_FIELDS}
+        MergedContact.objects.create(contact=contact, uuid=other.uuid, fields=fields, created_at=other.created_at)
+        if len(_emails_of(contact)) > MOST_EMAILS:
             raise TooManyEmails
         for name in ("phone", "notes"):
-            setattr(kept, name, getattr(kept, name) or getattr(other, name))
+            setattr(contact, name, getattr(contact, name) or getattr(other, name))
         other.delete()
-        kept.updated_at = Now()
-        self._save(kept, allowed=True)
-        self.changed(kept)
-        return self.result_of(kept, ContactOut)
+        contact.updated_at = Now()
+        self._save(contact, allowed=True)
+        self.changed(contact)
+        return self.result_of(contact, ContactOut)
 
     @command("POST /contacts/import", takes="text/csv")
     def import_contacts(self, *, data: ContactSheet) -> ImportedOut:
@@ -139,7 +138,7 @@ class ContactService(Service):
         it, and blank cells leave values unchanged. Repeating an import changes nothing. Returns how many were created,
         updated and unchanged.
         """
-        return self._imported(contact_imports.from_sheet(self.actor, data.csv))
+        return self._import_result(contact_imports.from_sheet(self.actor, data.csv))
 
     @query("GET /contacts/export", tool=False, media=sheets.MEDIA, filename="contacts.csv")
     def export_contacts(self) -> Iterator[str]:
@@ -149,7 +148,7 @@ class ContactService(Service):
         with `'`, which the import removes again. ADMINs, too, get only their own.
         """
         columns = contact_imports.COLUMNS
-        return sheets.written(columns, self._own().values_list(*columns).iterator(sheets.PART))
+        return sheets.written(columns, self._own_contacts().values_list(*columns).iterator(sheets.PART))
 
     @command("POST /contacts/cards", takes="text/vcard")
     def import_cards(self, *, data: ContactCards) -> ImportedOut:
@@ -161,7 +160,7 @@ class ContactService(Service):
         company is the domain of its e-mail. CATEGORIES may give the user_type. Repeating an import changes nothing.
         Returns how many were created, updated and unchanged.
         """
-        return self._imported(cards.from_cards(self.actor, data.vcard))
+        return self._import_result(cards.from_cards(self.actor, data.vcard))
 
     @query("GET /contacts/cards", tool=False, media=cards.MEDIA, filename="contacts.vcf")
     def export_cards(self) -> Iterator[str]:
@@ -170,7 +169,7 @@ class ContactService(Service):
         Returns one text/vcard file (version 3.0), as import_cards, phones and mail programs take it. ADMINs, too, get
         only their own.
         """
-        return cards.written(self._own().iterator(sheets.PART))
+        return cards.written(self._own_contacts().iterator(sheets.PART))
 
     @query("GET /contacts/{id}/vcard", tool=False, media=cards.MEDIA)
     def export_card(self, *, id: ContactRef) -> str:
@@ -191,7 +190,7 @@ class ContactService(Service):
         Contacts that were merged into this one are entries too. An API key needs the read scope of each service whose
         entries it is to see.
         """
-        contact, emails = self._known_as(id)
+        contact, emails = self._id_and_emails(id)
         return timeline.page(self, contact, emails, page)
 
     @query(tool=False)
@@ -204,7 +203,7 @@ class ContactService(Service):
         limit: Limit,
     ) -> list[TimelineEntry]:
         """List the newest entries of a contact's timeline before a time, of some services."""
-        contact, emails = self._known_as(contact_id)
+        contact, emails = self._id_and_emails(contact_id)
         return timeline.newest(self, contact, emails, services, before=before, limit=limit)
 
     @query(tool=False)
@@ -229,68 +228,69 @@ class ContactService(Service):
         """Get the id of this contact if you may see it, else null."""
         return self.find_id(Contact, ref)
 
-    def _own(self) -> QuerySet[Contact]:
-        """The actor's own contacts, of an ADMIN too: an import knows no others."""
+    def _own_contacts(self) -> QuerySet[Contact]:
+        """The actor's own contacts, also if the actor is an ADMIN: imports do not see any others."""
         return Contact.objects.filter(owner_id=self.actor.id).order_by("pk")
 
-    def _imported(self, done: Imported[Contact]) -> ImportedOut:
-        self.changed(*done.created, *done.updated)
-        return done.told()
+    def _import_result(self, imported: Imported[Contact]) -> ImportedOut:
+        self.changed(*imported.created, *imported.updated)
+        return imported.told()
 
-    def _known_as(self, ref: Ref) -> tuple[int, list[str]]:
-        """A contact's id, and the e-mails that it has and had, in lower case. Raises NotFound."""
+    def _id_and_emails(self, ref: Ref) -> tuple[int, list[str]]:
+        """A contact's id, and its present and former e-mails in lower case. Raises NotFound."""
         contact = self.rows(Contact).filter(pk=self.find_contact_id(ref=ref) or 0).first()
         if contact is None:
             raise absent(Contact)
         return contact.pk, _emails_of(contact)[:MOST_EMAILS]
 
-    def _both(self, ref: Ref, other: Ref) -> tuple[Contact, Contact]:
-        """Both contacts, locked in the order of their keys."""
-        kept_id = self.find_contact_id(ref=ref)
-        if kept_id is None:
+    def _lock_pair(self, ref: Ref, other: Ref) -> tuple[Contact, Contact]:
+        """Locks both contacts, in the order of their ids. Raises NotFound, and Invalid if they cannot be merged."""
+        contact_id = self.find_contact_id(ref=ref)
+        if contact_id is None:
             raise absent(Contact)
         other_id = self.find_contact_id(ref=other)
-        if other_id is None or other_id == kept_id:
-            said = "You have no such contact." if other_id is None else "A contact cannot become part of itself."
-            raise Invalid.field(["body", "contact_id"], said, "not_found" if other_id is None else "value_error")
+        if other_id is None or other_id == contact_id:
+            message = "You have no such contact." if other_id is None else "A contact cannot become part of itself."
+            raise Invalid.field(["body", "contact_id"], message, "not_found" if other_id is None else "value_error")
         rows = {
-            pk: self._take_out(pk) if pk == other_id else self.lock(Contact, pk) for pk in sorted((kept_id, other_id))
+            pk: self._lock_to_delete(pk) if pk == other_id else self.lock(Contact, pk)
+            for pk in sorted((contact_id, other_id))
         }
-        if rows[kept_id].owner_id != rows[other_id].owner_id:
+        if rows[contact_id].owner_id != rows[other_id].owner_id:
             raise Invalid.field(["body", "contact_id"], "It has another owner.")
-        return rows[kept_id], rows[other_id]
+        return rows[contact_id], rows[other_id]
 
-    def _take_out(self, ref: Ref) -> Contact:
-        """A contact that is to go, locked against those who make a row refer to it: they wait, and are refused."""
+    def _lock_to_delete(self, ref: Ref) -> Contact:
+        """Locks a contact for deletion: whoever inserts a row that refers to it waits, and is then refused."""
         contact: Contact = self.rows(Contact).select_for_update().get(pk=self.lock(Contact, ref).pk)
         return contact
 
     def _save(self, contact: Contact, allowed: bool) -> None:
-        """Writes a contact whose e-mail is new. Raises DuplicateContact where there is one, and that is not allowed."""
+        """Saves a contact with a new e-mail. Raises DuplicateContact if there is one with it, unless it is allowed."""
         contact.is_duplicate = self._is_duplicate(contact, allowed)
         try:
             with transaction.atomic(savepoint=allowed):
                 contact.save()
-        except IntegrityError as error:  # another one with this e-mail came at the same time
+        except IntegrityError as error:  # another one with this e-mail was saved at the same time
             if not allowed or constraint_of(error) != DuplicateContact.constraint:
                 raise
             contact.is_duplicate = True
             contact.save()
 
     def _is_duplicate(self, contact: Contact, allowed: bool) -> bool:
-        """Whether its owner has another contact with this e-mail. Raises DuplicateContact where that is not allowed."""
+        """Whether its owner has another contact with this e-mail. Raises DuplicateContact unless that is allowed."""
         others = Contact.objects.filter(owner_id=contact.owner_id).exclude(pk=contact.pk)
-        there_is_one = others.with_email(contact.email).exists()  # looked at once: another may come any moment
-        if there_is_one and not allowed:
+        exists = others.with_email(contact.email).exists()  # asked once: the answer may change at any moment
+        if exists and not allowed:
             raise DuplicateContact
-        return there_is_one
+        return exists
 
 
 def _emails_of(contact: Contact) -> list[str]:
-    """The e-mails that a contact has and had, in lower case: its own, then what came last."""
+    """A contact's present e-mail, then its former ones, the latest first; in lower case."""
     merged = contact.merged.order_by("-pk").values_list("fields__email", flat=True)
     return list(dict.fromkeys(lowercased([contact.email, *merged])))
 
 
-#: What a contact says of itself.
-_SAID = ("name", "email", "company", "user_type", "phone", "notes")
+#: The fields of a contact that `MergedContact` keeps.
+_MERGED_FIELDS = ("name", "email", "company", "user_type", "phone", "notes")

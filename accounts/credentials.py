@@ -1,4 +1,4 @@
-"""Tokens, API keys, sessions and passwords: who is behind a request, in one statement."""
+"""Tokens, API keys, sessions and passwords: a request is authenticated by one SQL statement."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -32,20 +32,20 @@ log = structlog.get_logger(__name__)
 
 _KEY = re.compile(r"mw_[0-9a-f]{8}_[A-Za-z0-9_-]{43}")
 _USER = "SELECT u.id, u.role, u.email, u.name FROM accounts_user u WHERE u.is_active AND "
-_BEHIND_TOKEN = """
+_ACTOR_OF_TOKEN = """
 SELECT u.id, u.role, u.email, u.name{versions}
 FROM accounts_session s JOIN accounts_user u ON u.id = s.user_id
 WHERE s.id = %s AND u.id = %s AND u.is_active AND s.ended_at IS NULL AND s.expires_at > now()
 """
-#: `{actor}` is filled in by the statement, for whose key it is shows only there.
+#: The statement fills in `{actor}` itself, since only it finds out whose key it is.
 _OWN_VERSION = VERSION_OF.replace("%s", "replace(%s, '{actor}', u.id::text)")
-_BEHIND_KEY = """
+_ACTOR_OF_KEY = """
 SELECT u.id, u.role, u.email, u.name, k.id, k.scopes,
     k.last_used_at IS NULL OR k.last_used_at < now() - interval '1 minute'{versions}
 FROM accounts_apikey k JOIN accounts_user u ON u.id = k.user_id
 WHERE k.key_hash = %s AND u.is_active AND (k.expires_at IS NULL OR k.expires_at > now())
 """
-_USED = """
+_TOUCH_KEY = """
 UPDATE accounts_apikey SET last_used_at = now() WHERE id IN (
     SELECT id FROM accounts_apikey
     WHERE id = %s AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
@@ -59,15 +59,15 @@ SELECT NOT EXISTS (SELECT FROM accounts_unwantedmail u WHERE u.email = lower(mai
         OR NOT EXISTS (SELECT FROM accounts_closedaddress c WHERE c.email = lower(mail.email)))
 FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS mail (email, kind, place) ORDER BY place
 """
-#: The user as they were when the password was checked. Who changes the password or deactivates them holds their row
-#: until the sessions have ended: who waits for it sees what became of it.
-_UNCHANGED, _HELD = "u.is_active AND u.password = %s", "FOR SHARE"
-_OPEN = """
+#: The user must not have changed since the password was checked. Whoever changes the password or deactivates the user
+#: holds the lock until the sessions have ended; after waiting for it, this statement sees the change.
+_UNCHANGED, _LOCK = "u.is_active AND u.password = %s", "FOR SHARE"
+_INSERT_SESSION = """
 INSERT INTO accounts_session (user_id, refresh_jti, user_agent, address, expires_at)
-SELECT u.id, %s, %s, %s, %s FROM accounts_user u WHERE u.id = %s AND {unchanged} {held}
+SELECT u.id, %s, %s, %s, %s FROM accounts_user u WHERE u.id = %s AND {unchanged} {lock}
 RETURNING id
 """
-#: Who never chose a password has no account, as they see it: somebody invited them.
+#: An invited user who has not set a password yet counts as a stranger.
 _IS_STRANGER = """
 SELECT NOT EXISTS (
     SELECT FROM accounts_user u WHERE lower(u.email) = lower(mail.email) AND NOT starts_with(u.password, '!')
@@ -78,23 +78,23 @@ _SIGN_IN_AGAIN = "This token is not valid, or its session has ended. Sign in aga
 
 
 class AccountsIdentity:
-    """What the mesh asks about users: see `mesh.declarations.identity.Identity`."""
+    """Implements `mesh.declarations.identity.Identity`, through which the mesh reads users."""
 
     def authenticate(
         self, authorization: str, api_key: str, cache_tags: Sequence[str]
     ) -> tuple[Actor, Mapping[str, int]]:
         if authorization and api_key:
             raise Unauthenticated("Send one credential: either `Authorization` or `X-API-Key`.")
-        return _behind_key(api_key, cache_tags) if api_key else _behind_token(authorization, cache_tags)
+        return _authenticate_key(api_key, cache_tags) if api_key else _authenticate_token(authorization, cache_tags)
 
     def actor(self, user_id: int) -> Actor:
-        return _one(fetch(_USER + "u.id = %s", [user_id]))
+        return _single_actor(fetch(_USER + "u.id = %s", [user_id]))
 
     def actor_of_job(self, user_id: int) -> Actor:
-        return _one(fetch("SELECT id, role, email, name FROM accounts_user WHERE id = %s", [user_id]))
+        return _single_actor(fetch("SELECT id, role, email, name FROM accounts_user WHERE id = %s", [user_id]))
 
     def actor_by_email(self, email: str) -> Actor:
-        return _one(fetch(_USER + "lower(u.email) = lower(%s)", [email]))
+        return _single_actor(fetch(_USER + "lower(u.email) = lower(%s)", [email]))
 
     def wants_mail(self, mails: Sequence[tuple[str, str]]) -> list[bool]:
         return [row[0] for row in fetch(_WANTS_MAIL, [[email for email, _ in mails], [kind for _, kind in mails]])]
@@ -108,11 +108,11 @@ class AccountsIdentity:
 
 
 def are_strangers(emails: Sequence[str]) -> list[bool]:
-    """Whether nobody with each of these e-mails has ever set a password here."""
+    """For each of these e-mails, whether no user with it has set a password yet."""
     return [row[0] for row in fetch(_IS_STRANGER, [list(emails)])]
 
 
-def _behind_token(authorization: str, cache_tags: Sequence[str]) -> tuple[Actor, Mapping[str, int]]:
+def _authenticate_token(authorization: str, cache_tags: Sequence[str]) -> tuple[Actor, Mapping[str, int]]:
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Unauthenticated("Send `Authorization: Bearer <token>`.")
@@ -120,37 +120,37 @@ def _behind_token(authorization: str, cache_tags: Sequence[str]) -> tuple[Actor,
     if expires <= timezone.now().timestamp():
         raise Unauthenticated("This token has expired. Refresh it, or sign in again.")
     names = [tag.replace("{actor}", str(user_id)) for tag in cache_tags]
-    sql = _BEHIND_TOKEN.format(versions=f", {VERSION_OF}" * len(names))
-    found = fetch(sql, (*names, session_id, user_id))
-    if not found:
+    sql = _ACTOR_OF_TOKEN.format(versions=f", {VERSION_OF}" * len(names))
+    rows = fetch(sql, (*names, session_id, user_id))
+    if not rows:
         raise Unauthenticated(_SIGN_IN_AGAIN)
-    user, role, email, name, *numbers = found[0]
-    return Actor(user, role, email, name, session_id), dict(zip(names, numbers, strict=True))
+    user, role, email, name, *versions = rows[0]
+    return Actor(user, role, email, name, session_id), dict(zip(names, versions, strict=True))
 
 
-def _behind_key(api_key: str, cache_tags: Sequence[str]) -> tuple[Actor, Mapping[str, int]]:
-    sql = _BEHIND_KEY.format(versions=f", {_OWN_VERSION}" * len(cache_tags))
-    found = fetch(sql, (*cache_tags, ApiKey.hash_of(api_key))) if _KEY.fullmatch(api_key) else []
-    if not found:
+def _authenticate_key(api_key: str, cache_tags: Sequence[str]) -> tuple[Actor, Mapping[str, int]]:
+    sql = _ACTOR_OF_KEY.format(versions=f", {_OWN_VERSION}" * len(cache_tags))
+    rows = fetch(sql, (*cache_tags, ApiKey.hash_of(api_key))) if _KEY.fullmatch(api_key) else []
+    if not rows:
         raise Unauthenticated("This API key is not valid: it may have been deleted, or have expired.")
-    user, role, email, name, key_id, held, stale, *numbers = found[0]
+    user, role, email, name, key_id, scopes, stale, *versions = rows[0]
     if stale:
-        _note_use(key_id)
+        _record_use(key_id)
     names = [tag.replace("{actor}", str(user)) for tag in cache_tags]
-    actor = Actor(user, role, email, name, key_id=key_id, scopes=tuple(held))
-    return actor, dict(zip(names, numbers, strict=True))
+    actor = Actor(user, role, email, name, key_id=key_id, scopes=tuple(scopes))
+    return actor, dict(zip(names, versions, strict=True))
 
 
-def _note_use(key_id: int) -> None:
-    """Writes down that a key is used, once a minute; it waits for nobody, and no request fails for it."""
+def _record_use(key_id: int) -> None:
+    """Updates a key's `last_used_at`, at most once a minute. It waits for no lock, and an error fails no request."""
     try:
         with transaction.atomic():
-            fetch(_USED, [key_id])
+            fetch(_TOUCH_KEY, [key_id])
     except (DatabaseError, InterfaceError) as error:
         log.warning("key_use_not_noted", api_key_id=key_id, error=type(error).__name__)
 
 
-def _one(rows: list[tuple[Any, ...]]) -> Actor:
+def _single_actor(rows: list[tuple[Any, ...]]) -> Actor:
     if not rows:
         raise Unauthenticated("There is no active user with this id or e-mail.")
     return Actor(*rows[0])
@@ -158,7 +158,10 @@ def _one(rows: list[tuple[Any, ...]]) -> Actor:
 
 @lru_cache(maxsize=4096)
 def _claims(token: str) -> tuple[int, int, int]:
-    """When a token ends, its user and its session. Kept for a while: a signature does not change."""
+    """A token's expiry as a Unix time, its user id and session id; cached, since checking a signature is slow.
+
+    Raises Unauthenticated.
+    """
     try:
         claims = AccessToken(token)  # type: ignore[arg-type]
         return int(claims["exp"]), int(claims["user_id"]), int(claims["session_id"])
@@ -167,7 +170,7 @@ def _claims(token: str) -> tuple[int, int, int]:
 
 
 def checked_password(email: str, password: str) -> User:
-    """The active user with this e-mail and password; an unknown e-mail takes as long as a wrong password."""
+    """The active user with this e-mail and password. Raises Unauthenticated, as slowly for an unknown e-mail."""
     user: User | None = User.objects.with_email(email).first()
     if user is None:
         make_password(password)
@@ -177,7 +180,7 @@ def checked_password(email: str, password: str) -> User:
 
 
 def require_good_password(password: str, user: User, loc: str) -> None:
-    """Django's password validators. Raises Invalid on the field `loc`, with all that is wrong."""
+    """Runs Django's password validators. Raises Invalid with all errors, at the body's field `loc`."""
     try:
         validate_password(password, user)
     except ValidationError as error:
@@ -187,16 +190,16 @@ def require_good_password(password: str, user: User, loc: str) -> None:
 
 
 def open_session(user: User, client: Client) -> dict[str, Any]:
-    """A new session and its first tokens, if the user is still as they were when their password was checked.
+    """Opens a session, and returns its tokens as the fields of `TokensOut`.
 
-    Raises Unauthenticated where the password was changed, or the user deactivated, meanwhile.
+    Raises Unauthenticated if the password was changed, or the user deactivated, since the password was checked.
     """
     refresh = RefreshToken.for_user(user)
-    described = [str(refresh["jti"]), client.user_agent, client.address, timezone.now() + _lifetime()]
-    opened = fetch(_OPEN.format(unchanged=_UNCHANGED, held=_HELD), [*described, user.pk, user.password])
-    if not opened:
+    columns = [str(refresh["jti"]), client.user_agent, client.address, timezone.now() + _lifetime()]
+    rows = fetch(_INSERT_SESSION.format(unchanged=_UNCHANGED, lock=_LOCK), [*columns, user.pk, user.password])
+    if not rows:
         raise Unauthenticated(_WRONG)
-    return _tokens(refresh, opened[0][0])
+    return _tokens(refresh, rows[0][0])
 
 
 class SessionOver(Unauthenticated):
@@ -204,14 +207,17 @@ class SessionOver(Unauthenticated):
 
 
 class TokenReused(SessionOver):
-    """A refresh token came a second time: one of the two who have it stole it, so the session ends for both."""
+    """A refresh token was used twice: it may have been stolen, so the session ends for everyone who has its tokens."""
 
     code = "accounts.token_reused"
     keeps_changes = True
 
 
 def rotate(token: str) -> dict[str, Any]:
-    """New tokens for a refresh token, decided in the database: of two that use it at once, one gets them."""
+    """Exchanges a refresh token for new tokens (the fields of `TokensOut`); of two concurrent uses, one succeeds.
+
+    Raises SessionOver, or TokenReused if the token was used before.
+    """
     try:
         refresh = RefreshToken(token)  # type: ignore[arg-type]
         session_id, user_id, jti = int(refresh["session_id"]), int(refresh["user_id"]), str(refresh["jti"])
@@ -222,7 +228,7 @@ def rotate(token: str) -> dict[str, Any]:
     refresh.set_jti()
     refresh.set_exp()
     refresh.set_iat()
-    # Conditions on the session's own columns alone: only those are looked at again after waiting for another's lock.
+    # Conditions on the session's own columns only: Postgres checks only those again after it waited for a lock.
     current = Session.objects.active().filter(pk=session_id, user_id=user_id)
     renewed = current.filter(refresh_jti=jti).update(
         refresh_jti=str(refresh["jti"]), last_used_at=Now(), expires_at=timezone.now() + _lifetime()
@@ -251,7 +257,7 @@ def _lifetime() -> timedelta:
 
 
 class AdminBackend(BaseBackend):
-    """Signs ADMINs in to the admin, under the same limits as over the API."""
+    """Signs ADMINs in to the admin, with the rate limits of the API."""
 
     def authenticate(
         self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any

@@ -25,11 +25,11 @@ class UserDocument(Out):
 
 
 def _mark_duplicates(contacts: list[Contact]) -> None:
-    """The first with an e-mail has it for its own; documents do not say which one had."""
+    """Marks all but the first contact with an e-mail as duplicates: documents do not hold that flag."""
     lower = lowercased(contact.email for contact in contacts)
     owners = {contact.owner_id for contact in contacts}
-    known = Contact.objects.filter(owner_id__in=owners).annotate(lower_email=Lower("email"))
-    taken = set(known.filter(lower_email__in=lower).values_list("lower_email", flat=True))
+    rows = Contact.objects.filter(owner_id__in=owners).annotate(lower_email=Lower("email"))
+    taken = set(rows.filter(lower_email__in=lower).values_list("lower_email", flat=True))
     for contact, email in zip(contacts, lower, strict=True):
         contact.is_duplicate = email in taken
         taken.add(email)

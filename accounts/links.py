@@ -1,4 +1,4 @@
-"""The signed links in mails: one sets a password, once; one turns a kind of mail off."""
+"""The signed links in mails: one kind sets a password, once; the other turns a kind of mail off."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -12,7 +12,7 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 from accounts.models import MailKind, User
 from mesh.errors import Invalid
 
-#: The mails that open an account, and the one that guards it; nobody can turn them off.
+#: Mails that cannot be turned off: those with a link that sets a password, and the notice of a new API key.
 INVITATION, PASSWORD_RESET, API_KEY = "invitation", "password_reset", "api_key"
 
 _LIFETIMES: dict[str, Callable[[], timedelta]] = {
@@ -24,13 +24,13 @@ _UNSUBSCRIBE, _ALL = "accounts.unsubscribe", "*"
 
 
 def password_url(user: User, kind: str) -> str:
-    """Where the user sets a password; it works until they have, or until its time is over."""
+    """The address where the user sets a password; it works until the password changes, or the link expires."""
     token = signing.dumps([user.pk, _state(user)], salt=f"accounts.{kind}")
     return f"{settings.SITE_URL}/{_PAGES[kind]}?{urlencode({'token': token})}"
 
 
 def owner_of(token: str, *, lock: bool = False) -> User:
-    """The active user whose password this token sets, locked for the change where asked. Raises Invalid."""
+    """The active user whose password this token sets, locked if `lock`. Raises Invalid for a used or expired token."""
     for kind, lifetime in _LIFETIMES.items():
         try:
             user_id, state = signing.loads(token, salt=f"accounts.{kind}", max_age=lifetime())
@@ -44,12 +44,12 @@ def owner_of(token: str, *, lock: bool = False) -> User:
 
 
 def _state(user: User) -> str:
-    """A fingerprint of the password as it is: another password ends every link."""
+    """A fingerprint of the current password hash: a new password invalidates all links."""
     return salted_hmac("accounts.password", f"{user.pk} {user.password}", algorithm="sha256").hexdigest()[:32]
 
 
 def unsubscribe_path(email: str, kind: str) -> str:
-    """The page that turns a kind of mail off for an address; none for the mails that open an account, or guard it."""
+    """The page that turns a kind of mail off for an address; empty for mails that cannot be turned off."""
     if kind in _LIFETIMES or kind == API_KEY:
         return ""
     token = signing.dumps([email, MailKind(kind).value], salt=_UNSUBSCRIBE)
@@ -57,12 +57,12 @@ def unsubscribe_path(email: str, kind: str) -> str:
 
 
 def never_again_path(email: str) -> str:
-    """The page that stops all mail to the address of a stranger."""
+    """The page that stops all mail to an address without an account."""
     return f"/unsubscribe?{urlencode({'token': signing.dumps([email, _ALL], salt=_UNSUBSCRIBE)})}"
 
 
 def unwanted_of(token: str) -> tuple[str, MailKind | None]:
-    """Which address wants which kind no more; None: no mail at all. Raises Invalid."""
+    """The address and the kind of mail to turn off; the kind is None for all mail. Raises Invalid."""
     try:
         email, kind = signing.loads(token, salt=_UNSUBSCRIBE)
         return email, None if kind == _ALL else MailKind(kind)

@@ -1,4 +1,4 @@
-"""Users, their sessions and API keys, the mails that people do not want; and their contacts, people outside."""
+"""Users, their sessions and API keys, the mails that they turned off, and their contacts."""
 
 import hashlib
 import secrets
@@ -18,23 +18,23 @@ from mesh import Actor, MeshModel, MeshQuerySet
 from mesh.rows.search import every_word
 from mesh.stores.postgres import fetch
 
-#: Each returns the ids of the users who share something with a user; apps that let people share things add theirs.
+#: Each returns the ids of the users who share something with a user; apps with shared rows add theirs.
 _peer_sources: list[Callable[[int], QuerySet[Any]]] = []
 
 
 def peer_source(ids_of: Callable[[int], QuerySet[Any]]) -> Callable[[int], QuerySet[Any]]:
-    """Registers who else a user knows, as a queryset of one column, user ids: `@peer_source def met(user_id): …`.
+    """Registers a function that returns whom a user knows: `@peer_source def met(user_id): …`.
 
-    All that an app registers must be symmetric: whoever is known this way knows the user too. No union, for that cannot
-    be asked about one user: each of its parts is a peer source of its own.
+    It returns a queryset with one column of user ids. The relation must be symmetric: whoever a user knows this way
+    knows that user too. The queryset cannot be a union, since it is filtered by one user: register each part by itself.
     """
     _peer_sources.append(ids_of)
     return ids_of
 
 
 def lowercased(emails: Iterable[str]) -> list[str]:
-    """These e-mails in lower case, as the database compares them: Python has other rules for some letters."""
-    sql = "SELECT lower(email) FROM unnest(%s::text[]) WITH ORDINALITY AS said (email, place) ORDER BY place"
+    """These e-mails in lower case, by the database's rules: Python's differ for some letters."""
+    sql = "SELECT lower(email) FROM unnest(%s::text[]) WITH ORDINALITY AS given (email, place) ORDER BY place"
     return [row[0] for row in fetch(sql, [list(emails)])]
 
 
@@ -49,24 +49,24 @@ class UserQuerySet(MeshQuerySet["User"]):
     def visible_to(self, actor: Actor) -> Self:
         if actor.is_admin:
             return self
-        known = Q(pk=actor.id) | Q(invited_by_id=actor.id)
+        condition = Q(pk=actor.id) | Q(invited_by_id=actor.id)
         for ids_of in _peer_sources:
             ids = ids_of(actor.id)
-            # Not `pk__in`, which makes the set of all whom the actor knows, also where one user is asked about.
-            known |= Q(Exists(ids.filter(**{ids.query.values_select[0]: OuterRef("pk")})))
-        return self.filter(known)
+            # Not `pk__in`, which would read everyone whom the actor knows, even to filter for a single user.
+            condition |= Q(Exists(ids.filter(**{ids.query.values_select[0]: OuterRef("pk")})))
+        return self.filter(condition)
 
     def search(self, text: str | None) -> Self:
         return self.filter(every_word(text, "name", "email"))
 
     def with_email(self, email: str) -> Self:
-        """The user with this e-mail, in any case; as the unique index compares them."""
+        """The user with this e-mail, in upper or lower case, compared as the unique index does."""
         return self.alias(lower_email=Lower("email")).filter(lower_email=Lower(Value(email)))
 
     def named(self, emails: Sequence[str]) -> list["User"]:
-        """The users with one of these e-mails, in any case."""
-        known = self.alias(lower_email=Lower("email")).filter(lower_email__in=lowercased(emails))
-        return list(known.only("name", "email"))
+        """The users with one of these e-mails, in upper or lower case."""
+        rows = self.alias(lower_email=Lower("email")).filter(lower_email__in=lowercased(emails))
+        return list(rows.only("name", "email"))
 
 
 class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type: ignore[misc]
@@ -83,7 +83,7 @@ class UserManager(BaseUserManager["User"].from_queryset(UserQuerySet)):  # type:
         role: str = Role.AGENT,
         invited_by_id: int | None = None,
     ) -> "User":
-        """A new user; without a password nobody can sign in as them yet."""
+        """Creates a user, who cannot sign in before a password is set."""
         user: User = self.model(email=email, name=name, role=role, invited_by_id=invited_by_id)
         user.set_password(password)
         user.save(force_insert=True)
@@ -120,7 +120,7 @@ class User(AbstractBaseUser, MeshModel):
         return self.name or self.email
 
     def check_password(self, raw_password: str) -> bool:
-        """As Django's, but a stronger hash is written only over the one that was checked, never over a new password."""
+        """As Django's, but a stronger hash only replaces the hash that was checked, never that of a new password."""
 
         def strengthen(raw_password: str) -> None:
             stronger = make_password(raw_password)
@@ -130,9 +130,9 @@ class User(AbstractBaseUser, MeshModel):
         return check_password(raw_password, self.password, strengthen)
 
     def may_be_mailed_a_reset(self) -> bool:
-        """Whether a link to set a new password may be mailed now, which is noted: of two who ask at once, one may."""
-        long_enough = Q(reset_mailed_at=None) | Q(reset_mailed_at__lte=Now() - settings.PASSWORD_RESET_PAUSE)
-        return bool(User.objects.filter(long_enough, pk=self.pk).update(reset_mailed_at=Now()))
+        """Whether a link to set a new password may be mailed now; if so, records it: of two at once, one may."""
+        pause_is_over = Q(reset_mailed_at=None) | Q(reset_mailed_at__lte=Now() - settings.PASSWORD_RESET_PAUSE)
+        return bool(User.objects.filter(pause_is_over, pk=self.pk).update(reset_mailed_at=Now()))
 
     @property
     def is_admin(self) -> bool:
@@ -164,14 +164,14 @@ class SessionQuerySet(MeshQuerySet["Session"]):
         return self.filter(ended_at=None, expires_at__gt=Now())
 
     def end(self) -> int:
-        """Ends those that still run: their access tokens are refused from the next request on."""
+        """Ends the active sessions: their access tokens are refused from the next request on."""
         return self.filter(ended_at=None).update(ended_at=Now())
 
 
 class Session(MeshModel):
-    """One sign-in: the tokens made from it live as long as it does."""
+    """One sign-in: its tokens work until it ends."""
 
-    # Here and below: where an index or a unique constraint begins with it, a foreign key needs none of its own.
+    # Here and below, `db_index=False`: another index or a unique constraint begins with the foreign key.
     user = models.ForeignKey(User, models.CASCADE, related_name="sessions", db_index=False)
     #: The `jti` of the one refresh token that may be used next.
     refresh_jti = models.CharField(max_length=64)
@@ -204,18 +204,18 @@ class ApiKeyQuerySet(MeshQuerySet["ApiKey"]):
         return self.filter(user_id=actor.id)
 
     def issue(self, **fields: Any) -> tuple["ApiKey", str]:
-        """A new row, and the key itself, of which the row keeps the hash alone."""
+        """Creates a row, and returns it with the key itself, of which only the hash is stored."""
         prefix = f"mw_{secrets.token_hex(4)}"
         key = f"{prefix}_{secrets.token_urlsafe(32)}"
         return self.create(prefix=prefix, key_hash=ApiKey.hash_of(key), **fields), key
 
 
 class ApiKey(MeshModel):
-    """A secret with which a program or an agent asks for a user, as far as its scopes go."""
+    """A secret with which a program or an agent acts for a user, within its scopes."""
 
     user = models.ForeignKey(User, models.CASCADE, related_name="api_keys", db_index=False)
     name = models.CharField(max_length=100)
-    #: How the key begins, to recognise it.
+    #: The beginning of the key, to recognise it by.
     prefix = models.CharField(max_length=11)
     key_hash = models.CharField(max_length=64, unique=True)
     scopes = ArrayField(models.CharField(max_length=100))
@@ -242,7 +242,7 @@ class ApiKey(MeshModel):
 
     @staticmethod
     def hash_of(key: str) -> str:
-        """Random as it is, a key needs no slow hash."""
+        """The SHA-256 of a key, as 64 hexadecimal digits; a random key needs no slow hash."""
         return hashlib.sha256(key.encode()).hexdigest()
 
     def audience(self) -> set[str]:
@@ -272,7 +272,7 @@ class UnwantedMailQuerySet(MeshQuerySet["UnwantedMail"]):
 
 
 class UnwantedMail(MeshModel):
-    """A kind of mail that an address turned off; there need be no user behind it."""
+    """A kind of mail that was turned off for an address, which need not be a user's."""
 
     #: In lower case.
     email = models.EmailField(max_length=254)
@@ -301,9 +301,9 @@ class ClosedAddressQuerySet(MeshQuerySet["ClosedAddress"]):
 
 
 class ClosedAddress(MeshModel):
-    """An address of a stranger who wants no mail from here at all.
+    """An address without an account, for which all mail was turned off.
 
-    A password that is set with a mailed link opens it again: that is who reads the mail.
+    Setting a password with a mailed link deletes the row: it proves that its user reads the mail.
     """
 
     #: In lower case.
@@ -339,7 +339,7 @@ class ContactQuerySet(MeshQuerySet["Contact"]):
         return self if user_type is None else self.filter(user_type=user_type)
 
     def with_email(self, email: str) -> Self:
-        """Those with this e-mail, in any case."""
+        """Contacts with this e-mail, in upper or lower case."""
         return self.alias(lower_email=Lower("email")).filter(lower_email=Lower(Value(email)))
 
     def search(self, text: str | None) -> Self:
@@ -347,7 +347,7 @@ class ContactQuerySet(MeshQuerySet["Contact"]):
 
 
 class Contact(MeshModel):
-    """Somebody outside, whom its owner talks to."""
+    """A person outside the company, whom its owner talks to."""
 
     uuid = models.UUIDField(default=uuid7, unique=True, editable=False)
     owner = models.ForeignKey(User, models.PROTECT, related_name="contacts", db_index=False)
@@ -357,7 +357,7 @@ class Contact(MeshModel):
     user_type = models.CharField("type", max_length=8, choices=ContactType.choices, default=ContactType.CLIENT)
     phone = models.CharField(max_length=50, null=True, blank=True)  # noqa: DJ001  (the API answers null)
     notes = models.CharField(max_length=500, blank=True, default="")
-    #: Whether its owner wanted another one with the same e-mail; all others have an e-mail of their own.
+    #: Whether its owner allowed another contact with the same e-mail; the e-mails of all others are unique.
     is_duplicate = models.BooleanField(default=False, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -383,7 +383,7 @@ class Contact(MeshModel):
 
 
 class MergedContact(models.Model):
-    """What a contact was before it became part of another one: nothing of it is lost."""
+    """The fields of a contact that was merged into another one, so that nothing is lost."""
 
     contact = models.ForeignKey(Contact, models.CASCADE, related_name="merged")
     uuid = models.UUIDField(unique=True)

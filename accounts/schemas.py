@@ -1,4 +1,4 @@
-"""What goes in and out of accounts."""
+"""The input and output schemas of accounts."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -116,8 +116,8 @@ class SessionOut(Out):
 ACCESS = ("*", "read", "write")
 
 
-def _known(scope: str) -> str:
-    """A scope that there is, of the whole mesh or of one of its services."""
+def _require_known_scope(scope: str) -> str:
+    """Raises ValueError for an unknown scope."""
     service, colon, access = scope.rpartition(":")
     services = registry.open_to_keys()
     if access in ACCESS and (service in services or not colon):
@@ -128,13 +128,13 @@ def _known(scope: str) -> str:
     )
 
 
-def _to_come(time: datetime) -> datetime:
+def _require_future(time: datetime) -> datetime:
     if time <= timezone.now():
         raise ValueError("This time has passed already.")
     return time
 
 
-def _possible(approval: Approval) -> Approval:
+def _require_supported(approval: Approval) -> Approval:
     if approval != Approval.NEVER:
         raise ValueError(
             "Nobody can be asked for approval yet, so such a key would do everything without it. Only `never` is taken."
@@ -142,7 +142,7 @@ def _possible(approval: Approval) -> Approval:
     return approval
 
 
-KeyScope = Annotated[str, text(1, 100), AfterValidator(_known), Field(examples=["orders:read"])]
+KeyScope = Annotated[str, text(1, 100), AfterValidator(_require_known_scope), Field(examples=["orders:read"])]
 
 
 class ApiKeyIn(In):
@@ -152,15 +152,15 @@ class ApiKeyIn(In):
         description="What the key is for, to tell it from others.", examples=["Stock robot"]
     )
     scopes: Annotated[
-        list[KeyScope], Field(min_length=1, max_length=50), AfterValidator(lambda found: list(dict.fromkeys(found)))
+        list[KeyScope], Field(min_length=1, max_length=50), AfterValidator(lambda names: list(dict.fromkeys(names)))
     ] = Field(
         description="What the key allows: `*` all that you may do, `read` all queries, `write` all commands; for one"
         " service, such as `orders`: `orders:*`, `orders:read`, `orders:write`."
     )
-    expires_at: Annotated[Time, AfterValidator(_to_come)] | None = Field(
+    expires_at: Annotated[Time, AfterValidator(_require_future)] | None = Field(
         None, description="When the key stops working, in UTC unless it has an offset; null: never."
     )
-    approval: Annotated[Approval, AfterValidator(_possible)] = Field(
+    approval: Annotated[Approval, AfterValidator(_require_supported)] = Field(
         Approval.NEVER, description="Which of its commands a person must allow first; only `never` is taken yet."
     )
 

@@ -55,7 +55,7 @@ class UserService(Service):
         Changes only the fields that you send, and returns the profile. Your e-mail cannot be changed; your role is an
         ADMIN's to change, with update_user.
         """
-        return self._updated(self.lock(User, self.actor.id), data)
+        return self._save_changes(self.lock(User, self.actor.id), data)
 
     @query("GET /users")
     def list_users(self, *, search: Search = None, page: PageParams) -> Page[UserOut]:
@@ -112,7 +112,7 @@ class UserService(Service):
         )
         if loses_admin and not _other_admins(user):
             raise LastAdmin("This is the last active ADMIN. Make someone else an ADMIN first.")
-        return self._updated(user, data)
+        return self._save_changes(user, data)
 
     @query(tool=False)
     def find_user_id(self, *, ref: int) -> int | None:
@@ -128,8 +128,8 @@ class UserService(Service):
     def find_people(self, *, emails: Annotated[list[str], Field(max_length=200)]) -> list[PersonOut]:
         """List the users you know who have one of these e-mails, in any case."""
         named = User.objects.named(emails)
-        known = self.find_ids(User, [user.pk for user in named])
-        return [PersonOut.of(user) for user in named if user.pk in known]
+        visible = self.find_ids(User, [user.pk for user in named])
+        return [PersonOut.of(user) for user in named if user.pk in visible]
 
     def _mail_invitation(self, user: User) -> None:
         self.mail(
@@ -146,7 +146,7 @@ class UserService(Service):
             secret=True,
         )
 
-    def _updated(self, user: User, data: ProfilePatch | UserPatch) -> UserOut:
+    def _save_changes(self, user: User, data: ProfilePatch | UserPatch) -> UserOut:
         self.update(user, data.sent())
         if not user.is_active:
             user.sessions.end()
@@ -197,7 +197,7 @@ class NotificationService(Service):
             rows = [ClosedAddress(email=lower) for lower in lowercased([email])]
             ClosedAddress.objects.bulk_create(rows, ignore_conflicts=True)
             self.changed(*rows)
-        else:  # they have joined since, and can turn each kind on again
+        else:  # the address has an account by now, where each kind can be turned on again
             self._turn_off(email, *MailKind.values)
 
     def _turn_off(self, email: str, *kinds: str) -> None:
@@ -207,6 +207,6 @@ class NotificationService(Service):
 
 
 def _other_admins(user: User) -> bool:
-    """Whether there is another active ADMIN; they are locked, so that two cannot leave at once."""
+    """Whether there is another active ADMIN. Locks all of them, so that two cannot step down at once."""
     admins = User.objects.filter(role=Role.ADMIN, is_active=True).order_by("pk").select_for_update(no_key=True)
     return any(other.pk != user.pk for other in admins)

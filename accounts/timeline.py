@@ -1,7 +1,7 @@
-"""A contact's timeline: what every service knows of a contact, newest first.
+"""A contact's timeline: the rows of every service that belong to a contact, newest first.
 
 A service joins with a query of its own, without a route, that takes a `TimelineQuery` and returns `TimelineEntries`.
-It is found in the registry, so that this app need not know the others.
+This module finds it in the registry, so accounts do not import the apps above it.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,11 +17,11 @@ from mesh.declarations.fields import MAX_BIGINT
 from mesh.declarations.operations import Operation
 from mesh.declarations.registry import registry
 
-MOST_EMAILS = 1000  # that a contact has and had
+MOST_EMAILS = 1000  # present and former e-mails of a contact
 
 
 class Place(NamedTuple):
-    """Where an entry stands in a timeline: by its time, then by the name of its service, then by its id."""
+    """The position of an entry in a timeline, which is sorted by time, service name and id."""
 
     at: datetime
     service: str
@@ -35,8 +35,8 @@ class Place(NamedTuple):
         return unsealed(cursor, cls._read, cls.encode)
 
     @classmethod
-    def _read(cls, said: str) -> "Place":
-        at, service, id = said.split(" ")
+    def _read(cls, text: str) -> "Place":
+        at, service, id = text.split(" ")
         place = cls(datetime.fromisoformat(at), service, int(id))
         if place.at.utcoffset() != timedelta(0) or not 0 < place.id <= MAX_BIGINT:
             raise ValueError("There is no such place.")
@@ -96,34 +96,34 @@ class TimelineEntries(Out):
 def entries(
     query: TimelineQuery, rows: QuerySet[Any], at: str, entry: Callable[[Any], TimelineEntry]
 ) -> TimelineEntries:
-    """A service's answer from `rows`, whose time is the column `at`."""
-    wanted = rows
+    """Builds a service's answer from `rows`; `at` is the name of the column with an entry's time."""
+    selected = rows
     if query.before is not None:
-        wanted = rows.filter(Q(**{f"{at}__lt": query.before}) | Q(**{at: query.before, "pk__lt": query.before_id}))
-    newest = wanted.order_by(f"-{at}", "-pk")[: query.limit]
+        selected = rows.filter(Q(**{f"{at}__lt": query.before}) | Q(**{at: query.before, "pk__lt": query.before_id}))
+    newest = selected.order_by(f"-{at}", "-pk")[: query.limit]
     return TimelineEntries(count=rows.count() if query.before is None else None, entries=list(map(entry, newest)))
 
 
 def page(service: Service, contact: int, emails: Sequence[str], params: TimelineParams) -> TimelineOut:
-    """A page of what all services know of a contact, and the actor may see."""
+    """A page of the entries of all services that the actor may see."""
     after = None if params.cursor is None else Place.decode(params.cursor)
     parts = [_ask(service, source, contact, emails, after, params.limit + 1) for source in _sources(service)]
-    found = sorted((entry for part in parts for entry in part.entries), key=_place, reverse=True)
-    shown = found[: params.limit]
+    merged = sorted((entry for part in parts for entry in part.entries), key=_place, reverse=True)
+    results = merged[: params.limit]
     return TimelineOut(
         count=sum(part.count or 0 for part in parts) if after is None else None,
-        next=_place(shown[-1]).encode() if len(found) > params.limit else None,
-        results=shown,
+        next=_place(results[-1]).encode() if len(merged) > params.limit else None,
+        results=results,
     )
 
 
 def newest(
     service: Service, contact: int, emails: Sequence[str], services: Sequence[str], *, before: datetime, limit: int
 ) -> list[TimelineEntry]:
-    """The newest entries of some services, before a time."""
+    """The newest entries of the named services, before a time; at most `limit`."""
     after = Place(before, "", 1)
-    asked = [source for source in _sources(service) if source.service_name in services]
-    parts = [_ask(service, source, contact, emails, after, limit) for source in asked]
+    sources = [source for source in _sources(service) if source.service_name in services]
+    parts = [_ask(service, source, contact, emails, after, limit) for source in sources]
     return sorted((entry for part in parts for entry in part.entries), key=_place, reverse=True)[:limit]
 
 
@@ -132,9 +132,12 @@ def _ask(
 ) -> TimelineEntries:
     query = TimelineQuery(contact_id=contact, emails=list(emails), limit=limit)
     if after is not None:
-        place = (source.service_name, after.service)
         query.before = after.at
-        query.before_id = after.id if place[0] == place[1] else MAX_BIGINT if place[0] < place[1] else 0
+        # Entries of the same time are sorted by service: those of a lower name are still to come, all of them.
+        if source.service_name != after.service:
+            query.before_id = MAX_BIGINT if source.service_name < after.service else 0
+        else:
+            query.before_id = after.id
     answer: TimelineEntries = getattr(getattr(service.mesh, source.service_name), source.name)(query=query)
     return answer
 
@@ -144,6 +147,6 @@ def _place(entry: TimelineEntry) -> Place:
 
 
 def _sources(service: Service) -> list[Operation]:
-    """The queries of all services that know of contacts, and that the actor may read."""
-    found = [operation for operation in registry.operations.values() if operation.returns is TimelineEntries]
-    return [source for source in found if service.actor.may(f"{source.service_name}:read")]
+    """The timeline queries of all services that the actor may read."""
+    queries = [operation for operation in registry.operations.values() if operation.returns is TimelineEntries]
+    return [source for source in queries if service.actor.may(f"{source.service_name}:read")]

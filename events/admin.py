@@ -1,4 +1,4 @@
-"""Events and their categories in the admin."""
+"""The admin of events and categories."""
 
 import json
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ from mesh.errors import Invalid, MeshError
 
 EVENT_COLOURS = {EventStatus.ACTIVE: "success", EventStatus.CANCELLED: "danger"}
 _NEARLY_FULL = 80  # percent
-#: Beside which field a refusal stands that names none.
+#: The form field that shows an error without a field of its own, by the error's code.
 _FIELDS = {AlreadyRegistered.code: "email", EventFull.code: "waitlist"}
 
 
@@ -46,14 +46,14 @@ class WhenFilter(admin.SimpleListFilter):
         now = timezone.localtime()
         today = now.replace(hour=0, minute=0, second=0, microsecond=0)
         monday = today - timedelta(today.weekday())
-        chosen = {
+        conditions = {
             "upcoming": Q(start_date__gt=now),
-            "today": _meets(today, today + timedelta(1)),
-            "week": _meets(monday, monday + timedelta(7)),
+            "today": _overlaps(today, today + timedelta(1)),
+            "week": _overlaps(monday, monday + timedelta(7)),
             "now": Q(start_date__lte=now, end_date__gt=now),
             "past": Q(end_date__lte=now),
         }
-        return queryset.filter(chosen.get(self.value() or "", Q()))
+        return queryset.filter(conditions.get(self.value() or "", Q()))
 
 
 class DeletedFilter(admin.SimpleListFilter):
@@ -72,7 +72,7 @@ class DeletedFilter(admin.SimpleListFilter):
 
 
 class SeatForm(forms.Form):
-    """Whom to register; the operation looks at what is in it."""
+    """The person to register; the operation validates the fields."""
 
     name = forms.CharField(required=False, widget=UnfoldAdminTextInputWidget)
     email = forms.CharField(required=False, label="E-mail", widget=UnfoldAdminEmailInputWidget)
@@ -109,16 +109,17 @@ class EventAdmin(MeshModelAdmin):
         return super().has_delete_permission(request, obj) and not (obj and obj.deleted_at)
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        """Those that the event does not refuse."""
+        """Leaves out the actions that this event would refuse."""
         event = self.get_object(request, object_id)
         if event is None or event.deleted_at:
             return []
         refused = () if event.is_active else ("register", "cancel")
-        return [found for found in super().get_actions_detail(request, object_id) if found.path not in refused]
+        actions = super().get_actions_detail(request, object_id)
+        return [action for action in actions if action.path not in refused]
 
     @display(description=f"When ({settings.TIME_ZONE})", ordering="start_date")
     def when(self, event: Event) -> str:
-        return render_to_string("admin/events/event/when.html", {"event": event, **_time_of(event)})
+        return render_to_string("admin/events/event/when.html", {"event": event, **_when_context(event)})
 
     @display(description="Seats", ordering="attendee_count")
     def seats(self, event: Event) -> str:
@@ -137,44 +138,44 @@ class EventAdmin(MeshModelAdmin):
 
     @action(description="Cancel event", url_path="cancel", icon="event_busy", variant=ActionVariant.DANGER)
     def cancel(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
-        event, form = self._current(request, object_id), _sent(forms.Form, request)
-        if form.is_valid() and self._called(request, form, "cancel_event", id=event.pk):
+        event, form = self._get_event(request, object_id), _bind(forms.Form, request)
+        if form.is_valid() and self._call_for_form(request, form, "cancel_event", id=event.pk):
             messages.success(request, "Cancelled.")
-            return _page_of(event.pk)
+            return _redirect_to_event(event.pk)
         text = "It can still be seen; its attendees are told by mail, unless it is over."
         page = {"title": f"Cancel {event}", "text": text, "button": "Cancel event", "variant": "danger"}
         return self._form_page(request, event, form, **page)
 
     @action(description="Register attendee", url_path="register", icon="person_add")
     def register(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
-        event, form = self._current(request, object_id), _sent(SeatForm, request)
+        event, form = self._get_event(request, object_id), _bind(SeatForm, request)
         if form.is_valid():
             person = {name: value for name, value in form.cleaned_data.items() if value}
-            if answer := self._called(request, form, "register_attendee", id=event.pk, **person):
+            if answer := self._call_for_form(request, form, "register_attendee", id=event.pk, **person):
                 seat = json.loads(answer.body)
-                place = seat["position"]
-                told = f"waits for a seat, at place {place}" if place else "is registered"
-                messages.success(request, f"{seat['name']} {told}.")
-                return _page_of(event.pk)
+                position = seat["position"]
+                outcome = f"waits for a seat, at place {position}" if position else "is registered"
+                messages.success(request, f"{seat['name']} {outcome}.")
+                return _redirect_to_event(event.pk)
         text = "They get a mail with a calendar file."
         return self._form_page(request, event, form, title=f"Register for {event}", text=text, button="Register")
 
     @action(description="Export attendees (CSV)", url_path="export", icon="download")
     def export(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
-        return self._list_of(request, object_id, "export_attendees")
+        return self._download_list(request, object_id, "export_attendees")
 
     @action(description="Print attendees", url_path="print", icon="print", attrs={"target": "_blank"})
     def print(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
-        return self._list_of(request, object_id, "print_attendees")
+        return self._download_list(request, object_id, "print_attendees")
 
-    def _current(self, request: HttpRequest, object_id: str) -> Event:
+    def _get_event(self, request: HttpRequest, object_id: str) -> Event:
         event: Event | None = self.get_object(request, object_id)
         if event is None or event.deleted_at:
             raise Http404
         return event
 
-    def _called(self, request: HttpRequest, form: forms.Form, operation: str, **arguments: Any) -> Answer | None:
-        """An operation's answer; a refusal stands beside its field."""
+    def _call_for_form(self, request: HttpRequest, form: forms.Form, operation: str, **arguments: Any) -> Answer | None:
+        """Calls an operation; on a refusal, adds its errors to the form and returns None."""
         try:
             return self.call(request, operation, arguments)
         except Invalid as refusal:
@@ -188,12 +189,12 @@ class EventAdmin(MeshModelAdmin):
         context = {**self.admin_site.each_context(request), "opts": self.opts, "original": event, "form": form, **page}
         return TemplateResponse(request, "admin/events/event/form.html", context, status=422 if form.errors else 200)
 
-    def _list_of(self, request: HttpRequest, object_id: str, name: str) -> HttpResponseBase:
+    def _download_list(self, request: HttpRequest, object_id: str, name: str) -> HttpResponseBase:
         try:
             return self.download(request, name, id=object_id)
         except MeshError as refusal:
             messages.error(request, refusal.detail)
-            return _page_of(object_id)
+            return _redirect_to_event(object_id)
 
 
 @admin.register(Category)
@@ -223,27 +224,27 @@ class CategoryAdmin(MeshModelAdmin):
         return format_html(link, category.pk)
 
 
-def _meets(first: datetime, last: datetime) -> Q:
-    """What takes place, wholly or in part, from `first` until `last`."""
+def _overlaps(first: datetime, last: datetime) -> Q:
+    """Events that take place, wholly or in part, from `first` until `last`."""
     return Q(start_date__lt=last) & (Q(end_date__gt=first) | Q(start_date__gte=first))
 
 
-def _time_of(event: Event) -> dict[str, Any]:
-    """How many days it takes, where it is more than one; what is to say of its time."""
+def _when_context(event: Event) -> dict[str, Any]:
+    """Context of the time column: the number of days if there are several, whether it runs or is over, and colours."""
     first, last = (timezone.localtime(time).date() for time in (event.start_date, event.end_date))
     days = (last - first).days + 1
     if event.is_over:
-        told, colours = "over", "bg-base-400 text-white"
+        note, colours = "over", "bg-base-400 text-white"
     elif event.start_date <= timezone.now():
-        told, colours = "running", "bg-green-600 text-white"
+        note, colours = "running", "bg-green-600 text-white"
     else:
-        told, colours = "", "bg-primary-600 text-white"
-    return {"days": days if days > 1 else None, "told": told, "colours": colours}
+        note, colours = "", "bg-primary-600 text-white"
+    return {"days": days if days > 1 else None, "note": note, "colours": colours}
 
 
-def _sent(form: type[forms.Form], request: HttpRequest) -> forms.Form:
+def _bind(form: type[forms.Form], request: HttpRequest) -> forms.Form:
     return form(request.POST if request.method == "POST" else None)
 
 
-def _page_of(event_id: int | str) -> HttpResponseRedirect:
+def _redirect_to_event(event_id: int | str) -> HttpResponseRedirect:
     return HttpResponseRedirect(reverse("admin:events_event_change", args=[event_id]))

@@ -1,4 +1,4 @@
-"""Who attends events, in the admin: under their event, and in lists of their own."""
+"""The admin of attendees and registrations: inline under their event, and as lists."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -27,7 +27,7 @@ class RegistrationFormSet(PaginationInlineFormSet):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._queryset = _in_line(self._queryset)
+        self._queryset = _with_place_in_line(self._queryset)
 
 
 class RegistrationList(ChangeList):  # type: ignore[misc]
@@ -35,7 +35,7 @@ class RegistrationList(ChangeList):  # type: ignore[misc]
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        self.result_list = _in_line(self.result_list)
+        self.result_list = _with_place_in_line(self.result_list)
 
 
 class RegistrationInline(TabularInline):  # type: ignore[misc]
@@ -43,7 +43,7 @@ class RegistrationInline(TabularInline):  # type: ignore[misc]
     formset = RegistrationFormSet
     verbose_name_plural = "attendees"
     fields = readonly_fields = ("name", "email", "phone", "status_badge", "place", "registration_date")
-    ordering = ("status", "pk")  # who is registered, then who waits, in line
+    ordering = ("status", "pk")  # those with a seat, then the waiting list in order
     per_page = _ON_PAGE
     extra = 0
     can_delete = False
@@ -104,7 +104,7 @@ class AttendeeAdmin(MeshModelAdmin):
 @admin.register(Registration)
 class RegistrationAdmin(MeshModelAdmin):
     remove = "remove_attendee"
-    #: Those who wait first, so that nobody is told of a seat that goes too.
+    #: The waiting list first: else, removing a seat would give it to somebody who is removed next.
     order = ("-status", "pk")
     shown_fields = ("event", "attendee", "phone", "status_badge", "place", "registration_date")
     readonly_preprocess_fields = {"status_badge": lambda status: badge(status, SEAT_COLOURS)}
@@ -118,8 +118,8 @@ class RegistrationAdmin(MeshModelAdmin):
         return rows.select_related("event", "attendee")
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Registration | None:
-        found: Registration | None = super().get_object(request, object_id, from_field)
-        return _in_line([found])[0] if found else None
+        registration: Registration | None = super().get_object(request, object_id, from_field)
+        return _with_place_in_line([registration])[0] if registration else None
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[RegistrationList]:
         return RegistrationList
@@ -144,20 +144,20 @@ def _actor_of(request: Any) -> Actor:
     return Actor(request.user.pk, request.user.role)
 
 
-def _in_line(rows: Iterable[Registration]) -> list[Any]:
+def _with_place_in_line(rows: Iterable[Registration]) -> list[Any]:
     """The rows of a page, with their places on the waiting list as `number`.
 
-    Not as a column of the page's own statement: that would count them for all rows of the pages before it, too.
+    A query of its own, since an annotation would be computed for the rows of all pages before this one, too.
     """
-    found: list[Any] = list(rows)
-    waiting = [row.pk for row in found if row.status == RegistrationStatus.WAITING]
+    registrations: list[Any] = list(rows)
+    waiting = [row.pk for row in registrations if row.status == RegistrationStatus.WAITING]
     places = dict(Registration.objects.filter(pk__in=waiting).values_list("pk", place_in_line()))
-    for row in found:
+    for row in registrations:
         row.number = places.get(row.pk)
-    return found
+    return registrations
 
 
 def how_many(rows: QuerySet[Any], key: str) -> Coalesce:
-    """How many of these rows belong to a row: a subquery, which is asked only of those on a page."""
-    counted = rows.filter(**{key: OuterRef("pk")}).order_by().values(key).annotate(number=Count("pk"))
-    return Coalesce(Subquery(counted.values("number")), 0)
+    """Counts the related rows of a row: as a subquery, which runs only for the rows of a page."""
+    counts = rows.filter(**{key: OuterRef("pk")}).order_by().values(key).annotate(number=Count("pk"))
+    return Coalesce(Subquery(counts.values("number")), 0)

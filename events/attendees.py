@@ -1,4 +1,4 @@
-"""The people who attend events: registering them, the waiting list, and lists to take along."""
+"""The people who attend events: registrations, waiting lists, and lists to export or print."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -26,7 +26,7 @@ from mesh.errors import Conflict, Forbidden
 from mesh.execution.service import absent
 from mesh.formats import sheets
 
-#: The columns of the lists to take along; the last one is counted.
+#: The columns of exported and printed lists; `position` is computed.
 COLUMNS = ("name", "email", "phone", "status", "registration_date", "position")
 _CELLS = ("attendee__name", "attendee__email", "attendee__phone", "status", "registration_date")
 
@@ -63,7 +63,7 @@ class AttendeeService(Service):
         The event's owner and ADMINs see everyone; others see those whom they registered. The search looks in name,
         e-mail and phone.
         """
-        self._event(id)
+        self._get_event(id)
         rows = self.rows(Registration).filter(event_id=id).with_status(filters.status).search(search)
         return self.page(rows, RegistrationOut, page)
 
@@ -86,7 +86,7 @@ class AttendeeService(Service):
         status = RegistrationStatus.WAITING if event.is_full else RegistrationStatus.REGISTERED
         person = data.model_dump(include={"name", "email", "phone"})
         registration = Registration.objects.add(event, registrar_id=self.actor.id, status=status, **person)
-        self._tell(data.email, [registration])
+        self._mail_person(data.email, [registration])
         self.changed(event)
         return self.result_of(registration, RegistrationOut, id=registration.attendee_id)
 
@@ -125,7 +125,7 @@ class AttendeeService(Service):
         The same people as in list_event_attendees: first those with a seat, by name, then those who wait, in order. A
         cell that a spreadsheet could take for a formula begins with `'`.
         """
-        people = self._people(self._event(id))
+        people = self._attendee_rows(self._get_event(id))
         return sheets.written(COLUMNS, ([person[column] for column in COLUMNS] for person in people))
 
     @query("GET /events/{id}/attendees/print", tool=False, media="text/html; charset=utf-8")
@@ -135,9 +135,9 @@ class AttendeeService(Service):
         An HTML page with the same people as in list_event_attendees: first those with a seat, by name, then those who
         wait, in order.
         """
-        event = self._event(id)
+        event = self._get_event(id)
         yield render_to_string("events/attendees/head.html", {"event": event})
-        people = self._people(event)
+        people = self._attendee_rows(event)
         while part := list(islice(people, sheets.PART)):
             yield render_to_string("events/attendees/rows.html", {"people": part})
         yield render_to_string("events/attendees/foot.html")
@@ -169,7 +169,7 @@ class AttendeeService(Service):
         """
         person, sent = self.lock(Attendee, id), data.sent()
         is_new_address = sent.get("email", person.email) != person.email
-        # First, and in words that are the same wherever they attend: what is refused tells nothing of other events.
+        # Checked first, and with one message for all cases: a refusal must not reveal other events of the person.
         if is_new_address and not person.belongs_to(self.actor):
             raise Forbidden("Only who registered this person may change their e-mail.")
         if not person.may_be_changed_by(self.actor):
@@ -178,32 +178,36 @@ class AttendeeService(Service):
             person.claim_address(sent["email"])
         self.update(person, sent)
         if is_new_address:
-            self._tell(person.email, person.registrations.to_come().select_related("event"))
+            self._mail_person(person.email, person.registrations.to_come().select_related("event"))
         return self.result_of(person, EventAttendeeOut)
 
-    def _event(self, id: int) -> Event:
+    def _get_event(self, id: int) -> Event:
         event: Event | None = self.rows(Event).filter(pk=id).first()
         if event is None:
             raise absent(Event)
         return event
 
-    def _people(self, event: Event) -> Iterator[dict[str, Any]]:
-        """The cells of those at an event whom the actor sees: by name, and then who waits."""
+    def _attendee_rows(self, event: Event) -> Iterator[dict[str, Any]]:
+        """Yields the cells of the attendees whom the actor sees: those with a seat by name, then those who wait."""
         waiting = event.registrations.with_status(RegistrationStatus.WAITING).order_by("pk")
-        places = {pk: place for place, pk in enumerate(waiting.values_list("pk", flat=True), 1)}
-        seen = self.rows(Registration).filter(event=event).order_by("status", _PLACE, Lower("attendee__name"), "pk")
-        for pk, *cells in seen.values_list("pk", *_CELLS).iterator(sheets.PART):
-            yield dict(zip(COLUMNS, (*cells, places.get(pk)), strict=True))
+        positions = {pk: position for position, pk in enumerate(waiting.values_list("pk", flat=True), 1)}
+        rows = (
+            self.rows(Registration)
+            .filter(event=event)
+            .order_by("status", _WAITING_ORDER, Lower("attendee__name"), "pk")
+        )
+        for pk, *cells in rows.values_list("pk", *_CELLS).iterator(sheets.PART):
+            yield dict(zip(COLUMNS, (*cells, positions.get(pk)), strict=True))
 
-    def _tell(self, email: str, registrations: Iterable[Registration]) -> None:
-        """A person is told that they have these seats, or wait for them."""
+    def _mail_person(self, email: str, registrations: Iterable[Registration]) -> None:
+        """Has mails sent to a person about their seats, and their places on waiting lists."""
         ids: dict[Seating, list[int]] = {Seating.CONFIRMED: [], Seating.WAITING: []}
         for registration in registrations:
             waits = registration.status == RegistrationStatus.WAITING
             ids[Seating.WAITING if waits else Seating.CONFIRMED].append(registration.pk)
-        for seating, chosen in ids.items():
-            tell_seats(self, email, chosen, seating)
+        for seating, registration_ids in ids.items():
+            tell_seats(self, email, registration_ids, seating)
 
 
-#: Orders those who wait among themselves; all others come first, and alike.
-_PLACE = Case(When(status=RegistrationStatus.WAITING, then=F("pk")), default=0, output_field=BigIntegerField())
+#: Sorts waiting registrations by id, after all others, which compare equal.
+_WAITING_ORDER = Case(When(status=RegistrationStatus.WAITING, then=F("pk")), default=0, output_field=BigIntegerField())

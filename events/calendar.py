@@ -1,4 +1,4 @@
-"""Events as iCalendar (RFC 5545), and as what mail carries into the calendars of their attendees (RFC 5546)."""
+"""Events as iCalendar files (RFC 5545), and as the iTIP messages mailed to their attendees (RFC 5546)."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -13,24 +13,24 @@ from mesh.formats import ical
 
 
 def document(event: Event) -> str:
-    """An event, to be put into a calendar."""
+    """An event as a file to import into a calendar."""
     return ical.calendar([_published(event)])
 
 
 def feed(events: Iterable[Event], name: str) -> str:
-    """Events to subscribe to; the cancelled ones among them are told as such."""
+    """Events as a feed to subscribe to; cancelled events have the status CANCELLED."""
     return ical.calendar(map(_published, events), "PUBLISH", name=name)
 
 
 def seat(event: Event, attendee: Attendee) -> str:
-    """The event, or its newest form, for the calendar of someone who has a seat."""
+    """An iTIP REQUEST that adds or updates the event in the calendar of somebody with a seat."""
     entry = _entry(event, timezone.now())
     entry.add("attendee", ical.person(attendee.name, attendee.email, PARTSTAT="ACCEPTED", RSVP="FALSE"))
     return ical.calendar([entry], "REQUEST")
 
 
 def cancellation(event: Event, attendee: Attendee) -> str:
-    """Takes the event out of someone's calendar: it is off, or they lost their seat."""
+    """An iTIP CANCEL that removes the event from a calendar: it is cancelled, or the attendee lost the seat."""
     entry = _entry(event, timezone.now())
     if not event.is_active:
         entry.add("status", "CANCELLED")
@@ -39,7 +39,7 @@ def cancellation(event: Event, attendee: Attendee) -> str:
 
 
 def _published(event: Event) -> Entry:
-    """For everyone: nobody is named in it."""
+    """An entry for everyone, without attendees."""
     entry = _entry(event, event.updated_at)
     entry.add("status", "CANCELLED" if event.status == EventStatus.CANCELLED else "CONFIRMED")
     if event.category is not None:

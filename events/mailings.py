@@ -1,4 +1,4 @@
-"""The jobs that write the mails about events, some at a time; what they say is in `events/notifications.py`."""
+"""The jobs that write the mails about events, in batches; their texts are in `events/notifications.py`."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -12,7 +12,7 @@ from events.notifications import News, Seating
 from events.schemas import Change
 from mesh import Id, Service, job
 
-MOST_AT_ONCE = 200  # mails that one run of a job writes
+MOST_AT_ONCE = 200  # mails in one run of a job
 
 _Number = Annotated[int, Field(ge=0)]
 _Ids = Annotated[list[Id], Field(max_length=MOST_AT_ONCE)]
@@ -21,9 +21,9 @@ _Ids = Annotated[list[Id], Field(max_length=MOST_AT_ONCE)]
 def tell(
     service: Service, event: Event, news: News, *, number: int | None = None, changes: Sequence[Change] = ()
 ) -> None:
-    """Everyone who attends an event by now, and its owner, is told of it; `number` is by default its sequence."""
+    """Has mails sent to the present attendees of an event, and to its owner; `number` defaults to its sequence."""
     if news != News.REMINDER:
-        service.will_mail(_others_told(service, event, news, changes), owed=news == News.CANCELLED)
+        service.will_mail(_count_recipients(service, event, news, changes), owed=news == News.CANCELLED)
     service.defer(
         EventMailService.mail_event,
         id=event.pk,
@@ -36,20 +36,20 @@ def tell(
 
 
 def tell_moved_up(service: Service, registrations: Sequence[int]) -> None:
-    """Those who have moved up from a waiting list are told so."""
+    """Has mails sent to those who got a seat from a waiting list."""
     if registrations:
         own = Registration.objects.filter(pk__in=registrations).with_email(service.actor.email).count()
         service.will_mail(len(registrations) - own)
-    for part in _parts(registrations):
-        service.defer(EventMailService.mail_moved_up, ids=part)
+    for batch in _batches(registrations):
+        service.defer(EventMailService.mail_moved_up, ids=batch)
 
 
 def tell_seats(service: Service, email: str, registrations: Sequence[int], seating: Seating) -> None:
-    """A person is told that they have these seats, or wait for them."""
+    """Has mails sent to a person about their seats, or their places on waiting lists."""
     if email.lower() != service.actor.email.lower():
         service.will_mail(len(registrations))
-    for part in _parts(registrations):
-        service.defer(EventMailService.mail_seats, ids=part, seating=seating)
+    for batch in _batches(registrations):
+        service.defer(EventMailService.mail_seats, ids=batch, seating=seating)
 
 
 class EventMailService(Service):
@@ -77,11 +77,11 @@ class EventMailService(Service):
         event = Event.objects.select_related("owner").get(pk=id)
         if _is_overtaken(event, news):
             return
-        attending = event.registrations.filter(pk__gt=after, pk__lte=last).select_related("attendee").order_by("pk")
-        part = list(attending[:MOST_AT_ONCE])
-        notifications.tell_attendees(self, event, part, news, number, changes)
-        if len(part) == MOST_AT_ONCE:
-            rest = {"changes": changes, "after": part[-1].pk, "last": last}
+        attendees = event.registrations.filter(pk__gt=after, pk__lte=last).select_related("attendee").order_by("pk")
+        batch = list(attendees[:MOST_AT_ONCE])
+        notifications.tell_attendees(self, event, batch, news, number, changes)
+        if len(batch) == MOST_AT_ONCE:
+            rest = {"changes": changes, "after": batch[-1].pk, "last": last}
             self.defer(self.mail_event, id=id, news=news, number=number, **rest)
         elif news != News.REMINDER:
             notifications.tell_owner(self, event, news, number, changes)
@@ -92,7 +92,7 @@ class EventMailService(Service):
         notifications.tell_of_seats(self, _registrations(ids), seating)
         self.changed()
 
-    # Not mails_only: who removes somebody must not see, in a dry run, who gets the seat.
+    # Not mails_only: a dry run of removing somebody must not reveal who gets the seat.
     @job(queue="mail", lease=120)
     def mail_moved_up(self, *, ids: _Ids) -> None:
         """Send mails to people who got a seat from a waiting list."""
@@ -107,27 +107,27 @@ class EventMailService(Service):
             tell(self, event, News.REMINDER, number=int(event.start_date.timestamp()))
 
 
-def _others_told(service: Service, event: Event, news: News, changes: Sequence[Change]) -> int:
-    """How many are told of it, without the actor."""
-    attending = event.attendee_count + event.waiting_count
-    if not attending or (news == News.CHANGED and not any(change.for_all for change in changes)):
+def _count_recipients(service: Service, event: Event, news: News, changes: Sequence[Change]) -> int:
+    """The number of people who get the mail, without the actor."""
+    attendees = event.attendee_count + event.waiting_count
+    if not attendees or (news == News.CHANGED and not any(change.for_all for change in changes)):
         return int(event.owner_id != service.actor.id)
     own = event.registrations.with_email(service.actor.email).exists()
-    return attending - own + (event.owner_id != service.actor.id)
+    return attendees - own + (event.owner_id != service.actor.id)
 
 
-def _parts(ids: Sequence[int]) -> list[list[int]]:
-    """As many at a time as one run of a job takes."""
+def _batches(ids: Sequence[int]) -> list[list[int]]:
+    """Splits ids into batches for one run of a job each."""
     return [list(ids[first : first + MOST_AT_ONCE]) for first in range(0, len(ids), MOST_AT_ONCE)]
 
 
 def _registrations(ids: Sequence[int]) -> RegistrationQuerySet:
-    found: RegistrationQuerySet = Registration.objects.filter(pk__in=ids)
-    return found.select_related("event", "attendee").order_by("pk")
+    rows: RegistrationQuerySet = Registration.objects.filter(pk__in=ids)
+    return rows.select_related("event", "attendee").order_by("pk")
 
 
 def _is_overtaken(event: Event, news: News) -> bool:
-    """Whether it need not be told any more: what came after it is told instead."""
+    """Whether the mail is out of date, since a later change is announced instead."""
     if news == News.REMINDER:
         return not event.is_active or event.reminded_for != event.start_date
     return news == News.CHANGED and not event.is_active

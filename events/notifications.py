@@ -1,6 +1,6 @@
-"""The mails about events: who is told of what, and the calendar file that goes with it.
+"""The mails about events: their recipients, their contents, and the attached calendar files.
 
-Of an event that is over nobody is told anything, but that they were registered.
+Once an event is over, the only mails about it are those that confirm a registration.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -16,7 +16,7 @@ from mesh.mail.messages import in_words
 
 
 class News(StrEnum):
-    """What the attendees and the owner of an event are told of it."""
+    """What a mail to the attendees and the owner of an event is about."""
 
     CREATED = "created"
     CHANGED = "changed"
@@ -25,7 +25,7 @@ class News(StrEnum):
 
 
 class Seating(StrEnum):
-    """What somebody is told of their seat."""
+    """What a mail to an attendee says about their seat."""
 
     CONFIRMED = "confirmed"
     WAITING = "waiting"
@@ -41,29 +41,33 @@ def tell_attendees(
     number: int,
     changes: Sequence[Change],
 ) -> None:
-    """Tells some of its attendees. `number` is that of the change: each address is told of it once."""
-    told = [change for change in changes if change.for_all]
+    """Writes mails to some of an event's attendees; each address gets one for each `number` of a change."""
+    shown = [change for change in changes if change.for_all]
     for registration in registrations:
         waits = registration.status == RegistrationStatus.WAITING
-        if (news == News.CHANGED and not told) or (news == News.REMINDER and waits):
+        if (news == News.CHANGED and not shown) or (news == News.REMINDER and waits):
             continue
         file = None if waits else _file(event, registration, off=news == News.CANCELLED)
-        context = {"changes": told, "waits": waits, "is_owner": False}
+        context = {"changes": shown, "waits": waits, "is_owner": False}
         _mail_of_event(service, registration.attendee.email, event, news, number, context, file)
 
 
 def tell_owner(service: Service, event: Event, news: News, number: int, changes: Sequence[Change]) -> None:
-    """Tells the owner, unless they are told as an attendee."""
+    """Writes a mail to the owner, unless they get one as an attendee."""
     context = {"changes": changes, "waits": False, "is_owner": True}
     _mail_of_event(service, event.owner.email, event, news, number, context)
 
 
 def tell_of_seats(service: Service, registrations: Iterable[Registration], seating: Seating) -> None:
-    """Tells people of their seats at events, or on waiting lists, as long as it is so; each of them once."""
-    right = RegistrationStatus.WAITING if seating == Seating.WAITING else RegistrationStatus.REGISTERED
+    """Writes mails to people about their seats, or their places on waiting lists, if that is still their status."""
+    expected_status = RegistrationStatus.WAITING if seating == Seating.WAITING else RegistrationStatus.REGISTERED
     for registration in registrations:
         event = registration.event
-        if registration.status == right and event.is_active and not (event.is_over and seating == Seating.MOVED_UP):
+        if (
+            registration.status == expected_status
+            and event.is_active
+            and not (event.is_over and seating == Seating.MOVED_UP)
+        ):
             tell_of_seat(service, registration, seating)
 
 
@@ -76,17 +80,22 @@ def tell_of_seat(service: Service, registration: Registration, seating: Seating)
         to=registration.attendee.email,
         kind=MailKind.EVENT_REGISTRATIONS,
         template=f"events/{seating}",
-        context=_shown(event) | context,
+        context=_event_context(event) | context,
         key=f"registration:{registration.pk}:{seating}",
         attachments=[file] if file else [],
     )
 
 
 def changes_between(before: Event, after: Event) -> list[Change]:
-    """What its attendees and its owner are told of, old and new, as people read it."""
+    """The changes to mail about, with old and new values as readable text."""
     return [
-        Change(name=name, old=said(getattr(before, field)), new=said(getattr(after, field)), for_all=for_all)
-        for field, name, said, for_all in _TOLD
+        Change(
+            name=name,
+            old=format_value(getattr(before, field)),
+            new=format_value(getattr(after, field)),
+            for_all=for_all,
+        )
+        for field, name, format_value, for_all in _FIELDS
         if getattr(before, field) != getattr(after, field)
     ]
 
@@ -104,13 +113,13 @@ def _mail_of_event(
         to=to,
         kind=MailKind.EVENT_REMINDERS if news == News.REMINDER else MailKind.EVENT_CHANGES,
         template=f"events/{news}",
-        context=_shown(event) | context,
+        context=_event_context(event) | context,
         key=f"event:{event.pk}:{news}:{number}",
         attachments=[file] if file else [],
     )
 
 
-def _shown(event: Event) -> dict[str, Any]:
+def _event_context(event: Event) -> dict[str, Any]:
     return {
         "title": event.name,
         "begins": in_words(event.start_date),
@@ -122,22 +131,22 @@ def _shown(event: Event) -> dict[str, Any]:
 
 
 def _file(event: Event, registration: Registration, *, off: bool) -> Attachment:
-    name, method, made = (
+    name, method, build = (
         ("cancel.ics", "CANCEL", calendar.cancellation) if off else ("event.ics", "REQUEST", calendar.seat)
     )
-    return Attachment(name, made(event, registration.attendee), f"text/calendar; method={method}; charset=utf-8")
+    return Attachment(name, build(event, registration.attendee), f"text/calendar; method={method}; charset=utf-8")
 
 
-def _said(value: object) -> str:
+def _text_or_none(value: object) -> str:
     return str(value or "none")
 
 
-_TOLD: list[tuple[str, str, Callable[[Any], str], bool]] = [
+_FIELDS: list[tuple[str, str, Callable[[Any], str], bool]] = [
     ("name", "Name", str, True),
     ("start_date", "Begins", in_words, True),
     ("end_date", "Ends", in_words, True),
-    ("location", "Location", _said, True),
-    ("category", "Category", _said, True),
-    ("description", "Description", _said, True),
+    ("location", "Location", _text_or_none, True),
+    ("category", "Category", _text_or_none, True),
+    ("description", "Description", _text_or_none, True),
     ("capacity", "Capacity", lambda capacity: f"{capacity:,}" if capacity else "no limit", False),
 ]

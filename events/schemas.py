@@ -1,4 +1,4 @@
-"""What goes in and out of events, their categories and attendees."""
+"""The input and output schemas of events, categories and attendees."""
 
 from typing import Annotated
 
@@ -179,5 +179,5 @@ class Change(In):
     name: Annotated[str, text(1, 50)]
     old: Annotated[str, text(0, 5000)]
     new: Annotated[str, text(0, 5000)]
-    #: Whether attendees are told too, and not the owner alone.
+    #: Whether attendees get the mail too, and not the owner only.
     for_all: bool = True

@@ -1,4 +1,4 @@
-"""Events; who attends them is in `events/attendees.py`, the mails about them in `events/mails.py`."""
+"""Events; attendees are in `events/attendees.py`, mails in `events/mailings.py`."""
 
 from copy import copy
 
@@ -27,7 +27,7 @@ from mesh.execution.service import absent
 from mesh.formats import ical
 
 MOST_IN_FEED = 2000
-#: Under whose versions lists and single events are cached.
+#: The cache tags of lists and of single events.
 _LIST, _ROW = ("events", "categories"), ("event:{id}", "categories")
 
 
@@ -48,7 +48,7 @@ class EventService(Service):
         is the one created last: for events of a certain time, use `start_after` and `end_before`. The search looks in
         name, description and location.
         """
-        return self.page(self._chosen(filters, search), EventOut, page)
+        return self.page(self._filtered(filters, search), EventOut, page)
 
     @query("GET /events/count", allow=anyone, ttl=300, cache_tags=_LIST)
     def count_events(self, *, filters: EventFilters, search: Search = None) -> CountOut:
@@ -56,7 +56,7 @@ class EventService(Service):
 
         Takes the filters of list_events; cancelled events never count. Returns `count`. Needs no sign-in.
         """
-        return CountOut(count=self._chosen(filters, search).with_status(EventStatus.ACTIVE).count())
+        return CountOut(count=self._filtered(filters, search).with_status(EventStatus.ACTIVE).count())
 
     @query("GET /events/calendar.ics", allow=anyone, ttl=300, cache_tags=_LIST, tool=False, media=ical.MEDIA)
     def read_event_calendar(self, *, category_id: InCategory = None) -> str:
@@ -68,8 +68,8 @@ class EventService(Service):
         category = None if category_id is None else self.rows(Category).filter(pk=category_id).first()
         if category_id is not None and category is None:
             raise absent(Category)
-        chosen = self.rows(Event).in_category(category_id).since(days=90).soonest_first().select_related("category")
-        events = sorted(chosen[:MOST_IN_FEED], key=lambda event: (event.start_date, event.pk))
+        rows = self.rows(Event).in_category(category_id).since(days=90).soonest_first().select_related("category")
+        events = sorted(rows[:MOST_IN_FEED], key=lambda event: (event.start_date, event.pk))
         return calendar.feed(events, category.name if category else "Events")
 
     @query("GET /events/{id}", allow=anyone, ttl=600, cache_tags=_ROW)
@@ -158,7 +158,7 @@ class EventService(Service):
         Event.objects.filter(pk=event.pk).update(deleted_at=Now())
         self.changed(event)
 
-    def _chosen(self, filters: EventFilters, search: str | None) -> EventQuerySet:
+    def _filtered(self, filters: EventFilters, search: str | None) -> EventQuerySet:
         rows: EventQuerySet = self.rows(Event).between(filters.start_after, filters.end_before)
         return rows.in_category(filters.category_id).with_status(filters.status).at(filters.location).search(search)
 

@@ -26,7 +26,7 @@ RESPONSE_COLOURS = {Response.ACCEPTED: "success", Response.DECLINED: "danger", R
 
 
 class WhenFilter(admin.SimpleListFilter):
-    """By when something begins."""
+    """Filters by the beginning."""
 
     title = parameter_name = "when"
 
@@ -69,7 +69,7 @@ class MeetingForm(forms.ModelForm):  # type: ignore[type-arg]
         if self.instance.pk:
             attending += self.instance.attendees.exclude(user=None).values_list("user", flat=True)
         self.initial["attendee_ids"] = attending
-        # Who attends may stay, also after they were deactivated.
+        # Attendees can stay selected after they were deactivated.
         field: Any = self.fields["attendee_ids"]
         field.queryset = field.queryset.filter(Q(is_active=True) | Q(pk__in=attending))
 
@@ -115,7 +115,7 @@ class MeetingAdmin(MeshModelAdmin):
 
     @display(description=f"When ({settings.TIME_ZONE})", ordering="scheduled_time")
     def when(self, meeting: Meeting) -> str:
-        """As in a calendar: the day, and from when to when."""
+        """The day, the beginning and the end."""
         begins, ends = timezone.localtime(meeting.scheduled_time), timezone.localtime(meeting.ends_at)
         return f"{date_format(begins, 'D j M Y, H:i')}–{date_format(ends, 'H:i')}"
 

@@ -1,4 +1,4 @@
-"""Meetings as iCalendar (RFC 5545) and as the messages that mail carries between calendars (iTIP, RFC 5546)."""
+"""Meetings as iCalendar files (RFC 5545), and as the iTIP messages mailed to their attendees (RFC 5546)."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -18,21 +18,21 @@ _PARTSTAT = {
 
 
 def document(meeting: Meeting) -> str:
-    """A meeting with its attendees and their answers, to be put into a calendar."""
+    """A meeting with its attendees and their responses, as a file to import into a calendar."""
     event = _event(meeting, meeting.updated_at)
     _add_attendees(event, meeting.attendees.all())
     return ical.calendar([event])
 
 
 def request(meeting: Meeting) -> str:
-    """An invitation, or its newest form: the calendars of those who are invited take it up."""
+    """An iTIP REQUEST that adds or updates the meeting in the attendees' calendars."""
     event = _event(meeting, timezone.now())
     _add_attendees(event, meeting.attendees.all())
     return ical.calendar([event], "REQUEST")
 
 
 def cancellation(meeting: Meeting) -> str:
-    """The meeting is off: it leaves the calendars of all who were invited."""
+    """An iTIP CANCEL that removes a cancelled meeting from the attendees' calendars."""
     event = _event(meeting, timezone.now())
     event.add("status", "CANCELLED")
     _add_attendees(event, meeting.attendees.all())
@@ -40,16 +40,16 @@ def cancellation(meeting: Meeting) -> str:
 
 
 def withdrawal(meeting: Meeting, attendee: Invitee) -> str:
-    """One person is no longer invited: it leaves their calendar. The meeting itself is on, so it has no status."""
+    """An iTIP CANCEL for one person who is no longer invited; without STATUS, since the meeting takes place."""
     event = _event(meeting, timezone.now())
     _add_attendees(event, [attendee])
     return ical.calendar([event], "CANCEL")
 
 
 def feed(meetings: Iterable[Meeting], declined: set[int]) -> str:
-    """The meetings of one person, to subscribe to; those they declined leave their time free.
+    """One user's meetings as a feed to subscribe to; those they declined do not block their time.
 
-    What is published names no attendees (RFC 5546, 3.2.1).
+    A published calendar has no attendees (RFC 5546, 3.2.1).
     """
     events = []
     for meeting in meetings:

@@ -16,8 +16,8 @@ from mesh import Page, PageParams, Ref, Search, Service, command, job, query
 from mesh.errors import Invalid
 from mesh.mail.messages import in_words
 
-MOST_TALKS = 5  # and as many orders, in a brief
-MOST_LOOKED_AT = 200  # tasks of which a brief shows the open ones
+MOST_TALKS = 5  # talks in a brief, and orders
+MOST_LOOKED_AT = 200  # tasks read for a brief, which shows the open ones
 
 
 class CallService(Service):
@@ -58,7 +58,7 @@ class CallService(Service):
         recent = partial(contacts.recent_entries, contact_id=contact.id, before=until)
         talks = recent(services=["calls", "meetings", "notes"], limit=MOST_TALKS + 1)
         tasks = recent(services=["tasks"], limit=MOST_LOOKED_AT)
-        found = BriefOut(
+        brief = BriefOut(
             call=call,
             contact=contact,
             talks=[entry for entry in talks if (entry.service, entry.id) != (self.name, call.id)][:MOST_TALKS],
@@ -66,8 +66,8 @@ class CallService(Service):
             orders=recent(services=["orders"], limit=MOST_TALKS),
             text="",
         )
-        found.text = render_to_string("calls/brief.txt", {"brief": found, "begins": in_words(call.scheduled_for)})
-        return found
+        brief.text = render_to_string("calls/brief.txt", {"brief": brief, "begins": in_words(call.scheduled_for)})
+        return brief
 
     @command("POST /calls", creates=Call)
     def schedule_call(self, *, data: CallIn) -> CallOut:
@@ -76,7 +76,7 @@ class CallService(Service):
         You are reminded by mail 15 minutes before it begins; the contact gets no mail. If the contact does not exist
         yet, create it first with create_contact. Returns the call.
         """
-        call = Call.objects.create(**data.model_dump() | {"contact_id": self._contact(data.contact_id)})
+        call = Call.objects.create(**data.model_dump() | {"contact_id": self._require_contact_id(data.contact_id)})
         self.changed(call)
         return self.result_of(call, CallOut)
 
@@ -89,8 +89,8 @@ class CallService(Service):
         """
         call, sent = self.lock(Call, id), data.sent()
         if "contact_id" in sent:
-            sent["contact_id"] = self._contact(data.contact_id)
-        return self._updated(call, sent)
+            sent["contact_id"] = self._require_contact_id(data.contact_id)
+        return self._save_changes(call, sent)
 
     @command("PATCH /calls/{id}/status")
     def set_call_status(self, *, id: CallRef, status: NewCallStatus) -> CallOut:
@@ -99,7 +99,7 @@ class CallService(Service):
         Use it once a call took place or is cancelled; no reminder is sent of such a call. To move a call, send the new
         time to update_call. Returns the call.
         """
-        return self._updated(self.lock(Call, id), {"status": status})
+        return self._save_changes(self.lock(Call, id), {"status": status})
 
     @command("DELETE /calls/{id}")
     def delete_call(self, *, id: CallRef) -> None:
@@ -145,12 +145,12 @@ class CallService(Service):
                 key=f"call:{call.pk}:{call.scheduled_for:%Y%m%dT%H%M%S.%fZ}:reminder",
             )
 
-    def _updated(self, call: Call, fields: dict[str, object]) -> CallOut:
+    def _save_changes(self, call: Call, fields: dict[str, object]) -> CallOut:
         self.update(call, fields)
         return self.result_of(call, CallOut)
 
-    def _contact(self, ref: Ref) -> int:
-        found = self.of(ContactService).find_contact_id(ref=ref)
-        if found is None:
+    def _require_contact_id(self, ref: Ref) -> int:
+        contact_id = self.of(ContactService).find_contact_id(ref=ref)
+        if contact_id is None:
             raise Invalid.field(["body", "contact_id"], "You have no such contact.", "not_found")
-        return found
+        return contact_id

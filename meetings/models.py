@@ -1,4 +1,4 @@
-"""Meetings, who is invited to them, the keys of people's calendar feeds; and calls with contacts."""
+"""Meetings, their attendees, the keys of calendar feeds, and calls with contacts."""
 
 import hashlib
 import secrets
@@ -25,21 +25,21 @@ class MeetingQuerySet(MeshQuerySet["Meeting"]):
         return self if actor.is_admin else self.of_user(actor.id)
 
     def between(self, first: datetime | None, last: datetime | None) -> Self:
-        """Those that begin from `first` to `last`, both included."""
+        """Meetings that begin from `first` to `last`, both included; None is no bound."""
         rows = self if first is None else self.filter(scheduled_time__gte=first)
         return rows if last is None else rows.filter(scheduled_time__lte=last)
 
     def to_remind_of(self) -> Self:
-        """Those that begin within the hour, at a time that nobody was reminded of, the next one first."""
+        """Meetings that begin within an hour, and whose people were not reminded of that time; the next one first."""
         soon = self.filter(scheduled_time__gt=Now(), scheduled_time__lte=Now() + timedelta(hours=1))
         return soon.exclude(reminded_for=F("scheduled_time")).order_by("scheduled_time", "pk")
 
     def since(self, days: int) -> Self:
-        """Those that began so many days ago or later."""
+        """Meetings that began at most this many days ago, or have not begun yet."""
         return self.filter(scheduled_time__gte=Now() - timedelta(days=days))
 
     def soonest_first(self) -> Self:
-        """What is to come, the next one first; then what has begun, the latest first."""
+        """Meetings to come, the next one first; then those that have begun, the latest first."""
         to_come = Case(When(scheduled_time__gt=Now(), then="scheduled_time"))
         return self.order_by(to_come.asc(nulls_last=True), "-scheduled_time", "-pk")
 
@@ -47,18 +47,18 @@ class MeetingQuerySet(MeshQuerySet["Meeting"]):
         return self.filter(every_word(text, "title", "description", "location"))
 
     def with_emails(self, emails: Sequence[str]) -> Self:
-        """Those that somebody with one of these e-mails, in lower case, organizes or is invited to."""
+        """Meetings that somebody with one of these e-mails, which are in lower case, organizes or is invited to."""
         people = get_user_model().objects.alias(lower_email=Lower("email")).filter(lower_email__in=emails).values("pk")
         guests = Invitee.objects.alias(lower_email=Lower("email")).filter(lower_email__in=emails)
         invited = guests.values("meeting_id").union(Invitee.objects.filter(user__in=people).values("meeting_id"))
         return self.filter(Q(pk__in=invited) | Q(organizer__in=people))
 
     def of_user(self, user_id: int) -> Self:
-        """Those that a user organizes or is invited to."""
+        """Meetings that a user organizes or is invited to."""
         return self.filter(pk__in=_meeting_ids_of(user_id))
 
     def with_people(self) -> Self:
-        """With the organizer and the attendees at hand."""
+        """Prefetches the organizer and the attendees."""
         return self.select_related("organizer").prefetch_related(
             Prefetch("attendees", Invitee.objects.select_related("user").order_by("pk"))
         )
@@ -66,7 +66,7 @@ class MeetingQuerySet(MeshQuerySet["Meeting"]):
     def schedule(
         self, *, organizer_id: int, user_ids: Sequence[int], emails: Sequence[str], **fields: Any
     ) -> "Meeting":
-        """A new meeting and its attendees, in one statement."""
+        """Inserts a meeting and its attendees, in one statement."""
         values = [organizer_id, *(fields[name] for name in _FIELDS), list(user_ids), list(emails)]
         meeting = Meeting(pk=fetch(_SCHEDULE, values)[0][0], organizer_id=organizer_id, **fields)
         meeting.invited_ids = list(user_ids)
@@ -91,7 +91,7 @@ SELECT id FROM new
 class Meeting(MeshModel):
     """A meeting: its organizer edits it, its attendees read it."""
 
-    # Here and below: where an index or a unique constraint begins with it, a foreign key needs none of its own.
+    # Here and below, `db_index=False`: another index or a unique constraint begins with the foreign key.
     organizer = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, related_name="organized_meetings", db_index=False
     )
@@ -99,9 +99,9 @@ class Meeting(MeshModel):
     description = models.CharField(max_length=5000, blank=True, default="")
     scheduled_time = models.DateTimeField()
     duration_minutes = models.PositiveSmallIntegerField(default=30)
-    #: Grows with every change of it, so that a calendar knows which of two forms of it is newer.
+    #: Grows with every change: calendars need it to tell which version is newer.
     sequence = models.PositiveIntegerField(default=0, db_default=0, editable=False)
-    #: The time of it that people were reminded of.
+    #: The `scheduled_time` that people were reminded of.
     reminded_for = models.DateTimeField(null=True, editable=False)
     location = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001  (the API answers null)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -127,7 +127,7 @@ class Meeting(MeshModel):
     def __str__(self) -> str:
         return self.title
 
-    #: The users who are invited, where that is known without asking.
+    #: The ids of the invited users, if they are known without a query.
     invited_ids: list[int] | None = None
 
     @property
@@ -146,17 +146,17 @@ class Meeting(MeshModel):
         return {f"user:{user_id}" for user_id in (self.organizer_id, *invited)}
 
     def invite(self, user_ids: Iterable[int], emails: Iterable[str]) -> bool:
-        """Makes these the attendees; who was invited before keeps their answer. Returns whether anyone came or went."""
-        wanted, guests = set(user_ids), {email.lower(): email for email in emails}
-        here = {(a.user_id, a.email and a.email.lower()): a for a in self.attendees.all()}
-        keep = {(user_id, None) for user_id in wanted} | {(None, email) for email in guests}
-        gone = [attendee.pk for key, attendee in here.items() if key not in keep]
-        if gone:
-            self.attendees.filter(pk__in=gone).delete()
-        new = [Invitee(meeting=self, user_id=user_id) for user_id in sorted(wanted) if (user_id, None) not in here]
-        new += [Invitee(meeting=self, email=guests[e]) for e in guests if (None, e) not in here]
+        """Replaces the attendees; those who stay keep their response. Returns whether anyone was added or removed."""
+        users, guests = set(user_ids), {email.lower(): email for email in emails}
+        current = {(a.user_id, a.email and a.email.lower()): a for a in self.attendees.all()}
+        keep = {(user_id, None) for user_id in users} | {(None, email) for email in guests}
+        removed = [attendee.pk for key, attendee in current.items() if key not in keep]
+        if removed:
+            self.attendees.filter(pk__in=removed).delete()
+        new = [Invitee(meeting=self, user_id=user_id) for user_id in sorted(users) if (user_id, None) not in current]
+        new += [Invitee(meeting=self, email=guests[e]) for e in guests if (None, e) not in current]
         Invitee.objects.bulk_create(new)
-        return bool(gone or new)
+        return bool(removed or new)
 
 
 class Response(models.TextChoices):
@@ -179,13 +179,13 @@ class InviteeQuerySet(MeshQuerySet["Invitee"]):
 
 
 class Invitee(MeshModel):
-    """Someone invited to a meeting: a user, or a guest of whom there is only an e-mail. The API says attendee."""
+    """Someone invited to a meeting: a user, or a guest with an e-mail only. The API calls them attendees."""
 
     meeting = models.ForeignKey(Meeting, models.CASCADE, related_name="attendees", db_index=False)
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="invitations", db_index=False
     )
-    email = models.EmailField(max_length=254, null=True, blank=True)  # noqa: DJ001  (null where there is a user)
+    email = models.EmailField(max_length=254, null=True, blank=True)  # noqa: DJ001  (null for a user)
     response = models.CharField(max_length=9, choices=Response.choices, default=Response.PENDING)
 
     versioned: ClassVar[bool] = True
@@ -213,7 +213,7 @@ class Invitee(MeshModel):
 
     @property
     def address(self) -> str:
-        """Their e-mail, the user's or the guest's."""
+        """The e-mail of the user or the guest."""
         return self.user.email if self.user else self.email or ""
 
     def audience(self) -> set[str]:
@@ -241,12 +241,12 @@ class CallQuerySet(MeshQuerySet["Call"]):
         return self if status is None else self.filter(status=status)
 
     def between(self, first: datetime | None, last: datetime | None) -> Self:
-        """Those that begin from `first` to `last`, both included."""
+        """Calls that begin from `first` to `last`, both included; None is no bound."""
         rows = self if first is None else self.filter(scheduled_for__gte=first)
         return rows if last is None else rows.filter(scheduled_for__lte=last)
 
     def to_remind_of(self) -> Self:
-        """Those that begin within a quarter of an hour, at a time that nobody was reminded of, the next one first."""
+        """Calls that begin within 15 minutes, and whose owner was not reminded of that time; the next one first."""
         to_come = self.filter(status__in=[status for status in CallStatus if status.is_to_come])
         soon = to_come.filter(scheduled_for__gt=Now(), scheduled_for__lte=Now() + timedelta(minutes=15))
         return soon.exclude(reminded_for=F("scheduled_for")).order_by("scheduled_for", "pk")
@@ -256,7 +256,7 @@ class CallQuerySet(MeshQuerySet["Call"]):
 
 
 class Call(MeshModel):
-    """A call with a contact: whoever has the contact has its calls."""
+    """A call with a contact; it belongs to the contact's owner."""
 
     uuid = models.UUIDField(default=uuid7, unique=True, editable=False)
     contact = models.ForeignKey(Contact, models.CASCADE, related_name="calls", db_index=False)
@@ -265,7 +265,7 @@ class Call(MeshModel):
     duration_minutes = models.PositiveSmallIntegerField(default=30)
     notes = models.CharField(max_length=500, blank=True, default="")
     status = models.CharField(max_length=11, choices=CallStatus.choices, default=CallStatus.SCHEDULED)
-    #: The time of it that its owner was reminded of.
+    #: The `scheduled_for` that its owner was reminded of.
     reminded_for = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -295,14 +295,14 @@ class Call(MeshModel):
 
 class CalendarKeyQuerySet(models.QuerySet["CalendarKey"]):
     def issue(self, user_id: int) -> str:
-        """A new key for a user; the one before is dead."""
+        """Creates a key for a user, which replaces the previous one; returns the key itself."""
         key = secrets.token_urlsafe(32)
         row = CalendarKey(user_id=user_id, key_hash=_hash(key))
         self.bulk_create([row], update_conflicts=True, unique_fields=["user"], update_fields=["key_hash"])
         return key
 
     def owner_of(self, key: str) -> int | None:
-        """The id of the active user whose key this is."""
+        """The id of the active user whose key this is; None if there is none."""
         return self.filter(key_hash=_hash(key), user__is_active=True).values_list("user_id", flat=True).first()
 
 
@@ -327,12 +327,12 @@ def _meeting_ids_of(user_id: int) -> QuerySet[Any]:
 
 @peer_source
 def attendees_met(user_id: int) -> QuerySet[Any]:
-    """Those who attend a meeting with a user."""
+    """The attendees of the meetings that a user organizes or is invited to."""
     attendees = Invitee.objects.filter(meeting_id__in=_meeting_ids_of(user_id))
     return attendees.exclude(user=None).values_list("user_id", flat=True)
 
 
 @peer_source
 def organizers_met(user_id: int) -> QuerySet[Any]:
-    """Those who organize a meeting that a user attends, or organizes."""
+    """The organizers of the meetings that a user organizes or is invited to."""
     return Meeting.objects.filter(pk__in=_meeting_ids_of(user_id)).values_list("organizer_id", flat=True)

@@ -1,6 +1,6 @@
-"""The mails about meetings: who is told of what, and the calendar file that goes with it.
+"""The mails about meetings: their recipients, their contents, and the attached calendar files.
 
-Nobody is told of a meeting that is over, or of what they did themselves as its organizer.
+No mail is written about a meeting that is over, or to an organizer about what they did themselves.
 """
 
 import uuid
@@ -17,13 +17,13 @@ from mesh.mail.messages import in_words
 
 
 def invite(service: Service, meeting: Meeting) -> None:
-    """Invites everyone to a meeting that is new."""
+    """Writes the invitations to a new meeting."""
     if not meeting.is_over:
         _invite(service, meeting, _guests(meeting))
 
 
 def tell_changes(service: Service, before: Meeting, after: Meeting) -> None:
-    """Tells of an update: those who stay what changed, those who are new that they are invited, the others the end."""
+    """Writes the mails about an update: changes to those who stay, invitations to new attendees, withdrawals."""
     guests_before = {guest.address.lower(): guest for guest in _guests(before)}
     guests = {guest.address.lower(): guest for guest in _guests(after)}
     changes = _changes(before, after)
@@ -43,7 +43,7 @@ def tell_changes(service: Service, before: Meeting, after: Meeting) -> None:
 
 
 def cancel(service: Service, meeting: Meeting) -> None:
-    """Tells everyone that the meeting is off."""
+    """Writes mails to everyone that the meeting is cancelled."""
     if meeting.is_over:
         return
     meeting.sequence += 1
@@ -56,17 +56,17 @@ def cancel(service: Service, meeting: Meeting) -> None:
 
 
 def tell_answer(service: Service, meeting: Meeting, attendee: Invitee) -> None:
-    """Tells the organizer how someone answered."""
+    """Writes a mail to the organizer about an attendee's response."""
     if meeting.is_over or attendee.user_id == meeting.organizer_id:
         return
     context = {"name": attendee.name or attendee.address, "answer": _ANSWERS[Response(attendee.response)]}
-    # An answer may come again after another one: each is a change of its own.
+    # A random key: the same response may be given again after another one, and is mailed each time.
     key = f"meeting:{meeting.pk}:answer:{uuid.uuid4().hex}"
     _mail(service, meeting.organizer.email, MailKind.RESPONSES, "answer", meeting, context, key=key)
 
 
 def remind(service: Service, meeting: Meeting) -> None:
-    """Reminds the organizer, and who did not decline, that the meeting begins soon; once for each time it has."""
+    """Writes reminders to the organizer and all who did not decline, once for each `scheduled_time`."""
     key = f"meeting:{meeting.pk}:{meeting.scheduled_time:%Y%m%dT%H%M%S.%fZ}:reminder"
     coming = [guest.address for guest in _guests(meeting) if guest.response != Response.DECLINED]
     for address in (meeting.organizer.email, *coming):
@@ -81,21 +81,21 @@ _ANSWERS = {
 
 
 def _guests(meeting: Meeting) -> list[Invitee]:
-    """Who is invited, without the organizer."""
+    """The attendees without the organizer."""
     return [attendee for attendee in meeting.attendees.all() if attendee.user_id != meeting.organizer_id]
 
 
 def _invite(service: Service, meeting: Meeting, guests: Iterable[Invitee]) -> None:
     file = _file("REQUEST", calendar.request(meeting))
     for guest in guests:
-        # Once for each time on the list: the meeting's first mails may be written after a change that invited more.
+        # One mail for each row of an attendee: the job for a new meeting may run after a change that invited more.
         key = f"meeting:{meeting.pk}:invitation:{guest.pk}"
         kind = MailKind.MEETING_INVITATIONS
         _mail(service, guest.address, kind, "invitation", meeting, {}, file, guest=guest, key=key)
 
 
 def _withdraw(service: Service, meeting: Meeting, guests: Iterable[Invitee]) -> None:
-    """Tells people that they are off the list, of a meeting as they knew it."""
+    """Writes mails to people who are no longer invited, about the meeting as it was when they were."""
     for guest in guests:
         file = _file("CANCEL", calendar.withdrawal(meeting, guest))
         _mail(service, guest.address, MailKind.MEETING_CHANGES, "withdrawal", meeting, {"by": _by(service)}, file)
@@ -113,7 +113,7 @@ def _mail(
     key: str = "",
 ) -> None:
     organizer = meeting.organizer
-    shown = {
+    meeting_context = {
         "id": meeting.pk,
         "title": meeting.title,
         "when": in_words(meeting.scheduled_time),
@@ -129,7 +129,7 @@ def _mail(
         to=to,
         kind=kind,
         template=f"meetings/{template}",
-        context=shown | context,
+        context=meeting_context | context,
         key=key or f"meeting:{meeting.pk}:{meeting.sequence}:{template}",
         attachments=files,
     )
@@ -145,16 +145,16 @@ def _by(service: Service) -> str:
 
 
 def _changes(before: Meeting, after: Meeting) -> list[dict[str, str]]:
-    """What attendees are told of, old and new, as people read it."""
-    told: list[tuple[str, str, Callable[[Any], str]]] = [
+    """The changes to mail about, with old and new values as readable text."""
+    fields: list[tuple[str, str, Callable[[Any], str]]] = [
         ("title", "Title", str),
         ("scheduled_time", "Time", in_words),
         ("duration_minutes", "Duration", _duration),
         ("location", "Location", lambda location: location or "none"),
     ]
     return [
-        {"name": name, "old": said(getattr(before, field)), "new": said(getattr(after, field))}
-        for field, name, said in told
+        {"name": name, "old": format_value(getattr(before, field)), "new": format_value(getattr(after, field))}
+        for field, name, format_value in fields
         if getattr(before, field) != getattr(after, field)
     ]
 

@@ -1,4 +1,4 @@
-"""What goes in and out of meetings and calls."""
+"""The input and output schemas of meetings and calls."""
 
 from typing import Annotated, Literal
 from uuid import UUID

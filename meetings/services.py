@@ -1,4 +1,4 @@
-"""Meetings: scheduling them, answering invitations; subscribing to them."""
+"""Meetings, responses to invitations, and calendar feeds."""
 
 from django.conf import settings
 from django.db.models import F
@@ -70,7 +70,7 @@ class MeetingService(Service):
         user you know invites that user. All who are invited get a mail with a calendar file, unless the meeting is
         over. Everyone who has not declined is reminded by mail an hour before it begins. Returns the meeting.
         """
-        user_ids, emails = self._invited(data)
+        user_ids, emails = self._resolve_invited(data)
         fields = data.model_dump(exclude={"attendee_ids", "attendee_emails"})
         meeting = Meeting.objects.schedule(organizer_id=self.actor.id, user_ids=user_ids, emails=emails, **fields)
         if user_ids or emails:
@@ -91,20 +91,20 @@ class MeetingService(Service):
         meeting = self.lock_to_change(Meeting, id)
         before = self._with_people(id)
         sent = data.sent()
-        differs = False
+        is_changed = False
         if sent.keys() & {"attendee_ids", "attendee_emails"}:
-            here = list(before.attendees.all())
+            attendees = list(before.attendees.all())
             if "attendee_ids" not in sent:
-                data.attendee_ids = [a.user_id for a in here if a.user_id is not None]
+                data.attendee_ids = [a.user_id for a in attendees if a.user_id is not None]
             if "attendee_emails" not in sent:
-                data.attendee_emails = [a.email for a in here if a.email is not None]
-            differs = meeting.invite(*self._invited(data))
+                data.attendee_emails = [a.email for a in attendees if a.email is not None]
+            is_changed = meeting.invite(*self._resolve_invited(data))
         fields = {name: value for name, value in sent.items() if name not in ("attendee_ids", "attendee_emails")}
-        differs |= any(getattr(meeting, name) != value for name, value in fields.items())
+        is_changed |= any(getattr(meeting, name) != value for name, value in fields.items())
         meeting.assign(fields)
-        meeting.sequence += differs
+        meeting.sequence += is_changed
         self.save(meeting)
-        if differs:
+        if is_changed:
             notifications.tell_changes(self, before, self._with_people(id))
         return self.result_of(meeting, MeetingOut)
 
@@ -178,18 +178,21 @@ class MeetingService(Service):
             notifications.remind(self, meeting)
 
     def _with_people(self, id: int) -> Meeting:
-        """A meeting that this command has taken or made, as it is now, with everyone who is told of it."""
+        """Reads a meeting that this command has locked, as it is now, with its organizer and attendees."""
         return Meeting.objects.with_people().get(pk=id)
 
-    def _invited(self, data: MeetingIn) -> tuple[list[int], list[str]]:
-        """The users and the mail-only guests; an e-mail of a user you know invites the user."""
+    def _resolve_invited(self, data: MeetingIn) -> tuple[list[int], list[str]]:
+        """The ids of the invited users, and the e-mails of the guests; an e-mail of a known user invites the user.
+
+        Raises Invalid if the actor does not know one of `attendee_ids`.
+        """
         if not data.attendee_ids and not data.attendee_emails:
             return [], []
         users = self.of(UserService)
         ids = set(users.find_user_ids(ids=data.attendee_ids)) if data.attendee_ids else set()
         unknown = [
-            FieldError(loc=["body", "attendee_ids", place], msg="You know no user with this id.", type="not_found")
-            for place, user_id in enumerate(data.attendee_ids)
+            FieldError(loc=["body", "attendee_ids", index], msg="You know no user with this id.", type="not_found")
+            for index, user_id in enumerate(data.attendee_ids)
             if user_id not in ids
         ]
         if unknown:
@@ -228,6 +231,6 @@ class CalendarService(Service):
         owner = CalendarKey.objects.owner_of(key)
         if owner is None:
             raise NotFound("There is no such calendar. Its key may have been replaced by a new one.")
-        chosen = Meeting.objects.of_user(owner).since(days=90).soonest_first().select_related("organizer")
-        meetings = sorted(chosen[:MOST_IN_FEED], key=lambda meeting: (meeting.scheduled_time, meeting.pk))
+        rows = Meeting.objects.of_user(owner).since(days=90).soonest_first().select_related("organizer")
+        meetings = sorted(rows[:MOST_IN_FEED], key=lambda meeting: (meeting.scheduled_time, meeting.pk))
         return calendar.feed(meetings, Invitee.objects.declined_by(owner))

@@ -21,33 +21,33 @@ END_OF_DAY = time(17)
 _LAST_MINUTE = time(23, 59)
 _NOON = time(12)
 _LONG_AGO = timedelta(days=90)
-_MOST_DAYS = 20  # that are looked at in one sentence
+_MOST_DAYS = 20  # days read in one sentence
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """When, and where the text says so: text[start:end], with its preposition."""
+    """A due date, and its place in the text: text[start:end], with its preposition."""
 
     at: datetime
     start: int
     end: int
-    deadline: bool  # said with a word such as "by" or "before"
+    deadline: bool  # the text has a word such as "by" or "before"
 
 
 def find_due(text: str, now: datetime, *, language: str = "en") -> Due | None:
-    """The due date that one sentence names: its first deadline, else the date that it begins or ends with."""
+    """The due date in a sentence, if it is after `now`: its first deadline, else the date it begins or ends with."""
     if not _SOMETHING_DATED.search(text):
         return None
     now = now.astimezone(UTC)
-    found = [due for due in _all(text, now, month_first=language == "en") if due.at > now]
-    deadline = next((due for due in found if due.deadline), None)
-    if deadline or not found:
+    dates = [due for due in _all_dates(text, now, month_first=language == "en") if due.at > now]
+    deadline = next((due for due in dates if due.deadline), None)
+    if deadline or not dates:
         return deadline
-    return found[0] if found[0].start == 0 else found[-1]
+    return dates[0] if dates[0].start == 0 else dates[-1]
 
 
-# How a day is said. Each reading takes the groups of its pattern; ValueError and OverflowError mean that there is
-# no such day.
+# Patterns of days. Each reading takes the groups of its pattern, and raises ValueError or OverflowError if there is no
+# such day.
 
 Groups = Mapping[str, str | None]
 
@@ -57,19 +57,19 @@ class _Reader:
     today: date
     month_first: bool
 
-    def iso(self, said: Groups) -> date:
-        return date.fromisoformat(said["iso"] or "")
+    def iso(self, groups: Groups) -> date:
+        return date.fromisoformat(groups["iso"] or "")
 
-    def numbers(self, said: Groups) -> date:
-        day, month = int(said["day"] or 0), int(said["number"] or 0)
-        if said.get("slash") and ((self.month_first and day <= 12) or month > 12):
+    def numbers(self, groups: Groups) -> date:
+        day, month = int(groups["day"] or 0), int(groups["number"] or 0)
+        if groups.get("slash") and ((self.month_first and day <= 12) or month > 12):
             day, month = month, day
-        return self._dated(day, month, said["year"])
+        return self._dated(day, month, groups["year"])
 
-    def named(self, said: Groups) -> date:
-        return self._dated(int(said["day"] or 0), _month_number(said), said["year"])
+    def named(self, groups: Groups) -> date:
+        return self._dated(int(groups["day"] or 0), _month_number(groups), groups["year"])
 
-    def christmas(self, said: Groups) -> date:
+    def christmas(self, groups: Groups) -> date:
         return self._dated(25, 12, None)
 
     def _dated(self, day: int, month: int, year: str | None) -> date:
@@ -78,57 +78,57 @@ class _Reader:
         this_year = date(self.today.year, month, day)
         return this_year if this_year >= self.today - _LONG_AGO else date(self.today.year + 1, month, day)
 
-    def relative(self, said: Groups) -> date:
-        return self.today + timedelta(days=2 if said["overmorrow"] else 1 if said["tomorrow"] else 0)
+    def relative(self, groups: Groups) -> date:
+        return self.today + timedelta(days=2 if groups["overmorrow"] else 1 if groups["tomorrow"] else 0)
 
-    def weekday(self, said: Groups) -> date:
-        wanted = WEEKDAYS[(said["weekday"] or "").lower()]
-        if said["next"] or said["week_after"]:
-            return self._monday() + timedelta(days=7 + wanted)
-        return self.today + timedelta(days=(wanted - self.today.weekday() - 1) % 7 + 1)
+    def weekday(self, groups: Groups) -> date:
+        weekday = WEEKDAYS[(groups["weekday"] or "").lower()]
+        if groups["next"] or groups["week_after"]:
+            return self._monday() + timedelta(days=7 + weekday)
+        return self.today + timedelta(days=(weekday - self.today.weekday() - 1) % 7 + 1)
 
     def _monday(self) -> date:
         return self.today - timedelta(days=self.today.weekday())
 
-    def span(self, said: Groups) -> date:
-        count = _number(said["count"] or "")
-        if said["months"]:
+    def span(self, groups: Groups) -> date:
+        count = _number(groups["count"] or "")
+        if groups["months"]:
             year, month = divmod(self.today.year * 12 + self.today.month - 1 + count, 12)
             return date(year, month + 1, min(self.today.day, calendar.monthrange(year, month + 1)[1]))
-        if not said["working"]:
-            return self.today + timedelta(days=count * (7 if said["weeks"] else 1))
+        if not groups["working"]:
+            return self.today + timedelta(days=count * (7 if groups["weeks"] else 1))
         day = self.today
         for _ in range(count):
             day += timedelta(days=1 if day.weekday() < 4 else 7 - day.weekday())
         return day
 
-    def week(self, said: Groups) -> date:
-        if said.get("next"):
+    def week(self, groups: Groups) -> date:
+        if groups.get("next"):
             return self._monday() + timedelta(days=11)
         friday = self._monday() + timedelta(days=4)
         return friday if friday >= self.today else friday + timedelta(days=2)
 
-    def month(self, said: Groups) -> date:
-        month = _month_number(said) if said.get("month") else self.today.month + bool(said.get("next"))
-        year = int(said.get("year") or self.today.year + (month < self.today.month or month > 12))
+    def month(self, groups: Groups) -> date:
+        month = _month_number(groups) if groups.get("month") else self.today.month + bool(groups.get("next"))
+        year = int(groups.get("year") or self.today.year + (month < self.today.month or month > 12))
         month = (month - 1) % 12 + 1
-        if said.get("middle"):
+        if groups.get("middle"):
             return date(year, month, 15)
-        return date(year, month, 7) if said.get("beginning") else _last_of(year, month)
+        return date(year, month, 7) if groups.get("beginning") else _last_of(year, month)
 
-    def quarter_or_year(self, said: Groups) -> date:
+    def quarter_or_year(self, groups: Groups) -> date:
         return _last_of(
-            self.today.year, (self.today.month + 2) // 3 * 3 if said["quarter"] or said["quarterly"] else 12
+            self.today.year, (self.today.month + 2) // 3 * 3 if groups["quarter"] or groups["quarterly"] else 12
         )
 
-    def day_of_month(self, said: Groups) -> date:
-        day = int(said["day"] or said["day_after"] or 0)
+    def day_of_month(self, groups: Groups) -> date:
+        day = int(groups["day"] or groups["day_after"] or 0)
         later = self.today.month + (day < self.today.day)
         return date(self.today.year + later // 13, (later - 1) % 12 + 1, day)
 
 
-def _month_number(said: Groups) -> int:
-    return MONTHS[(said["month"] or "").lower()]
+def _month_number(groups: Groups) -> int:
+    return MONTHS[(groups["month"] or "").lower()]
 
 
 def _number(word: str) -> int:
@@ -208,7 +208,7 @@ _READINGS: list[tuple[re.Pattern[str], Callable[[_Reader, Groups], date]]] = [
     ]
 ]
 
-_SOMETHING_DATED = re.compile(  # most sentences have nothing of the kind, and the readings are many
+_SOMETHING_DATED = re.compile(  # most sentences have no date, and trying all readings is slow
     rf"\d|\b(?:{_WEEKDAY}|{_one_of(MONTHS)}|to(?:day|night|morrow)|heute|morgen|übermorgen|hoy|mañana|days?|tage?n?"
     r"|(?:werk|arbeits)tage?n?|días?|week|weeks|wochen?|semanas?|months?|monat\w*|mes|meses|quarter|quartal\w*"
     r"|trimestre|year|jahres\w*|año|this|christmas|weihnachten|navidad(?:es)?|noon|midday|mittags?|mediodía|eod|cob"
@@ -216,9 +216,9 @@ _SOMETHING_DATED = re.compile(  # most sentences have nothing of the kind, and t
     re.IGNORECASE,
 )
 
-# What stands before and after a day.
+# Patterns of the words before and after a day.
 
-#: Characters in front of a date that can belong to it: more than the longest of `_LEAD`, with its articles.
+#: Characters before a date that are searched for words that belong to it: more than `_LEAD` can match.
 _BEFORE = 60
 _ARTICLE = r"(?:(?:the|el|día|la|las|los|dem|den|der) ){0,4}"
 _LEAD = re.compile(
@@ -255,24 +255,24 @@ _TIME_ALONE = re.compile(
 )
 
 
-def _all(text: str, now: datetime, *, month_first: bool) -> list[Due]:
-    """Everything that `text` names as a day, or a time of today, and that may be a due date, in its order."""
+def _all_dates(text: str, now: datetime, *, month_first: bool) -> list[Due]:
+    """All days in `text`, else all times of today, that may be due dates, in the order of the text."""
     reader = _Reader(now.date(), month_first)
-    found: list[Due] = []
-    for match, read in islice(_longest(text), _MOST_DAYS):
+    dates: list[Due] = []
+    for match, read in islice(_longest_matches(text), _MOST_DAYS):
         try:
             day = read(reader, match.groupdict())
         except (ValueError, OverflowError):
             continue
         if due := _due(text, match, day, now, period=read in (_Reader.week, _Reader.month)):
-            found.append(due)
-    if not found and now.date() < date.max:
-        found.extend(_today(match, now) for match in _TIME_ALONE.finditer(text) if match["by"] or match["close"])
-    return found
+            dates.append(due)
+    if not dates and now.date() < date.max:
+        dates.extend(_today(match, now) for match in _TIME_ALONE.finditer(text) if match["by"] or match["close"])
+    return dates
 
 
-def _longest(text: str) -> Iterator[tuple[re.Match[str], Callable[[_Reader, Groups], date]]]:
-    """The days' readings from left to right, the longest where two overlap."""
+def _longest_matches(text: str) -> Iterator[tuple[re.Match[str], Callable[[_Reader, Groups], date]]]:
+    """Matches of days with their readings, from left to right; of overlapping ones the longest."""
     matches = [(match, read) for pattern, read in _READINGS for match in pattern.finditer(text)]
     end = 0
     for match, read in sorted(matches, key=lambda pair: (pair[0].start(), -pair[0].end())):
@@ -282,14 +282,14 @@ def _longest(text: str) -> Iterator[tuple[re.Match[str], Callable[[_Reader, Grou
 
 
 def _due(text: str, match: re.Match[str], day: date, now: datetime, *, period: bool) -> Due | None:
-    """What the words around a day make of it; None where they say that it is no due date."""
+    """The due date that a day means, by the words around it; None if they show that it is no due date."""
     clock_before = _TIME_BEFORE.search(text, max(0, match.start() - _BEFORE), match.start())
     start = clock_before.start() if clock_before else match.start()
     lead = _LEAD.search(text, max(0, start - _BEFORE), start)
     if lead and lead["unrelated"]:
         return None
-    said = match.groupdict()
-    if said.get("slash") and not (lead or said["year"]):
+    groups = match.groupdict()
+    if groups.get("slash") and not (lead or groups["year"]):
         return None  # three quarters
     part = _DAYPART.match(text, match.end())
     after = part.end() if part else match.end()
@@ -298,8 +298,8 @@ def _due(text: str, match: re.Match[str], day: date, now: datetime, *, period: b
     if before and period:
         if re.match(_END, match.group(), re.IGNORECASE):
             before = False  # "before the end of March" is by the end of March
-        elif not said.get("middle"):
-            day = day.replace(day=1) if "month" in said else day - timedelta(days=day.weekday())
+        elif not groups.get("middle"):
+            day = day.replace(day=1) if "month" in groups else day - timedelta(days=day.weekday())
     if clock:
         at = datetime.combine(day, _time_of(clock), UTC)
     elif before:

@@ -1,8 +1,8 @@
-"""The default summarizer: offline and deterministic, the note's own sentences.
+"""The default summarizer: offline and deterministic, it selects sentences of the note.
 
 Each sentence is scored by how central its words are to the note (the cosine of its TF-IDF vector with the sum of all),
-where it stands, and what it announces (decisions, figures, chatter). The best are taken one by one, each
-discounted by its likeness to those already taken (MMR), until the length is used up, and put in the text's order.
+its position, and its kind (decisions, figures, chatter). The best are selected one by one, each discounted by its
+similarity to those already selected (MMR), up to a maximum length, and put in the order of the text.
 """
 
 import math
@@ -18,10 +18,10 @@ from notes.sentences import TERMINAL, Sentence, sentences
 from notes.summarizer import Summary
 
 SHARE, LEAST, MOST = 0.3, 220, 1_200  # of the text's length, in characters
-CONSIDERED = 120  # the best candidates, which are compared with each other
-REDUNDANCY = 0.5  # what full likeness to a taken sentence costs
-SAME = 0.95  # the likeness of what says the same again
-SECONDS = 2.0  # of the processor's time for one note; a note of usual prose takes 0.3 at most
+CONSIDERED = 120  # the number of best sentences that are compared with each other
+REDUNDANCY = 0.5  # the discount for full similarity to a selected sentence
+SAME = 0.95  # the similarity above which a sentence is a repetition
+SECONDS = 2.0  # of CPU time for one note; ordinary prose takes 0.3 at most
 
 _DECIDED = re.compile(
     r"\b(?:decid\w+|decisions?|agreed|agreement|resolved|approved|concluded|will go with|settled on|let['’]s decide"
@@ -51,26 +51,26 @@ Vector = Mapping[str, float]
 
 class ExtractiveSummarizer:
     def summarize(self, text: str, *, now: datetime) -> Summary:
-        """The note's most telling sentences, and its action items, as far as they are found in `SECONDS`."""
+        """Selects the most important sentences, and the action items that are found within `SECONDS` of CPU time."""
         until = time.thread_time() + SECONDS
-        found = sentences(text)
+        parsed = sentences(text)
         language = language_of(text)
-        summary = _summary(text, found, language)
-        return Summary(summary, action_items(found, now=now, language=language, until=until))
+        summary = _summary(text, parsed, language)
+        return Summary(summary, action_items(parsed, now=now, language=language, until=until))
 
 
-def _summary(text: str, found: Sequence[Sentence], language: str) -> str:
-    body = [sentence for sentence in found if not sentence.heading] or list(found)
+def _summary(text: str, parsed: Sequence[Sentence], language: str) -> str:
+    body = [sentence for sentence in parsed if not sentence.heading] or list(parsed)
     budget = max(LEAST, min(MOST, int(len(text) * SHARE)))
     vectors = _vectors(body, language)
     scores = _scores(body, vectors)
-    chosen = _chosen(body, vectors, scores, budget)
-    joined = _joined([body[index] for index in sorted(chosen)])
+    selected = _select(body, vectors, scores, budget)
+    joined = _join([body[index] for index in sorted(selected)])
     return joined if joined and len(joined) <= len(text) else " ".join(text[:MOST].split())
 
 
 def _vectors(body: Sequence[Sentence], language: str) -> list[Vector]:
-    """Each sentence's words by TF-IDF, of length 1."""
+    """The TF-IDF vector of each sentence, normalized to length 1."""
     stop = STOP_WORDS.get(language, frozenset())
     counts = [Counter(_stem(word) for word in _words(sentence.text) if word not in stop) for sentence in body]
     spread = Counter(word for count in counts for word in count)
@@ -87,7 +87,7 @@ def _words(text: str) -> list[str]:
 
 
 def _stem(word: str) -> str:
-    """Enough for "offer", "offers" and "offered" to be one word in all three languages."""
+    """A crude stem for all three languages: "offer", "offers" and "offered" become one word."""
     return word[: max(4, len(word) - 2)] if len(word) > 5 and word.isalpha() else word
 
 
@@ -104,7 +104,7 @@ def _scores(body: Sequence[Sentence], vectors: Sequence[Vector]) -> list[float]:
 
 
 def _features(sentence: Sentence, index: int, count: int) -> float:
-    """What a sentence's place and its words add."""
+    """The part of a sentence's score that depends on its position and its kind."""
     text = sentence.plain
     size = len(text.split())
     score = 0.3 * max(0.0, 1 - index / max(4, count * 0.3))
@@ -130,34 +130,34 @@ def _is_label(text: str) -> bool:
     return bool(colon) and label.strip().lower() in LABELS and not _DECIDED.search(label)
 
 
-def _chosen(body: Sequence[Sentence], vectors: Sequence[Vector], scores: Sequence[float], budget: int) -> list[int]:
-    """Which sentences, best first, fit into `budget` characters; one in any case."""
-    left = sorted(range(len(body)), key=lambda index: (-scores[index], index))[:CONSIDERED]
-    likeness = dict.fromkeys(left, 0.0)
-    chosen: list[int] = []
+def _select(body: Sequence[Sentence], vectors: Sequence[Vector], scores: Sequence[float], budget: int) -> list[int]:
+    """The indexes of the selected sentences, best first: at least one, and as many as fit into `budget` characters."""
+    candidates = sorted(range(len(body)), key=lambda index: (-scores[index], index))[:CONSIDERED]
+    similarity = dict.fromkeys(candidates, 0.0)
+    selected: list[int] = []
     used = 0
-    while left:
-        best = max(left, key=lambda index: (scores[index] - REDUNDANCY * likeness[index], -index))
-        left.remove(best)
+    while candidates:
+        best = max(candidates, key=lambda index: (scores[index] - REDUNDANCY * similarity[index], -index))
+        candidates.remove(best)
         size = len(body[best].text) + 1
-        if chosen and (used + size > budget or likeness[best] > SAME):
+        if selected and (used + size > budget or similarity[best] > SAME):
             continue
-        chosen.append(best)
+        selected.append(best)
         used += size
-        for index in left:
-            likeness[index] = max(likeness[index], _cosine(vectors[index], vectors[best]))
-    return chosen
+        for index in candidates:
+            similarity[index] = max(similarity[index], _cosine(vectors[index], vectors[best]))
+    return selected
 
 
 def _cosine(one: Vector, other: Vector) -> float:
     return sum(weight * other.get(word, 0.0) for word, weight in one.items())
 
 
-def _joined(chosen: Sequence[Sentence]) -> str:
-    """Sentences in a row; on a line of its own a bullet, another speaker, and what follows no full stop."""
+def _join(selected: Sequence[Sentence]) -> str:
+    """Joins sentences; a bullet, another speaker, and a sentence after one without a full stop begin a new line."""
     parts: list[str] = []
     before: Sentence | None = None
-    for sentence in chosen:
+    for sentence in selected:
         turn = sentence.speaker is not None and (before is None or before.paragraph != sentence.paragraph)
         if before:
             parts.append("\n" if turn or sentence.bullet or not before.plain.endswith(TERMINAL) else " ")

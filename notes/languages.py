@@ -1,4 +1,4 @@
-"""The words of English, German and Spanish that the extractive summarizer knows."""
+"""The vocabulary of the extractive summarizer in English, German and Spanish."""
 
 import re
 from collections import Counter
@@ -7,7 +7,7 @@ WORD = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)?")
 
 
 def word_set(words: str) -> frozenset[str]:
-    """The words of `words`, which blanks separate."""
+    """The words of `words`, which are separated by blanks."""
     return frozenset(words.split())
 
 
@@ -39,35 +39,35 @@ STOP_WORDS = {
     ),
 }
 
-# Words that few other languages share, and that short notes are full of.
+# Words that are frequent in short notes, and rare in other languages.
 _TELLTALE = {
     "en": word_set("will the and to please by needs tomorrow send until with"),
     "de": word_set("bitte bis schickt morgen heute wir ich und für der die das den mit nächste nächsten woche"),
     "es": word_set("el los para enviar mañana hoy antes próximo próxima semana reunión favor tarea pendiente y"),
 }
 _LETTERS = {"de": re.compile("[äöüß]", re.IGNORECASE), "es": re.compile("[ñ¿¡áíóú]", re.IGNORECASE)}
-_SAMPLE = 5_000  # characters tell the language
+_SAMPLE = 5_000  # characters are enough to recognize the language
 
 
 def scores(text: str) -> Counter[str]:
-    """How much of each language `text` shows."""
+    """A score for each language; the highest is that of the likeliest."""
     sample = text[:_SAMPLE]
-    found: Counter[str] = Counter()
+    totals: Counter[str] = Counter()
     words = [match.group().lower() for match in WORD.finditer(sample)]
     for language in STOP_WORDS:
-        found[language] = sum((word in STOP_WORDS[language]) + (word in _TELLTALE[language]) for word in words)
+        totals[language] = sum((word in STOP_WORDS[language]) + (word in _TELLTALE[language]) for word in words)
     for language, letters in _LETTERS.items():
-        found[language] += len(letters.findall(sample))
-    return found
+        totals[language] += len(letters.findall(sample))
+    return totals
 
 
 def language_of(text: str, default: str = "") -> str:
-    """The language that `text` is most likely in; `default` where it does not tell."""
+    """The likeliest language of `text`: "en", "de" or "es"; `default` if none stands out."""
     (best, most), (_, second), *_ = scores(text).most_common()
     return best if most > second * 1.2 else default
 
 
-# Their full stop ends no sentence, whatever follows.
+# Abbreviations: a full stop after them does not end a sentence.
 ABBREVIATIONS = word_set(
     "mr mrs ms dr prof rev gen sen st vs e.g i.e eg ie cf approx ca fig vol dept est incl ext tel ph jan feb apr "
     "jun jul aug sep sept oct okt nov dec dez tue tues wed thu thur thurs fri hr hrn fr fa bzw z.b d.h u.a z.t "
@@ -78,7 +78,7 @@ ABBREVIATIONS = word_set(
 
 ALSO_WORDS = word_set("no nos mar mon sat sun art max min")  # abbreviations, unless a sentence follows
 
-# What stands before a colon and is nobody's name.
+# Labels before a colon that are not names of speakers.
 LABELS = word_set(
     "action actions ai todo todos to-do to-dos do task tasks item items decision decisions decided agreed "
     "agreement note notes date time place location attendees participants present absent agenda topic topics "

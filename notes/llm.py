@@ -1,10 +1,10 @@
-"""The summarizer that asks a language model, over any endpoint that speaks OpenAI's chat completions.
+"""The summarizer that uses a language model, at any endpoint with OpenAI's chat completions API.
 
 Settings: SUMMARIZER_BASE_URL (empty: OpenAI's own), SUMMARIZER_MODEL, SUMMARIZER_API_KEY, SUMMARIZER_FALLBACK. The
 endpoint must support structured output (`response_format` of type `json_schema`).
 
-The model is not trusted: its answer is cut to size, a due date must be a date to come, an assignee and a quote must
-occur in the note, or they are dropped. Neither the note nor the key is ever logged or part of an error.
+The model's answer is not trusted: texts are truncated, and due dates that are past, assignees that do not occur in the
+note, and items whose quote does not are dropped. Neither the note nor the key is ever logged or part of an error.
 """
 
 import json
@@ -39,14 +39,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TIMEOUT = 60.0  # seconds for one whole answer, however slowly it trickles
+TIMEOUT = 60.0  # seconds for one whole answer, also if it arrives byte by byte
 CONNECT_TIMEOUT = 5.0  # seconds
 ATTEMPTS = 2
 PAUSE = 0.5  # seconds between them, unless the server says how many
-PATIENCE = 3.0  # seconds: a longer Retry-After is the caller's to wait for
+PATIENCE = 3.0  # seconds; a longer Retry-After is left to the caller
 LARGEST_ANSWER = 1_000_000  # bytes
 SUMMARY_LENGTH = 4_000  # characters
-SHORTEST_QUOTE = 5  # characters: less occurs in every text
+SHORTEST_QUOTE = 5  # characters; shorter ones occur in every text
 _LATEST = timedelta(days=5 * 366)
 _RETRYABLE = frozenset({408, 409, 425, 429})
 
@@ -78,7 +78,7 @@ class _Answer(BaseModel):
 
 
 def _strict(model: type[BaseModel]) -> dict[str, Any]:
-    """A model's JSON schema as structured output demands it: every object closed."""
+    """A model's JSON Schema for structured output, which requires `additionalProperties: false` on every object."""
     schema = model.model_json_schema()
     for part in (schema, *schema.get("$defs", {}).values()):
         part["additionalProperties"] = False
@@ -91,8 +91,8 @@ _RESPONSE_FORMAT = {
 }
 
 
-class _Hiccup(SummarizerError):
-    """What is worth asking again at once, after `retry_after` seconds."""
+class _TransientError(SummarizerError):
+    """An error after which the request may be repeated, after `retry_after` seconds."""
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message, retryable=True, retry_after=retry_after)
@@ -103,12 +103,12 @@ class OpenAISummarizer:
         self.timeout, self.pause = timeout, pause
 
     def summarize(self, text: str, *, now: datetime) -> Summary:
-        """The model's summary; with SUMMARIZER_FALLBACK the extractive one when there is none.
+        """The model's summary; if that fails and SUMMARIZER_FALLBACK is set, the extractive one.
 
-        Takes at most about twice the time-out. Raises SummarizerError.
+        Takes at most about twice `timeout`. Raises SummarizerError.
         """
         try:
-            return _checked(self._answer(text, now.astimezone(UTC)), text, now)
+            return _validate(self._answer(text, now.astimezone(UTC)), text, now)
         except SummarizerError as error:
             if not settings.SUMMARIZER_FALLBACK:
                 raise
@@ -116,19 +116,19 @@ class OpenAISummarizer:
             return ExtractiveSummarizer().summarize(text, now=now)
 
     def _answer(self, text: str, now: datetime) -> _Answer:
-        """What the model says, asked again once after a hiccup."""
+        """The model's answer; repeats the request once after a transient error."""
         for _ in range(ATTEMPTS - 1):
             try:
                 return self._ask(text, now)
-            except _Hiccup as hiccup:
-                if (hiccup.retry_after or 0) > PATIENCE:
+            except _TransientError as error:
+                if (error.retry_after or 0) > PATIENCE:
                     raise
-                time.sleep(hiccup.retry_after or self.pause)
+                time.sleep(error.retry_after or self.pause)
         return self._ask(text, now)
 
     def _ask(self, text: str, now: datetime) -> _Answer:
         try:
-            import httpx  # a second to import, and only needed where a model is asked
+            import httpx  # the import takes a second, and few processes call a model
             import openai
         except ImportError:
             raise SummarizerError("The openai package is not installed.", retryable=False) from None
@@ -141,18 +141,18 @@ class OpenAISummarizer:
         except openai.APIStatusError as error:
             raise _refusal(error.status_code, error.response.headers.get("Retry-After")) from None
         except (openai.OpenAIError, httpx.HTTPError, httpx.InvalidURL):
-            raise _Hiccup("The model could not be reached.") from None
+            raise _TransientError("The model could not be reached.") from None
 
     def _client(self) -> "OpenAI":
         import httpx
         from openai import OpenAI
 
-        for name in ("openai", "httpcore"):  # which at DEBUG log whole requests, the note among them
+        for name in ("openai", "httpcore"):  # at DEBUG they log whole requests with the note
             logging.getLogger(name).setLevel(logging.WARNING)
         if not settings.SUMMARIZER_MODEL:
             raise SummarizerError("SUMMARIZER_MODEL is not set.", retryable=False)
         return OpenAI(
-            api_key=settings.SUMMARIZER_API_KEY or "none",  # servers of one's own often want no key
+            api_key=settings.SUMMARIZER_API_KEY or "none",  # self-hosted servers often need no key
             base_url=settings.SUMMARIZER_BASE_URL or None,
             timeout=httpx.Timeout(self.timeout, connect=min(CONNECT_TIMEOUT, self.timeout)),
             max_retries=0,
@@ -160,7 +160,7 @@ class OpenAISummarizer:
 
 
 def _messages(text: str, now: datetime) -> list[dict[str, str]]:
-    mark = secrets.token_hex(8)  # which the note cannot know, so that nothing in it ends the data
+    mark = secrets.token_hex(8)  # unpredictable, so that the note cannot contain the closing tag
     instructions = _INSTRUCTIONS.format(mark=mark, now=now.isoformat(timespec="minutes"), weekday=now.strftime("%A"))
     return [
         {"role": "system", "content": instructions},
@@ -169,7 +169,7 @@ def _messages(text: str, now: datetime) -> list[dict[str, str]]:
 
 
 def _completion(client: "OpenAI", messages: list[dict[str, str]], deadline: float) -> bytes:
-    """The answer's body. A time-out between bytes is the client's to see; one of the whole is seen here."""
+    """The body of the answer. The client's timeout is between bytes; `deadline` limits the whole answer."""
     received = bytearray()
     create: Any = client.chat.completions.with_streaming_response.create
     with create(model=settings.SUMMARIZER_MODEL, messages=messages, response_format=_RESPONSE_FORMAT) as response:
@@ -185,8 +185,8 @@ def _completion(client: "OpenAI", messages: list[dict[str, str]], deadline: floa
 def _refusal(status: int, retry_after: str | None) -> SummarizerError:
     message = f"The model's server answered {status}."
     if status in _RETRYABLE or status >= 500:
-        known = retry_after is not None and re.fullmatch(r"\d{1,6}", retry_after)
-        return _Hiccup(message, retry_after=float(retry_after) if known and retry_after else None)
+        is_seconds = retry_after is not None and re.fullmatch(r"\d{1,6}", retry_after)
+        return _TransientError(message, retry_after=float(retry_after) if is_seconds and retry_after else None)
     return SummarizerError(message, retryable=False)
 
 
@@ -197,28 +197,28 @@ def _parsed(body: bytes) -> _Answer:
         refused = reason == "content_filter" or bool(message.get("refusal"))
         content = message.get("content")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        raise _Hiccup("The model's server answered with something else than a chat completion.") from None
+        raise _TransientError("The model's server answered with something else than a chat completion.") from None
     if refused:
         raise SummarizerError("The model refused to summarize this note.", retryable=False)
     if reason == "length":
         raise SummarizerError("The model's answer was cut off.", retryable=False)
     try:
         return _Answer.model_validate_json(content)
-    except (ValueError, TypeError):  # of pydantic, or of text that is none
-        raise _Hiccup("The model's answer does not have the form that was asked for.") from None
+    except (ValueError, TypeError):  # the content is invalid, or no text at all
+        raise _TransientError("The model's answer does not have the form that was asked for.") from None
 
 
-def _checked(answer: _Answer, text: str, now: datetime) -> Summary:
+def _validate(answer: _Answer, text: str, now: datetime) -> Summary:
     summary = shortened(_clean(answer.summary), min(SUMMARY_LENGTH, max(len(text), 200)))
     if not summary:
         raise SummarizerError("The model's summary is empty.", retryable=True)
     words, folded = _Words(text), _folded(text)
-    checked = (_item(item, words, folded, now) for item in answer.action_items[: 4 * MOST_ITEMS])
-    return Summary(summary, [item for item in checked if item][:MOST_ITEMS])
+    items = (_item(item, words, folded, now) for item in answer.action_items[: 4 * MOST_ITEMS])
+    return Summary(summary, [item for item in items if item][:MOST_ITEMS])
 
 
 def _item(item: _ItemAnswer, words: "_Words", folded: str, now: datetime) -> ActionItem | None:
-    """The item as far as the note bears it out; None where its quote is not in the note, or it has no title."""
+    """The validated item; None if its quote is not in the note, or its title is empty."""
     title = shortened(_clean(item.title, one_line=True), TITLE_LENGTH)
     quote = words.quoted(item.quote)
     if not title or quote is None:
@@ -230,35 +230,37 @@ def _item(item: _ItemAnswer, words: "_Words", folded: str, now: datetime) -> Act
 
 
 class _Words:
-    """A note's text with one blank in place of many, and where it stands in the text."""
+    """A note's text with normalized blanks, which maps positions back to the original text."""
 
     def __init__(self, text: str) -> None:
         self._text = text
-        found = list(re.finditer(r"\S+", text))
-        self._flat = " ".join(match.group() for match in found)
-        self._places = list(accumulate((len(match.group()) + 1 for match in found), initial=0))
-        self._shifts = [match.start() - place for match, place in zip(found, self._places, strict=False)]
+        words = list(re.finditer(r"\S+", text))
+        self._flat = " ".join(match.group() for match in words)
+        self._starts = list(accumulate((len(match.group()) + 1 for match in words), initial=0))
+        self._shifts = [match.start() - start for match, start in zip(words, self._starts, strict=False)]
 
     def quoted(self, quote: str) -> str | None:
-        """The part of the text that `quote` copies, with the text's own blanks; None where there is none."""
+        """The part of the text that `quote` copies, with the text's own blanks; None if it does not occur."""
         quote = shortened(" ".join(quote.split()), QUOTE_LENGTH)
         if len(quote) < min(SHORTEST_QUOTE, len(self._text)):
             return None
-        place = self._flat.find(quote)
-        return None if place < 0 else self._text[self._at(place) : self._at(place + len(quote) - 1) + 1][:QUOTE_LENGTH]
+        start = self._flat.find(quote)
+        if start < 0:
+            return None
+        return self._text[self._position(start) : self._position(start + len(quote) - 1) + 1][:QUOTE_LENGTH]
 
-    def _at(self, place: int) -> int:
-        """Where in the text a character of `_flat`, which is no blank, stands."""
-        return place + self._shifts[bisect_right(self._places, place) - 1]
+    def _position(self, index: int) -> int:
+        """The position in the original text of a character of `_flat` that is not a blank."""
+        return index + self._shifts[bisect_right(self._starts, index) - 1]
 
 
-def _due(said: str | None, now: datetime) -> datetime | None:
-    """A date to come, in UTC; None for anything else."""
+def _due(value: str | None, now: datetime) -> datetime | None:
+    """A future date in UTC; None for anything else."""
     try:
-        if said and re.fullmatch(r"\d{4}-\d{2}-\d{2}", said):
-            due = datetime.combine(date.fromisoformat(said), END_OF_DAY, UTC)
+        if value and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
+            due = datetime.combine(date.fromisoformat(value), END_OF_DAY, UTC)
         else:
-            due = datetime.fromisoformat(said or "")
+            due = datetime.fromisoformat(value or "")
         due = due.replace(tzinfo=UTC) if due.tzinfo is None else due.astimezone(UTC)
     except (ValueError, OverflowError):
         return None
@@ -266,12 +268,12 @@ def _due(said: str | None, now: datetime) -> datetime | None:
 
 
 def _clean(text: str, *, one_line: bool = False) -> str:
-    """Without what a database refuses or a screen obeys."""
-    kept = "".join(c for c in text if c == "\n" or unicodedata.category(c) != "Cc")
-    return " ".join(kept.split()) if one_line else kept.strip()
+    """The text without control characters, some of which databases refuse and terminals obey."""
+    printable = "".join(c for c in text if c == "\n" or unicodedata.category(c) != "Cc")
+    return " ".join(printable.split()) if one_line else printable.strip()
 
 
 def _folded(text: str) -> str:
-    """In one case and without accents, so that "maria" is found in "María"."""
+    """The text in lower case without accents, so that "maria" is found in "María"."""
     decomposed = unicodedata.normalize("NFKD", text).casefold()
     return "".join(c for c in decomposed if not unicodedata.combining(c))

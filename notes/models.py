@@ -32,22 +32,22 @@ class NoteQuerySet(MeshQuerySet["Note"]):
         return self.filter(every_word(text, "raw_text", "summary"))
 
     def begin_summary(self, id: int, revision: int) -> tuple[int, str, datetime] | None:
-        """Marks a note as being summarized: its author, its text, and the time that "Friday" in it is counted from.
+        """Marks a note as being summarized; returns its author's id, its text, and the time that its dates relate to.
 
-        None where the note is gone, or has another revision by now.
+        None if the note was deleted, or has another revision by now.
         """
-        found = fetch(_BEGIN, [id, revision])
-        return (found[0][0], found[0][1], found[0][2]) if found else None
+        rows = fetch(_BEGIN, [id, revision])
+        return (rows[0][0], rows[0][1], rows[0][2]) if rows else None
 
     def finish_summary(self, id: int, revision: int, summary: Summary) -> int | None:
-        """Takes a summary over and returns the note's author; None where it is of a text that is gone.
+        """Saves a summary and returns the id of the note's author; None if the note has another revision by now.
 
-        Action items that are tasks already stay; the others are replaced.
+        Action items that already became tasks stay; the others are replaced.
         """
         items = summary.action_items
         columns = [[getattr(item, name) for item in items] for name in ("title", "assignee", "due_date", "quote")]
-        found = fetch(_FINISH, [summary.text, id, revision, *columns])
-        return found[0][0] if found else None
+        rows = fetch(_FINISH, [summary.text, id, revision, *columns])
+        return rows[0][0] if rows else None
 
 
 _BEGIN = """
@@ -59,7 +59,7 @@ _FINISH = """
 WITH note AS (
     UPDATE notes_note SET summary = %s, status = 'done', error = NULL WHERE id = %s AND revision = %s
     RETURNING id, author_id
-), gone AS (
+), deleted AS (
     DELETE FROM notes_actionitem USING note WHERE note_id = note.id AND task_id IS NULL
 ), new AS (
     INSERT INTO notes_actionitem (note_id, title, assignee, due_date, quote)
@@ -67,8 +67,8 @@ WITH note AS (
     FROM note, unnest(%s::text[], %s::text[], %s::timestamptz[], %s::text[])
         WITH ORDINALITY AS item (title, assignee, due_date, quote, place)
     WHERE NOT EXISTS (
-        SELECT FROM notes_actionitem kept
-        WHERE kept.note_id = note.id AND kept.task_id IS NOT NULL AND kept.title = item.title
+        SELECT FROM notes_actionitem accepted
+        WHERE accepted.note_id = note.id AND accepted.task_id IS NOT NULL AND accepted.title = item.title
     )
     ORDER BY item.place
 )
@@ -77,9 +77,9 @@ SELECT author_id FROM note
 
 
 class Note(MeshModel):
-    """A note of its author's; its summary is made in the background."""
+    """A user's note; its summary is created in the background."""
 
-    # Here and below: where an index or a unique constraint begins with it, a foreign key needs none of its own.
+    # `db_index=False`: another index begins with the foreign key.
     author = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="notes", db_index=False)
     meeting = models.ForeignKey("meetings.Meeting", models.SET_NULL, null=True, blank=True, related_name="notes")
     contact = models.ForeignKey(
@@ -88,9 +88,9 @@ class Note(MeshModel):
     raw_text = models.TextField(max_length=100_000)
     summary = models.TextField(null=True, blank=True)  # noqa: DJ001  (null until there is one)
     status = models.CharField(max_length=10, choices=NoteStatus.choices, default=NoteStatus.QUEUED)
-    #: Grows with every text and every query for a summary: a summary counts only for the revision it was made of.
+    #: Grows with every change of the text and every request for a summary; a summary of an older one is discarded.
     revision = models.PositiveIntegerField(default=1)
-    error = models.CharField(max_length=500, null=True, blank=True)  # noqa: DJ001  (null where nothing failed)
+    error = models.CharField(max_length=500, null=True, blank=True)  # noqa: DJ001  (null: nothing failed)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -112,7 +112,7 @@ class Note(MeshModel):
         return self.raw_text[:60]
 
     def title(self) -> str:
-        """The first line of its summary, or else of its text, as a list shows it."""
+        """The first line of its summary, or else of its text; at most 100 characters."""
         first = next(iter((self.summary or self.raw_text).strip().splitlines()), "").rstrip()
         return first if len(first) <= 100 else first[:99] + "…"
 
@@ -120,7 +120,7 @@ class Note(MeshModel):
         return {f"user:{self.author_id}"}
 
     def queue(self) -> None:
-        """To be summarized, again; what a summary of an older revision says does not count any more."""
+        """Marks the note as waiting for a summary; summaries of older revisions are discarded from now on."""
         self.revision += 1
         self.status, self.error = NoteStatus.QUEUED, None
 
@@ -131,7 +131,7 @@ class ActionItemQuerySet(MeshQuerySet["ActionItem"]):
 
 
 class ActionItem(MeshModel):
-    """Something to do that a note's summary found; it may become a task."""
+    """An action item that was found in a note; it may become a task."""
 
     note = models.ForeignKey(Note, models.CASCADE, related_name="action_items")
     title = models.CharField(max_length=200)

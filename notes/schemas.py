@@ -1,4 +1,4 @@
-"""What goes in and out of notes."""
+"""The input and output schemas of notes."""
 
 from typing import Annotated, Any
 
@@ -31,7 +31,7 @@ class NoteIn(In):
     @model_validator(mode="before")
     @classmethod
     def _one_text(cls, data: Any) -> Any:
-        """Both names may be sent where they say the same."""
+        """Accepts both names if their values are equal. Raises ValueError."""
         if not isinstance(data, dict) or not {"raw_text", "content"} <= data.keys():
             return data
         if data["raw_text"] != data["content"]:

@@ -1,4 +1,4 @@
-"""A note's text cut into sentences: prose, wrapped lines, bullets, markdown, chat logs and transcripts."""
+"""Splits a note into sentences: prose, wrapped lines, bullets, Markdown, chat logs and transcripts."""
 
 import re
 from collections.abc import Iterator
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from notes.languages import ABBREVIATIONS, ALSO_WORDS, LABELS, MONTHS, STOP_WORDS, WORD, word_set
 
-LONGEST = 500  # characters; a longer "sentence" is cut, so that every later step is bounded
-WRAPPED = 60  # a line this long (with the next line's first word) was wrapped, not ended
+LONGEST = 500  # characters; longer sentences are cut, which bounds the work of every later step
+WRAPPED = 60  # characters; a line that is longer with the next line's first word was wrapped
 
 _RULE = re.compile(r"[-=_*~#+•–—·> ]+$")  # also a bullet or a quotation with nothing in it
 _BULLET = re.compile(r"(?:[-*+•–—·‣▪◦●○»>]|->|→|\d{1,2}[.)]|[a-z]\))\s+")
@@ -30,19 +30,19 @@ TERMINAL = (".", "!", "?", "…", "。", "！", "？", "؟", "۔", "।")
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """`text` stands exactly so in the note; its bullet, check box, time stamp and speaker's label are left out."""
+    """A sentence exactly as in the note, but without its bullet, check box, time stamp and speaker label."""
 
     text: str
     speaker: str | None = None
     bullet: bool = False
-    done: bool | None = None  # of a check box: ticked, open, or no box at all
+    done: bool | None = None  # whether its check box is ticked; None: it has none
     heading: bool = False
     section: str = ""  # the heading above it
     paragraph: int = 0
 
     @property
     def plain(self) -> str:
-        """In one line, without markdown's emphasis."""
+        """The text on one line, without Markdown emphasis."""
         return " ".join(_EMPHASIS.sub("", self.text).split())
 
 
@@ -106,7 +106,7 @@ def _lines(text: str) -> list[_Line]:
 
 
 def _line(text: str, start: int, end: int) -> _Line:
-    """One line, and what stands before its words: bullet, box, time stamp, speaker."""
+    """Parses a line: strips its bullet, check box, time stamp and speaker label."""
     line = _Line(start, end)
     if match := _HASHES.match(text, start, end):
         line.hashes, line.start = True, match.end()
@@ -126,7 +126,7 @@ def _line(text: str, start: int, end: int) -> _Line:
 
 
 def is_name(label: str) -> bool:
-    """Whether what stands before a colon is somebody, not something ("TODO", "Decision")."""
+    """Whether the label before a colon is a person's name, and not a word such as "TODO" or "Decision"."""
     words = label.lstrip("@").split()
     if any(word.strip(".").lower() in LABELS for word in words):
         return False
@@ -151,7 +151,7 @@ def _is_heading(text: str, lines: list[_Line], index: int) -> bool:
 
 
 def _continues(text: str, first: _Line, line: _Line, following: _Line) -> bool:
-    """Whether `following` goes on with the paragraph or bullet that began with `first`, after its last `line`."""
+    """Whether `following` continues the paragraph or bullet that begins with `first` and so far ends with `line`."""
     if following.after_blank or following.listed or following.hashes or following.speaker is not None:
         return False
     if first.bullet and following.indent > first.indent:
@@ -161,7 +161,7 @@ def _continues(text: str, first: _Line, line: _Line, following: _Line) -> bool:
 
 
 def _spans(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Where the sentences of text[start:end] begin and end."""
+    """Yields the start and end of each sentence in text[start:end]."""
     for match in _END.finditer(text, start, end):
         if match.end() >= end or _ends_sentence(text, start, match, end):
             closed = match.end() - (len(match.group()) - len(match.group().rstrip()))
@@ -191,21 +191,21 @@ def _ends_sentence(text: str, start: int, match: re.Match[str], end: int) -> boo
 
 
 def _starts_sentence(text: str, position: int) -> bool:
-    """Whether a capital begins a word that is written small inside a sentence."""
+    """Whether the word at `position` is capitalized, though it is lower case within sentences."""
     following = WORD.match(text, position, position + 20)
     word = following.group() if following else ""
     return word.istitle() and any(word.lower() in words for words in STOP_WORDS.values())
 
 
 def _is_ordinal(text: str, start: int, before: str, number: str, after: int, end: int) -> bool:
-    """Whether "3." is a third, or counts a list, rather than ending a sentence."""
+    """Whether "3." is an ordinal or a list number, and not the end of a sentence."""
     lead = before[: -len(number)].split()
     next_word = text[after : min(end, after + 20)].split()[0].strip(".,;:").lower()
     return not lead or next_word in MONTHS or text[after].islower() or lead[-1].lower() in _ARTICLES
 
 
 def _cut(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The span without the blanks around it, in pieces of at most `LONGEST`, cut between words where there are any."""
+    """Yields the span without surrounding blanks, in pieces of at most `LONGEST`, cut between words if possible."""
     while end - start > LONGEST:
         space = text.rfind(" ", start + LONGEST // 2, start + LONGEST)
         stop = space if space > 0 else start + LONGEST

@@ -1,4 +1,4 @@
-"""Notes, and the summaries made of them in the background."""
+"""Notes and their summaries, which are created in the background."""
 
 from collections.abc import Callable, Generator
 from functools import partial
@@ -28,12 +28,12 @@ class NoteService(Service):
         Each comes with its summary and action items, as far as they are ready. Only their author sees notes, and
         ADMINs, who see everyone's. The search looks in the text and in the summary.
         """
-        wanted = filters.model_dump(exclude_none=True)
+        conditions = filters.model_dump(exclude_none=True)
         if filters.meeting_id is not None:
-            wanted["meeting_id"] = self.of(MeetingService).find_meeting_id(ref=filters.meeting_id) or 0
+            conditions["meeting_id"] = self.of(MeetingService).find_meeting_id(ref=filters.meeting_id) or 0
         if filters.contact_id is not None:
-            wanted["contact_id"] = self.of(ContactService).find_contact_id(ref=filters.contact_id) or 0
-        rows = self.rows(Note).filter(**wanted).search(search)
+            conditions["contact_id"] = self.of(ContactService).find_contact_id(ref=filters.contact_id) or 0
+        rows = self.rows(Note).filter(**conditions).search(search)
         return self.page(rows, NoteOut, page)
 
     @query("GET /notes/{id}")
@@ -52,9 +52,9 @@ class NoteService(Service):
         Its summary and its action items are made in the background: get_note has them once `status` is `done`. A note
         may belong to a meeting, to a contact, or to nothing. Only you and ADMINs see it. Returns the note.
         """
-        of = self._resolve_references({"meeting_id": data.meeting_id, "contact_id": data.contact_id})
-        note = Note.objects.create(author_id=self.actor.id, raw_text=data.raw_text, **of)
-        return self._queued(note)
+        references = self._resolve_references({"meeting_id": data.meeting_id, "contact_id": data.contact_id})
+        note = Note.objects.create(author_id=self.actor.id, raw_text=data.raw_text, **references)
+        return self._queue_summary(note)
 
     @command("PATCH /notes/{id}", "PUT /notes/{id}")
     def update_note(self, *, id: NoteId, data: NotePatch) -> NoteOut:
@@ -65,15 +65,17 @@ class NoteService(Service):
         """
         note = self.lock(Note, id)
         sent = data.sent()
-        of = {name: value for name, value in sent.items() if name != "raw_text" and value != getattr(note, name)}
-        note.assign(self._resolve_references(of))
-        rewritten = "raw_text" in sent and data.raw_text != note.raw_text
-        if rewritten:
+        references = {
+            name: value for name, value in sent.items() if name != "raw_text" and value != getattr(note, name)
+        }
+        note.assign(self._resolve_references(references))
+        is_new_text = "raw_text" in sent and data.raw_text != note.raw_text
+        if is_new_text:
             note.raw_text = data.raw_text
             note.queue()
         self.save(note)
-        if rewritten:
-            return self._queued(note)
+        if is_new_text:
+            return self._queue_summary(note)
         return self.result_of(note, NoteOut)
 
     @command("DELETE /notes/{id}")
@@ -96,7 +98,7 @@ class NoteService(Service):
         note = self.lock(Note, id)
         note.queue()
         note.save(update_fields=["revision", "status", "error"])
-        return self._queued(note)
+        return self._queue_summary(note)
 
     @command("POST /notes/{id}/accept")
     def accept_action_items(self, *, id: NoteId, data: AcceptIn) -> NoteOut:
@@ -108,22 +110,22 @@ class NoteService(Service):
         """
         note = self.lock(Note, id)
         items = {item.pk: item for item in note.action_items.all()}
-        wanted = list(items) if data.action_item_ids is None else data.action_item_ids
-        unknown = [place for place, item_id in enumerate(wanted) if item_id not in items]
-        if unknown:
+        item_ids = list(items) if data.action_item_ids is None else data.action_item_ids
+        unknown_positions = [position for position, item_id in enumerate(item_ids) if item_id not in items]
+        if unknown_positions:
             raise Invalid(
                 [
                     {
-                        "loc": ["body", "action_item_ids", place],
+                        "loc": ["body", "action_item_ids", position],
                         "msg": "The note has no such item.",
                         "type": "not_found",
                     }
-                    for place in unknown
+                    for position in unknown_positions
                 ]
             )
-        self.room_for(Task, sum(items[item_id].task_id is None for item_id in set(wanted)))
-        for item_id in dict.fromkeys(wanted):
-            self._become_task(note, items[item_id])
+        self.room_for(Task, sum(items[item_id].task_id is None for item_id in set(item_ids)))
+        for item_id in dict.fromkeys(item_ids):
+            self._create_task(note, items[item_id])
         self.changed(note)
         return self.result_of(note, NoteOut)
 
@@ -151,10 +153,10 @@ class NoteService(Service):
         Does nothing if the text has changed since this was asked for.
         """
         self.changed()
-        begun = Note.objects.begin_summary(id, revision)
-        if begun is None:
+        started = Note.objects.begin_summary(id, revision)
+        if started is None:
             return
-        author_id, raw_text, written_at = begun
+        author_id, raw_text, written_at = started
         self.changed(Note(pk=id, author_id=author_id))
         summary = yield partial(summarizer().summarize, raw_text, now=written_at)
         if Note.objects.finish_summary(id, revision, summary) is not None:
@@ -169,12 +171,12 @@ class NoteService(Service):
             note.save(update_fields=["status", "error"])
             self.changed(note)
 
-    def _queued(self, note: Note) -> NoteOut:
+    def _queue_summary(self, note: Note) -> NoteOut:
         self.defer(self.summarize_note, id=note.pk, revision=note.revision)
         self.changed(note)
         return self.result_of(note, NoteOut)
 
-    def _become_task(self, note: Note, item: ActionItem) -> None:
+    def _create_task(self, note: Note, item: ActionItem) -> None:
         if item.task_id is None:
             item.task = Task.objects.create(
                 creator_id=note.author_id, title=item.title, description=item.quote, due_date=item.due_date

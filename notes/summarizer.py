@@ -1,6 +1,6 @@
-"""What a note says in short, and what is to be done: the protocol, and which summarizer answers.
+"""Summaries and action items of notes: the protocol of a summarizer, and the one that is configured.
 
-`settings.SUMMARIZER` names one of `SUMMARIZERS`. Nothing here touches the database.
+`settings.SUMMARIZER` names one of `SUMMARIZERS`. Nothing here accesses the database.
 """
 
 from dataclasses import dataclass, field
@@ -23,9 +23,9 @@ SUMMARIZERS = {
 
 
 class SummarizerError(Exception):
-    """No summary was made. `retryable`: the same text may succeed later, after `retry_after` seconds if that is known.
+    """Summarizing failed. `retryable`: it may succeed later, after `retry_after` seconds if that is not None.
 
-    The message names the cause without a word of the note and without the key, so that it can be stored and shown.
+    The message contains neither the note's text nor a key, so it can be stored and shown.
     """
 
     def __init__(self, message: str, *, retryable: bool, retry_after: float | None = None) -> None:
@@ -36,9 +36,9 @@ class SummarizerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ActionItem:
-    """Something to do: `title` ≤ 200 characters, `assignee` ≤ 100 where the text names one, `due_date` in UTC.
+    """An action item: `title` ≤ 200 characters, `assignee` ≤ 100 if the text names one, `due_date` in UTC.
 
-    `quote` ≤ 500 characters is the sentence that says so, exactly as it stands in the text.
+    `quote` ≤ 500 characters is the sentence that it is from, exactly as in the text.
     """
 
     title: str
@@ -57,7 +57,7 @@ class Summary:
 
 class Summarizer(Protocol):
     def summarize(self, text: str, *, now: datetime) -> Summary:
-        """The summary of `text`; "Friday" is the one after `now` (aware). Raises SummarizerError."""
+        """Summarizes `text`; relative dates count from `now`, which is aware. Raises SummarizerError."""
         ...
 
 
@@ -66,7 +66,7 @@ def summarizer() -> Summarizer:
     try:
         path = SUMMARIZERS[settings.SUMMARIZER]
     except KeyError:
-        known = " or ".join(SUMMARIZERS)
-        raise ImproperlyConfigured(f"SUMMARIZER is {settings.SUMMARIZER!r}; it can be {known}") from None
-    made: Summarizer = import_string(path)()
-    return made
+        choices = " or ".join(SUMMARIZERS)
+        raise ImproperlyConfigured(f"SUMMARIZER is {settings.SUMMARIZER!r}; it can be {choices}") from None
+    instance: Summarizer = import_string(path)()
+    return instance

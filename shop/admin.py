@@ -84,7 +84,7 @@ class SaleFilter(admin.SimpleListFilter):
 
 
 class RestockForm(ActionForm):  # type: ignore[misc]
-    #: A text, since an action with a form that does not hold is taken for none; the action looks at it itself.
+    #: A text field, since Django ignores an action whose form is invalid; `restock` validates the number itself.
     quantity = forms.CharField(
         required=False,
         max_length=10,
@@ -139,7 +139,9 @@ class ProductAdmin(MeshModelAdmin):
 
     @display(description="Units", ordering="stock")
     def stock_bar(self, product: Product) -> str:
-        return render_to_string("admin/shop/product/stock_bar.html", {"product": product, **_bar_of(product)})
+        return render_to_string(
+            "admin/shop/product/stock_bar.html", {"product": product, **_stock_bar_context(product)}
+        )
 
     @display(description="On sale", boolean=True, ordering="archived_at")
     def on_sale(self, product: Product) -> bool:
@@ -169,44 +171,46 @@ class ProductAdmin(MeshModelAdmin):
     @action(description="Import CSV", url_path="import", icon="upload")
     def import_csv(self, request: HttpRequest) -> HttpResponseBase:
         form = SheetForm(request.POST, request.FILES) if request.method == "POST" else SheetForm()
-        faults: list[FieldError] = []
+        errors: list[FieldError] = []
         if form.is_valid():
             try:
                 self._import(request, form.cleaned_data["file"], form.cleaned_data["dry_run"])
                 return HttpResponseRedirect(reverse("admin:shop_product_changelist"))
             except MeshError as refusal:
-                faults = refusal.errors if isinstance(refusal, Invalid) else []
-                form.add_error("file", "Nothing was imported; the errors are below." if faults else refusal.detail)
+                errors = refusal.errors if isinstance(refusal, Invalid) else []
+                form.add_error("file", "Nothing was imported; the errors are below." if errors else refusal.detail)
         context = {
             **self.admin_site.each_context(request),
             "title": "Import products",
             "opts": self.opts,
             "form": form,
             "columns": COLUMNS,
-            "faults": {"headers": ["Line", "Column", "Error"], "rows": list(map(_row_of, faults))},
+            "errors": {"headers": ["Line", "Column", "Error"], "rows": list(map(_error_row, errors))},
         }
         return TemplateResponse(request, "admin/shop/product/import.html", context, status=422 if form.errors else 200)
 
     def _import(self, request: HttpRequest, csv: str, dry_run: bool) -> None:
         answer = json.loads(self.call(request, "import_products", {"csv": csv}, dry_run=dry_run).body)
-        done = answer["result"] if dry_run else answer
-        told = ", ".join(f"{what} {number}" for what, number in done.items())
-        messages.success(request, f"Nothing was changed; it would be: {told}." if dry_run else f"Imported: {told}.")
+        counts = answer["result"] if dry_run else answer
+        summary = ", ".join(f"{name} {number}" for name, number in counts.items())
+        messages.success(
+            request, f"Nothing was changed; it would be: {summary}." if dry_run else f"Imported: {summary}."
+        )
 
 
-def _bar_of(product: Product) -> dict[str, Any]:
-    """The parts of a bar of all units that ever came, in percent; what it says, and how urgent that is."""
+def _stock_bar_context(product: Product) -> dict[str, Any]:
+    """Context of the stock bar: the share of each counter in all units ever received, in percent, and the state."""
     low = product.low_stock_at is not None and product.stock <= product.low_stock_at
     parts = {name: 100 * getattr(product, name) / (product.received or 1) for name in ("stock", "reserved", "sold")}
     return {"parts": parts, "state": "out" if not product.stock else "low" if low else "fine"}
 
 
-def _row_of(error: FieldError) -> list[Any]:
+def _error_row(error: FieldError) -> list[Any]:
     line, column = [*error["loc"][2:], "", ""][:2]
     return [line, column, error["msg"]]
 
 
-class _ShownInline(TabularInline):  # type: ignore[misc]
+class _ReadOnlyInline(TabularInline):  # type: ignore[misc]
     extra = 0
     can_delete = False
     hide_title = True
@@ -215,7 +219,7 @@ class _ShownInline(TabularInline):  # type: ignore[misc]
         return False
 
 
-class LineInline(_ShownInline):
+class LineInline(_ReadOnlyInline):
     model = OrderLine
     fields = readonly_fields = ("product", "sku", "name", "quantity", "price", "total")
 
@@ -226,7 +230,7 @@ class LineInline(_ShownInline):
         return money(line.quantity * line.price_cents)
 
 
-class PaymentInline(_ShownInline):
+class PaymentInline(_ReadOnlyInline):
     model = Payment
     fields = readonly_fields = ("provider", "status_badge", "amount", "reference", "error", "created_at")
 
@@ -266,8 +270,8 @@ class OrderAdmin(MeshModelAdmin):
         return order.failure and _SHORT.format(**order.failure)
 
     def movements(self, order: Order) -> str:
-        found = StockMovement.objects.filter(line__order=order).select_related("line").order_by("pk")
-        rows = [[localize(row.at), row.kind, row.quantity, row.line and row.line.sku] for row in found]
+        movements = StockMovement.objects.filter(line__order=order).select_related("line").order_by("pk")
+        rows = [[localize(row.at), row.kind, row.quantity, row.line and row.line.sku] for row in movements]
         table = {"headers": ["At", "Kind", "Quantity", "SKU"], "rows": rows}
         return render_to_string("unfold/components/table.html", {"table": table})
 
@@ -286,7 +290,7 @@ class OrderAdmin(MeshModelAdmin):
 
 @admin.register(Payment)
 class PaymentAdmin(MeshModelAdmin):
-    """Only seen here: payments move by what their provider says."""
+    """Payments are read-only here: only reports of their provider change them."""
 
     shown_fields = (
         "order", "provider", "status_badge", "amount", "reference", "error", "check_at", "created_at", "updated_at",
@@ -318,7 +322,7 @@ class PaymentAdmin(MeshModelAdmin):
 
 @admin.register(StockMovement)
 class StockMovementAdmin(MeshModelAdmin):
-    """The ledger: rows are only ever added, by what happens to products and orders."""
+    """The ledger is read-only: rows are only ever added, by operations on products and orders."""
 
     shown_fields = ("at", "product", "kind_badge", "quantity", "order")
     readonly_preprocess_fields = {"kind_badge": lambda kind: badge(kind, KIND_COLOURS)}

@@ -2,6 +2,6 @@ from django.apps import AppConfig
 
 
 class ShopConfig(AppConfig):
-    """Products, orders, and the stock behind them."""
+    """Products, orders and stock."""
 
     name = "shop"

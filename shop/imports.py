@@ -1,4 +1,4 @@
-"""Products from a sheet: all of its errors, or all of its rows, written in a handful of statements."""
+"""Imports products from CSV: writes all rows in a handful of statements, or reports all errors and writes nothing."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -21,22 +21,22 @@ MORE = "For more: ./run manage import_products FILE --as EMAIL."
 
 
 def run(actor: Actor, csv: str) -> Imported[Product]:
-    """Writes the products of a sheet as this actor. Raises Invalid, with an error for each cell that is wrong."""
+    """Creates and updates products as this actor. Raises Invalid, with an error for each invalid cell."""
     errors: list[FieldError] = []
     rows = [(row, row.cells.get("sku", "").strip()) for row in sheets.rows(csv, COLUMNS, "sku", errors, more=MORE)]
     errors += [repeated(line, first) for line, first in sheets.repeats((row.line, sku) for row, sku in rows)]
     skus = {sku for _, sku in rows}
-    mine = _locked(actor, skus)
-    # One of the actor's that somebody has just made is not among the others': it ends at the unique constraint.
-    taken = Product.objects.filter(sku__in=skus - mine.keys())
-    others = set(taken.exclude(pk__in=taken.changeable_by(actor).values("pk")).values_list("sku", flat=True))
-    foreign = "There is already a product with this SKU, and it is not yours."
-    errors += [fault(foreign, row.line, "sku") for row, sku in rows if sku in others]
-    found = [(mine.get(sku), row.cells, partial(_faults, row.line)) for row, sku in rows]
-    return _write(actor, sheets.checked(found, ProductIn, ProductPatch, errors))
+    own = _lock_products(actor, skus)
+    # A product of the actor's that another transaction has just created is excluded: the unique constraint refuses it.
+    rest = Product.objects.filter(sku__in=skus - own.keys())
+    foreign_skus = set(rest.exclude(pk__in=rest.changeable_by(actor).values("pk")).values_list("sku", flat=True))
+    message = "There is already a product with this SKU, and it is not yours."
+    errors += [fault(message, row.line, "sku") for row, sku in rows if sku in foreign_skus]
+    pairs = [(own.get(sku), row.cells, partial(_field_errors, row.line)) for row, sku in rows]
+    return _write(actor, sheets.checked(pairs, ProductIn, ProductPatch, errors))
 
 
-def _faults(line: int, error: ValidationError) -> list[FieldError]:
+def _field_errors(line: int, error: ValidationError) -> list[FieldError]:
     return field_errors(error, "body", "csv", line)
 
 
@@ -44,8 +44,8 @@ def repeated(line: int, first: int) -> FieldError:
     return fault(f"Line {first} has this SKU too.", line, "sku", type="repeated")
 
 
-def _locked(actor: Actor, skus: set[str]) -> dict[str, Product]:
-    """The actor's products with these SKUs, locked in the order of their keys."""
+def _lock_products(actor: Actor, skus: set[str]) -> dict[str, Product]:
+    """Locks the actor's products with these SKUs, in the order of their ids; returns them by SKU."""
     rows = Product.objects.changeable_by(actor).filter(sku__in=skus).order_by("pk").select_for_update(no_key=True)
     return {product.sku: product for product in rows}
 
@@ -53,7 +53,7 @@ def _locked(actor: Actor, skus: set[str]) -> dict[str, Product]:
 def _write(actor: Actor, rows: list[tuple[Product | None, ProductIn]]) -> Imported[Product]:
     new = [data for product, data in rows if product is None]
     require_room(Product, actor.id, len(new))
-    done = Imported(_create(actor, new))
+    result = Imported(_create(actor, new))
     adjusted: dict[int, int] = {}
     changed: list[Product] = []
     for product, data in rows:
@@ -62,29 +62,29 @@ def _write(actor: Actor, rows: list[tuple[Product | None, ProductIn]]) -> Import
         fields = data.sent()
         delta = fields.pop("stock", product.stock) - product.stock
         differs = any(getattr(product, name) != value for name, value in fields.items())
-        (done.updated if differs or delta else done.unchanged).append(product)
+        (result.updated if differs or delta else result.unchanged).append(product)
         if delta:
             adjusted[product.pk] = delta
         if differs:
             changed.append(product)
             product.assign(fields)
     if changed:
-        fetch(_UPDATE, [[product.pk for product in changed], *_columns_of(changed)])
+        fetch(_UPDATE, [[product.pk for product in changed], *_column_values(changed)])
     stock.receive(adjusted, MovementKind.ADJUSTED)
-    return done
+    return result
 
 
 def _create(actor: Actor, new: list[ProductIn]) -> list[Product]:
-    """New products, in the order of their SKUs, so that two who import the same ones do not wait in a circle."""
+    """Inserts products in the order of their SKUs, so that two imports of the same SKUs cannot deadlock."""
     if not new:
         return []
     received = {data.sku: data.stock for data in new if data.stock}
-    created = fetch(_INSERT, [actor.id, [data.sku for data in new], *_columns_of(new)])
+    created = fetch(_INSERT, [actor.id, [data.sku for data in new], *_column_values(new)])
     stock.receive({id: received[sku] for id, sku in created if sku in received}, MovementKind.RECEIVED)
     return [Product(pk=id, sku=sku, owner_id=actor.id) for id, sku in created]
 
 
-def _columns_of(rows: Sequence[Product | ProductIn]) -> list[list[Any]]:
+def _column_values(rows: Sequence[Product | ProductIn]) -> list[list[Any]]:
     return [[getattr(row, name) for row in rows] for name in ("name", "description", "price_cents", "low_stock_at")]
 
 

@@ -1,7 +1,7 @@
-"""Products with their stock, orders, and the ledger of every unit that moved.
+"""Products with their stock, orders, and the ledger of all stock movements.
 
-In every read `stock + reserved + sold = received` holds for each product, and none of them is negative. The counters
-and the ledger are written together, by the statements in `shop/stock.py`.
+In every read `stock + reserved + sold = received` holds for each product, and no counter is negative. The counters and
+the ledger are written together, by the statements in `shop/stock.py`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from shop.payment_models import Payment as Payment
 from shop.payment_status import PaymentStatus as PaymentStatus
 from shop.reconciler import StockDiscrepancy as StockDiscrepancy
 
-MAX_QUANTITY = 1000  # of one product on one line as it is sent
+MAX_QUANTITY = 1000  # units in one line of a request
 MAX_LINES = 100
 MAX_STOCK = 10**9
 MAX_PRICE = 10**9
@@ -34,23 +34,23 @@ class ProductQuerySet(MeshQuerySet["Product"]):
         return self if actor.is_admin else self.filter(owner_id=actor.id)
 
     def current(self) -> Self:
-        """Those that are not archived."""
+        """Products that are not archived."""
         return self.filter(archived_at=None)
 
-    def in_stock(self, wanted: bool | None) -> Self:
-        """Those of which some are left, or all the others."""
-        if wanted is None:
+    def in_stock(self, value: bool | None) -> Self:
+        """Products in stock (true), or out of stock (false); all for None."""
+        if value is None:
             return self
-        return self.filter(stock__gt=0) if wanted else self.filter(stock=0)
+        return self.filter(stock__gt=0) if value else self.filter(stock=0)
 
     def search(self, text: str | None) -> Self:
         return self.filter(every_word(text, "sku", "name", "description"))
 
 
 class Product(MeshModel):
-    """Something to sell. `stock` is what can be ordered; `reserved` is held for orders."""
+    """A product for sale. `stock` units can be ordered; `reserved` units are held for orders."""
 
-    # Here and below: where an index or a unique constraint begins with it, a foreign key needs none of its own.
+    # Here and below, `db_index=False`: another index or a unique constraint begins with the foreign key.
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="products", db_index=False)
     sku = models.CharField("SKU", max_length=64)
     name = models.CharField(max_length=200)
@@ -60,9 +60,9 @@ class Product(MeshModel):
     reserved = models.BigIntegerField(default=0, editable=False)
     sold = models.BigIntegerField(default=0, editable=False)
     received = models.BigIntegerField(default=0, editable=False)
-    #: The owner is mailed when the stock falls to this or below; null: never.
+    #: The owner is mailed when orders bring the stock down to this number or below; null: never.
     low_stock_at = models.BigIntegerField(null=True, blank=True)
-    #: Whether they were, since it was last filled up.
+    #: Whether the owner was mailed since the stock was last above the limit.
     low_stock_told = models.BooleanField(default=False, editable=False)
     archived_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -133,57 +133,57 @@ class OrderQuerySet(MeshQuerySet["Order"]):
         return self if actor.is_admin else self.filter(Q(buyer_id=actor.id) | Q(seller_id=actor.id))
 
     def placed_by(self, actor: Actor) -> Self:
-        """Those that the actor placed; of an ADMIN all."""
+        """Orders that the actor placed; all for an ADMIN."""
         return self if actor.is_admin else self.filter(buyer_id=actor.id)
 
     def place(self, buyer_id: int, quantities: Mapping[int, int]) -> int | None:
-        """A new order of these products, at their prices of now, in one statement; its id.
+        """Inserts an order at the current prices, in one statement, and returns its id.
 
-        None, and nothing written, where one of the products cannot be ordered.
+        `quantities` maps product ids to units. Returns None, and writes nothing, if a product cannot be ordered.
         """
-        placed = fetch(_PLACE, [list(quantities), list(quantities.values()), buyer_id, len(quantities)])
-        return placed[0][0] if placed else None
+        rows = fetch(_PLACE, [list(quantities), list(quantities.values()), buyer_id, len(quantities)])
+        return rows[0][0] if rows else None
 
     def with_status(self, status: "OrderStatus | None") -> Self:
         return self if status is None else self.filter(status=status)
 
     def between(self, first: datetime | None, last: datetime | None) -> Self:
-        """Those that were placed from `first` to `last`, both included."""
+        """Orders placed from `first` to `last`, both included; None is no bound."""
         rows = self if first is None else self.filter(created_at__gte=first)
         return rows if last is None else rows.filter(created_at__lte=last)
 
     def of_buyers(self, emails: Sequence[str]) -> Self:
-        """Those of buyers with one of these e-mails, in lower case."""
+        """Orders of buyers with one of these e-mails, which are in lower case."""
         return self.alias(buyer_email=Lower("buyer__email")).filter(buyer_email__in=emails)
 
     def overdue(self) -> Self:
-        """Those whose reservation has run out, the oldest first."""
+        """Orders whose reservation has expired, the earliest first."""
         return self.filter(status=OrderStatus.RESERVED, reserved_until__lt=Now()).order_by("reserved_until")
 
 
 _PLACE = """
-WITH found AS MATERIALIZED (
-    SELECT p.id, p.owner_id, p.sku, p.name, p.price_cents, wanted.quantity
-    FROM unnest(%s::bigint[], %s::bigint[]) AS wanted (id, quantity)
-    JOIN shop_product p ON p.id = wanted.id AND p.archived_at IS NULL
+WITH item AS MATERIALIZED (
+    SELECT p.id, p.owner_id, p.sku, p.name, p.price_cents, requested.quantity
+    FROM unnest(%s::bigint[], %s::bigint[]) AS requested (id, quantity)
+    JOIN shop_product p ON p.id = requested.id AND p.archived_at IS NULL
 ), placed AS (
     INSERT INTO shop_order (buyer_id, seller_id, status, total_cents)
     SELECT %s, CASE WHEN min(owner_id) = max(owner_id) THEN min(owner_id) END, 'PENDING', sum(price_cents * quantity)
-    FROM found HAVING count(*) = %s
+    FROM item HAVING count(*) = %s
     RETURNING id
 ), lines AS (
     INSERT INTO shop_orderline (order_id, product_id, sku, name, quantity, price_cents)
-    SELECT placed.id, found.id, sku, name, quantity, price_cents FROM placed, found ORDER BY found.id
+    SELECT placed.id, item.id, sku, name, quantity, price_cents FROM placed, item ORDER BY item.id
 )
 SELECT id FROM placed
 """
 
 
 class Order(MeshModel):
-    """What somebody wants to buy: pending until a worker has reserved its stock, all of it or nothing."""
+    """An order: pending until a worker has reserved its stock, all of it or nothing."""
 
     buyer = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="orders", db_index=False)
-    #: The owner of all its products; null where they are several people's.
+    #: The owner of all its products; null if they have several owners.
     seller = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.PROTECT,
@@ -196,9 +196,9 @@ class Order(MeshModel):
     status = models.CharField(max_length=9, choices=OrderStatus.choices, default=OrderStatus.PENDING)
     total_cents = models.BigIntegerField()
     reserved_until = models.DateTimeField(null=True, editable=False)
-    #: The line that could not be had: `{code, product_id, requested, available}`.
+    #: The first line that was short of stock: `{code, product_id, requested, available}`.
     failure = models.JSONField(null=True, editable=False)
-    cancel_reason = models.CharField(  # noqa: DJ001  (null where it was not cancelled)
+    cancel_reason = models.CharField(  # noqa: DJ001  (null: not cancelled)
         max_length=9, choices=CancelReason.choices, null=True, editable=False
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -240,11 +240,11 @@ class Order(MeshModel):
         return {f"user:{user_id}" for user_id in (self.buyer_id, self.seller_id) if user_id is not None}
 
     def may_be_changed_by(self, actor: Actor) -> bool:
-        """Whether the order is theirs to cancel, or to pay at a provider; its seller only reads it."""
+        """Whether the actor may cancel the order, or pay it at a provider; its seller may only read it."""
         return actor.is_admin or self.buyer_id == actor.id
 
     def may_be_settled_by(self, actor: Actor) -> bool:
-        """Whether they can say that its money has come."""
+        """Whether the actor may report that the money has arrived."""
         return actor.is_admin or self.seller_id == actor.id
 
 
@@ -289,19 +289,19 @@ class MovementQuerySet(MeshQuerySet["StockMovement"]):
 
 
 class StockMovement(MeshModel):
-    """One row of the ledger: units of a product that came, went, or were held. Rows are only ever added.
+    """One row of the ledger: units of a product that were received, held, sold and so on. Rows are only ever added.
 
-    An order's line has at most one row of each kind, so nothing can be applied to it twice.
+    An order line has at most one row of each kind, so nothing can be applied to it twice.
     """
 
-    # Both are read from the rows themselves by the statement that writes this one; for the database to look at them
-    # again, one by one, would cost a quarter of a reservation.
+    # No foreign key constraints: the statement that writes this row reads both ids from the rows themselves. Checking
+    # them again, one by one, would take a quarter of the time of a reservation.
     product = models.ForeignKey(Product, models.PROTECT, related_name="movements", db_index=False, db_constraint=False)
     line = models.ForeignKey(
         OrderLine, models.PROTECT, null=True, related_name="movements", db_index=False, db_constraint=False
     )
     kind = models.CharField(max_length=8, choices=MovementKind.choices)
-    #: Positive; of an adjustment signed.
+    #: Positive, except for adjustments, which may be negative.
     quantity = models.BigIntegerField()
     at = models.DateTimeField(db_default=Now(), editable=False)
 

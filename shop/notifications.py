@@ -1,4 +1,4 @@
-"""The mails of the shop: what became of an order, and that a product runs low."""
+"""The mails of the shop: to buyers about their orders, and to owners about products that run low."""
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -15,7 +15,7 @@ from shop.models import Order, OrderLine, Product
 
 
 class News(StrEnum):
-    """What a buyer is told of an order."""
+    """What a mail to a buyer says about an order."""
 
     RECEIVED = "received"
     RESERVED = "reserved"
@@ -27,26 +27,26 @@ class News(StrEnum):
 
 
 def tell_buyers(service: Service, ids: Sequence[int], news: News) -> None:
-    """Tells the buyers of these orders; each of them is told once."""
+    """Writes a mail to the buyer of each of these orders, once for each order and kind of news."""
     if not ids:
         return
     addresses = Order.objects.filter(pk__in=ids).order_by("pk").values_list("pk", "buyer__email")
-    orders = cache(lambda: Order.objects.prefetch_related("lines").in_bulk(ids))  # when somebody wants to be told
+    orders = cache(lambda: Order.objects.prefetch_related("lines").in_bulk(ids))  # read only if a mail is wanted
     for pk, email in addresses:
         service.mail(
             to=email,
             kind=MailKind.ORDERS,
             template="shop/order",
-            context=partial(_shown, orders, pk, news),
+            context=partial(_context, orders, pk, news),
             key=f"order:{pk}:{news}",
         )
 
 
-def _shown(orders: Callable[[], dict[int, Order]], pk: int, news: News) -> dict[str, Any]:
-    order, (headline, words) = orders()[pk], _WORDS[news]
+def _context(orders: Callable[[], dict[int, Order]], pk: int, news: News) -> dict[str, Any]:
+    order, (headline, text) = orders()[pk], _TEXTS[news]
     return {
         "headline": f"Order {order.pk} {headline}",
-        "words": words(order),
+        "words": text(order),
         "lines": [
             {"name": line.name, "quantity": line.quantity, "price": money(line.quantity * line.price_cents)}
             for line in order.lines.all()
@@ -56,7 +56,7 @@ def _shown(orders: Callable[[], dict[int, Order]], pk: int, news: News) -> dict[
 
 
 def tell_low_stock(service: Service, product_ids: Sequence[int]) -> None:
-    """Tells the owners of these products that their stock fell to the limit which they set."""
+    """Writes a mail to the owners of these products: the stock fell to the limit that they set."""
     if not product_ids:
         return
     for product in Product.objects.filter(pk__in=product_ids).select_related("owner").order_by("pk"):
@@ -70,16 +70,16 @@ def tell_low_stock(service: Service, product_ids: Sequence[int]) -> None:
 
 
 def money(cents: int) -> str:
-    """An amount as people read it: `1,234.50 EUR`."""
+    """Formats an amount in hundredths of the currency: `1,234.50 EUR`."""
     return f"{cents // 100:,}.{cents % 100:02} {settings.CURRENCY}"
 
 
-def _reserved(order: Order) -> str:
+def _reserved_text(order: Order) -> str:
     until = f" until {in_words(order.reserved_until)}" if order.reserved_until else ""
     return f"Everything you ordered is set aside for you{until}. Pay the order to keep it."
 
 
-def _failed(order: Order) -> str:
+def _failed_text(order: Order) -> str:
     failure = order.failure or {}
     lines: dict[int, OrderLine] = {line.product_id: line for line in order.lines.all()}
     short = lines.get(failure.get("product_id", 0))
@@ -91,13 +91,13 @@ def _failed(order: Order) -> str:
     )
 
 
-_WORDS: dict[News, tuple[str, Callable[[Order], str]]] = {
+_TEXTS: dict[News, tuple[str, Callable[[Order], str]]] = {
     News.RECEIVED: (
         "is received",
         lambda order: "Thank you. You will hear from us once it is set aside for you.",
     ),
-    News.RESERVED: ("is reserved", _reserved),
-    News.FAILED: ("could not be filled", _failed),
+    News.RESERVED: ("is reserved", _reserved_text),
+    News.FAILED: ("could not be filled", _failed_text),
     News.PAID: ("is paid", lambda order: "Thank you for your payment."),
     News.CANCELLED: ("is cancelled", lambda order: "Nothing of it is held for you any more."),
     News.EXPIRED: (

@@ -1,9 +1,9 @@
-"""Paying an order by a provider: beginning it, taking in what the provider says of it, and doing what is next.
+"""Paying an order through a provider: starting a payment, recording the provider's reports, taking the next step.
 
-What comes in, by webhook or as an answer, goes one way: `_record`, under the lock of the order, then of the payment. A
-payment only moves forward (`PaymentStatus`), so a report that comes twice or late changes nothing, and money is counted
-once, when the payment first is seen to have succeeded. What goes out goes another way: `follow_payment` does what the
-payment's status asks for, with no transaction open.
+Every report, from a webhook or as the answer to a request, is recorded by `_record`, which locks the order and then
+the payment. A payment only moves forward (`PaymentStatus`), so a repeated or late report changes nothing, and money is
+counted once: when the payment is first seen to have succeeded. All requests to the provider are made by
+`follow_payment`, which takes the step that the payment's status asks for, with no transaction open.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -62,7 +62,10 @@ class PaymentService(Service):
         self.changed()
 
     def payment_stuck(self, *, id: int, error: str) -> None:
-        """The provider was asked for the last time: what has not begun has failed, the rest is asked after later."""
+        """Handles the last failed attempt of `follow_payment`.
+
+        A payment that never started has failed; any other is looked up again by `check_payments`.
+        """
         self.changed()
         payment = Payment.objects.select_for_update(no_key=True).get(pk=id)
         log.error("payment_stuck", payment=id, status=payment.status, error=error)
@@ -74,33 +77,36 @@ class PaymentService(Service):
 
     def _record(self, report: Report) -> None:
         self.changed()
-        known = Payment.objects.meant_by(report)
-        if known is None:  # of another shop on the same account
+        unlocked = Payment.objects.meant_by(report)
+        if unlocked is None:  # it belongs to another shop that uses the same account
             log.warning("payment_unknown", provider=report.provider, reference=report.reference)
             return
-        order = Order.objects.select_for_update(no_key=True).get(pk=known.order_id)
-        payment = Payment.objects.select_for_update(no_key=True).get(pk=known.pk)
+        order = Order.objects.select_for_update(no_key=True).get(pk=unlocked.order_id)
+        payment = Payment.objects.select_for_update(no_key=True).get(pk=unlocked.pk)
         if payment.is_news(report):
             payment.reference = report.reference
             if report.status == PaymentStatus.SUCCEEDED:
-                self._take_money(order, payment, report)
+                self._accept_money(order, payment, report)
             else:
-                self._go_on(order, payment, report)
+                self._advance(order, payment, report)
             self.changed(order, payment)
 
-    def _take_money(self, order: Order, payment: Payment, report: Report) -> None:
-        """The money has come: it pays the order, or goes back."""
+    def _accept_money(self, order: Order, payment: Payment, report: Report) -> None:
+        """The money has arrived: marks the order as paid, or begins a refund."""
         if (report.amount_cents, report.currency) != (payment.amount_cents, payment.currency):
             log.error("payment_of_another_amount", payment=payment.pk, cents=report.amount_cents, of=report.currency)
-        elif self._pays(order):
+        elif self._sell_units(order):
             payment.become(PaymentStatus.SUCCEEDED)
             notifications.tell_buyers(self, [order.pk], News.PAID)
             return
         payment.become(PaymentStatus.REFUNDING)
         self.defer(self.follow_payment, id=payment.pk)
 
-    def _pays(self, order: Order) -> bool:
-        """Sells the order's units: those it holds or, when it has expired, those in stock, where they are enough."""
+    def _sell_units(self, order: Order) -> bool:
+        """Sells the order's units, and returns whether it could.
+
+        It sells the units that the order holds or, if the order has expired, units from stock if there are enough.
+        """
         if order.status in HOLDING:
             stock.sell([order.pk])
             return True
@@ -110,20 +116,20 @@ class PaymentService(Service):
         notifications.tell_low_stock(self, low or [])
         return low is not None
 
-    def _go_on(self, order: Order, payment: Payment, report: Report) -> None:
-        before = payment.status
+    def _advance(self, order: Order, payment: Payment, report: Report) -> None:
+        previous_status = payment.status
         payment.client_secret = report.client_secret or payment.client_secret
         payment.become(report.status, report.error)
-        if before == PaymentStatus.STARTING and order.status not in HOLDING:
-            self.defer(self.follow_payment, id=payment.pk)  # which cancels it
-        elif before == PaymentStatus.REFUNDING and report.status == PaymentStatus.REFUNDED:
+        if previous_status == PaymentStatus.STARTING and order.status not in HOLDING:
+            self.defer(self.follow_payment, id=payment.pk)  # this cancels it
+        elif previous_status == PaymentStatus.REFUNDING and report.status == PaymentStatus.REFUNDED:
             notifications.tell_buyers(self, [order.pk], News.REFUNDED)
         elif report.status == PaymentStatus.REFUND_FAILED:
             log.error("refund_failed", payment=payment.pk, order=order.pk, error=report.error)
 
 
 def begin(service: Service, order: Order) -> None:
-    """Begins a payment of an order that is locked, unless one is open."""
+    """Starts a payment of a locked order, unless it has an open one."""
     if not Payment.objects.open().filter(order=order).exists():
         payment = Payment.objects.create(
             order=order,
@@ -135,22 +141,22 @@ def begin(service: Service, order: Order) -> None:
 
 
 def cancel_open_payments(service: Service, orders: Sequence[int]) -> None:
-    """These orders are cancelled, so their open payments are to be cancelled too."""
+    """Has the open payments of these cancelled orders cancelled too, by `follow_payment`."""
     for id in Payment.objects.open().filter(order__in=orders).values_list("pk", flat=True):
         service.defer(PaymentService.follow_payment, id=id)
 
 
 def _next_step(payment: Payment) -> Callable[[], Report] | None:
-    """What is to be asked of the provider; nothing where all is done."""
-    at = provider(payment.provider)
+    """The next request to the provider; None if nothing is left to do."""
+    client = provider(payment.provider)
     match payment.status:
         case PaymentStatus.STARTING:
             demand = Demand(payment.key, payment.order_id, payment.amount_cents, payment.currency)
-            return partial(at.start, demand)
+            return partial(client.start, demand)
         case PaymentStatus.PENDING if payment.order.status in HOLDING:
-            return partial(at.look_up, payment.reference)
+            return partial(client.look_up, payment.reference)
         case PaymentStatus.PENDING:
-            return partial(at.cancel, payment.reference)
+            return partial(client.cancel, payment.reference)
         case PaymentStatus.REFUNDING:
-            return partial(at.refund, payment.reference, payment.key)
+            return partial(client.refund, payment.reference, payment.key)
     return None

@@ -1,4 +1,4 @@
-"""Payments: what a provider was asked to collect for an order, and how far that has come."""
+"""Payments: the amounts that a provider was asked to collect for orders, and their status."""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from shop.payments import Report
 from shop.payment_status import PaymentStatus
 
-MOST_CHECKED = 100  # payments that one look at what is due takes up
-PATIENCE = timedelta(minutes=1)  # for which a provider's message is waited for, before it is asked
+MOST_CHECKED = 100  # payments that one run of `check_payments` looks up
+PATIENCE = timedelta(minutes=1)  # how long to wait for a provider's webhook before looking the payment up
 _LONGEST_PATIENCE = timedelta(hours=1)
 _LONGEST_ERROR = 500
 
 
 OPEN = (PaymentStatus.STARTING, PaymentStatus.PENDING)
-#: Where something is still to come from the provider, which is asked in the end if it does not come by itself.
+#: The provider is still to report something; if no webhook comes, the payment is looked up.
 AWAITED = (PaymentStatus.PENDING, PaymentStatus.REFUNDING)
 
 
@@ -31,18 +31,18 @@ class PaymentQuerySet(MeshQuerySet["Payment"]):
         return self if actor.is_admin else self.filter(order__buyer_id=actor.id)
 
     def open(self) -> Self:
-        """Those by which money may still come."""
+        """Payments that may still bring money."""
         return self.filter(status__in=OPEN)
 
     def meant_by(self, report: "Report") -> "Payment | None":
-        """The payment that a report is about, also where its reference is not known here yet."""
-        mine = Q(reference=report.reference)
+        """The payment that a report is about, also if its reference has not been stored yet."""
+        matches = Q(reference=report.reference)
         if report.key is not None:
-            mine |= Q(reference="", key=report.key)
-        return self.filter(mine, provider=report.provider).first()
+            matches |= Q(reference="", key=report.key)
+        return self.filter(matches, provider=report.provider).first()
 
     def take_due(self) -> list[int]:
-        """The ids of those of which nothing was heard for long; each is due again after twice the time."""
+        """The ids of the payments to look up now; each is due again after a pause that doubles up to an hour."""
         return [row[0] for row in fetch(_TAKE_DUE, [PATIENCE, _LONGEST_PATIENCE, list(AWAITED), MOST_CHECKED])]
 
 
@@ -57,21 +57,21 @@ RETURNING id
 
 
 class Payment(MeshModel):
-    """An order's amount that a provider is to collect from the buyer. An order has one open payment at the most."""
+    """An order's amount that a provider is to collect from the buyer. An order has at most one open payment."""
 
     order = models.ForeignKey("shop.Order", models.PROTECT, related_name="payments", db_index=False)
     provider = models.CharField(max_length=20)
-    #: What the provider is told of it: another request with this key is the same request, also after a crash.
+    #: The idempotency key that the provider gets: a request that is repeated, even after a crash, has the same key.
     key = models.UUIDField(default=uuid4, unique=True, editable=False)
-    #: The provider's own name for it; empty until it has one.
+    #: The provider's own id of it; empty until it has one.
     reference = models.CharField(max_length=255, blank=True, default="")
     status = models.CharField(max_length=13, choices=PaymentStatus.choices, default=PaymentStatus.STARTING)
     amount_cents = models.BigIntegerField()
     currency = models.CharField(max_length=3)
-    #: With it the buyer's browser pays at the provider; kept only as long as it is good for that.
+    #: The buyer's browser pays at the provider with it; kept only while it can be used.
     client_secret = models.CharField(max_length=500, blank=True, default="")
     error = models.CharField(max_length=_LONGEST_ERROR, blank=True, default="")
-    #: When the provider is asked, if it has said nothing by then.
+    #: When to look it up at the provider, if no webhook has come by then.
     check_at = models.DateTimeField(db_default=Now(), editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -105,14 +105,14 @@ class Payment(MeshModel):
         return {f"user:{self.order.buyer_id}"}
 
     def is_news(self, report: "Report") -> bool:
-        """Whether the report says more than is known here."""
+        """Whether the report changes anything about this payment."""
         if report.status == self.status == PaymentStatus.PENDING:
-            known = (self.client_secret, self.error)
-            return (report.client_secret or self.client_secret, report.error[:_LONGEST_ERROR]) != known
+            stored = (self.client_secret, self.error)
+            return (report.client_secret or self.client_secret, report.error[:_LONGEST_ERROR]) != stored
         return report.status.is_beyond(PaymentStatus(self.status))
 
     def become(self, status: PaymentStatus, error: str = "") -> None:
-        """Saves the payment with this status."""
+        """Saves the payment with this status, and the error that goes with it."""
         self.status, self.error = status, error[:_LONGEST_ERROR]
         if status != PaymentStatus.PENDING:
             self.client_secret = ""

@@ -1,11 +1,6 @@
-"""How far a payment has come."""
-
-from typing import TYPE_CHECKING
+"""The status of a payment."""
 
 from django.db import models
-
-if TYPE_CHECKING:
-    pass
 
 
 class PaymentStatus(models.TextChoices):

@@ -1,7 +1,7 @@
-"""How orders are paid: the protocol behind which a payment provider stands, and which one is set up.
+"""How orders are paid: the protocol that a payment provider implements, and the provider that is configured.
 
-`settings.PAYMENTS` names one of `PROVIDERS`, or says on whose word alone `pay_order` makes an order paid: `manual` on
-its seller's or an ADMIN's, `trust` on its buyer's, too. Nothing here touches the database.
+`settings.PAYMENTS` names one of `PROVIDERS`, or says who may mark an order as paid with `pay_order`: with `manual` its
+seller or an ADMIN, with `trust` its buyer too. Nothing here accesses the database.
 """
 
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from shop.payment_status import PaymentStatus
 
 MANUAL, TRUST = "manual", "trust"
 PROVIDERS = {"stripe": "shop.stripe_payments.StripePayments"}
-#: Of which an amount is not a number of hundredths, as ours are.
+#: Currencies whose smallest unit is not a hundredth; all amounts here are in hundredths.
 _WITHOUT_CENTS = frozenset("BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF BHD JOD KWD OMR TND".split())
 
 
 class ProviderError(Exception):
-    """The provider did not do what it was asked for. `retryable`: it may do it later.
+    """A request to the provider failed; `retryable` says whether it may succeed later.
 
-    The message names the cause without a credential, so that it can be stored and shown.
+    The message contains no credentials, so it can be stored and shown.
     """
 
     def __init__(self, message: str, *, retryable: bool) -> None:
@@ -34,7 +34,7 @@ class ProviderError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a provider is to collect. `key` makes the request the same one, however often it is sent."""
+    """The amount that a provider is to collect. `key` is the idempotency key of the request."""
 
     key: UUID
     order_id: int
@@ -59,53 +59,57 @@ class Report(In):
 
 
 class PaymentProvider(Protocol):
-    """Each call may be repeated: it then reports the same payment. All but the last go out, and raise ProviderError."""
+    """A payment provider.
+
+    Every method may be repeated, and then reports the same payment. All methods but `report_of` send a request to the
+    provider, and raise ProviderError if it fails.
+    """
 
     name: str
 
     def start(self, demand: Demand) -> Report:
-        """Begins to collect; the buyer pays with the report's `client_secret`."""
+        """Starts a payment; the buyer pays with the report's `client_secret`."""
 
     def look_up(self, reference: str) -> Report:
-        """What has become of the payment."""
+        """Returns the current state of the payment."""
 
     def cancel(self, reference: str) -> Report:
-        """Cancels the payment, unless the money has come meanwhile: the report tells."""
+        """Cancels the payment, unless the money has arrived meanwhile; the report says which."""
 
     def refund(self, reference: str, key: UUID) -> Report:
-        """Sends the money back; a refusal for good is a report too, of a refund that has failed."""
+        """Sends the money back; if the provider refuses for good, the report has the status `refund_failed`."""
 
     def report_of(self, body: bytes, signature: str) -> Report | None:
-        """What a message of the provider reports; None where it is about something else.
+        """Parses the body of a webhook; None if it is not about a payment of ours.
 
-        Raises Malformed where it is not the provider's, or an old one.
+        Raises Malformed if the signature is not the provider's, or is too old.
         """
 
 
 def provider(name: str) -> PaymentProvider:
-    """The provider of this name, also where payments have none by now: what it has begun is brought to its end."""
-    made: PaymentProvider = import_string(PROVIDERS[name])()
-    return made
+    """The provider of this name, also if it is no longer configured: payments that it began are still completed."""
+    instance: PaymentProvider = import_string(PROVIDERS[name])()
+    return instance
 
 
 @register()
 def check_payments_are_set_up(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """The provider is known, has its keys, and counts money as we do."""
+    """The provider exists and has its keys, and the currency has hundredths."""
     if settings.PAYMENTS in (MANUAL, TRUST):
         return []
     if settings.PAYMENTS not in PROVIDERS:
-        known = " or ".join((MANUAL, TRUST, *PROVIDERS))
-        return [Error(f"PAYMENTS is {settings.PAYMENTS!r}; it can be {known}.", id="shop.E001")]
+        choices = " or ".join((MANUAL, TRUST, *PROVIDERS))
+        return [Error(f"PAYMENTS is {settings.PAYMENTS!r}; it can be {choices}.", id="shop.E001")]
     missing = [name for name in ("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET") if not getattr(settings, name)]
-    found: list[CheckMessage] = [Error(f"PAYMENTS=stripe needs {name}.", id="shop.E002") for name in missing]
+    errors: list[CheckMessage] = [Error(f"PAYMENTS=stripe needs {name}.", id="shop.E002") for name in missing]
     if settings.CURRENCY.upper() in _WITHOUT_CENTS:
-        found.append(Error(f"{settings.CURRENCY} has no cents: prices here are in hundredths.", id="shop.E003"))
-    return found
+        errors.append(Error(f"{settings.CURRENCY} has no cents: prices here are in hundredths.", id="shop.E003"))
+    return errors
 
 
 @register(deploy=True)
 def check_buyers_are_not_trusted(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Whether buyers say themselves that they have paid, which is for a first look."""
+    """Warns if buyers can mark their own orders as paid, which is only meant for trying things out."""
     if settings.PAYMENTS != TRUST:
         return []
     hint = "Set PAYMENTS=manual, or stripe."

@@ -1,4 +1,4 @@
-"""Products: the catalogue, and what is in stock."""
+"""Products: the catalogue and the stock."""
 
 from collections.abc import Iterator
 
@@ -54,7 +54,7 @@ class ProductService(Service):
         Everyone sees its price and its stock. Its creator and ADMINs also see how many units are reserved, sold and
         received, and its low-stock limit; once it is archived, only they see it.
         """
-        if self.actor.is_anonymous or not self._is_mine(id):
+        if self.actor.is_anonymous or not self._may_change(id):
             return self.one(self.rows(Product), ProductOut, id)
         return self.one(self.rows(Product), StockedProductOut, id)
 
@@ -82,9 +82,9 @@ class ProductService(Service):
         """
         product = self.lock_to_change(Product, id)
         fields = data.sent()
-        self._add(product, fields.pop("stock", product.stock) - product.stock, MovementKind.ADJUSTED)
+        self._add_to_stock(product, fields.pop("stock", product.stock) - product.stock, MovementKind.ADJUSTED)
         if fields.get("low_stock_at", product.low_stock_at) != product.low_stock_at:
-            fields["low_stock_told"] = False  # not of the new limit
+            fields["low_stock_told"] = False  # the owner was not mailed about the new limit
         self.update(product, fields)
         return self.result_of(product, StockedProductOut)
 
@@ -110,7 +110,7 @@ class ProductService(Service):
         with its stock counters. An ADMIN may do this for any product.
         """
         product = self.lock_to_change(Product, id)
-        self._add(product, delta, MovementKind.ADJUSTED)
+        self._add_to_stock(product, delta, MovementKind.ADJUSTED)
         self.changed(product)
         return self.result_of(product, StockedProductOut)
 
@@ -122,7 +122,7 @@ class ProductService(Service):
         Returns the product with its stock counters. An ADMIN may do this for any product.
         """
         product = self.lock_to_change(Product, id)
-        self._add(product, quantity, MovementKind.RECEIVED)
+        self._add_to_stock(product, quantity, MovementKind.RECEIVED)
         self.changed(product)
         return self.result_of(product, StockedProductOut)
 
@@ -136,9 +136,9 @@ class ProductService(Service):
         and blank cells leave values unchanged. A changed stock is an adjustment. Repeating an import changes nothing.
         Returns how many were created, updated and unchanged.
         """
-        done = imports.run(self.actor, data.csv)
-        self.changed(*done.created, *done.updated)
-        return done.told()
+        result = imports.run(self.actor, data.csv)
+        self.changed(*result.created, *result.updated)
+        return result.told()
 
     @query("GET /products/export", tool=False, media=sheets.MEDIA, filename="products.csv")
     def export_products(self) -> Iterator[str]:
@@ -158,15 +158,15 @@ class ProductService(Service):
         This is its ledger: all units that were received, reserved, released, sold or adjusted. Only its creator and
         ADMINs see it (others 403).
         """
-        if not self._is_mine(id):
+        if not self._may_change(id):
             self.one(self.rows(Product), ProductOut, id)
             raise Forbidden("Only its creator sees a product's ledger.")
         return self.page(self.rows(StockMovement).filter(product_id=id), MovementOut, page)
 
-    def _is_mine(self, id: int) -> bool:
+    def _may_change(self, id: int) -> bool:
         return Product.objects.changeable_by(self.actor).filter(pk=id).exists()
 
-    def _add(self, product: Product, delta: int, kind: MovementKind) -> None:
+    def _add_to_stock(self, product: Product, delta: int, kind: MovementKind) -> None:
         if not 0 <= product.stock + delta <= MAX_STOCK:
             raise StockBounds(
                 f"{product.stock} are in stock, so {delta:+} would leave less than none."

@@ -1,7 +1,7 @@
-"""The reconciler: holds the counters and the statuses of orders against the ledger. It raises the alarm, and repairs
-nothing.
+"""The reconciler: compares product counters and order statuses with the ledger. It raises alarms, and repairs nothing.
 
-They are always written in one transaction, so one statement, which sees one moment, finds them in agreement.
+They are always written together in one transaction, so a single statement, which reads one snapshot, must find them in
+agreement.
 """
 
 from typing import NamedTuple
@@ -17,19 +17,19 @@ log = structlog.get_logger(__name__)
 
 
 class Subject(models.TextChoices):
-    """What does not agree with the ledger."""
+    """What disagrees with the ledger."""
 
     COUNTER = "counter", "A product's counter"
     ORDER = "order", "What an order's status says"
 
 
 class StockDiscrepancy(models.Model):
-    """A number that is not what the ledger says; open until the reconciler finds it in order again."""
+    """A number that disagrees with the ledger; open until the reconciler finds that it agrees again."""
 
     what = models.CharField(max_length=7, choices=Subject.choices)
     product = models.ForeignKey("shop.Product", models.PROTECT, related_name="+")
     order = models.ForeignKey("shop.Order", models.PROTECT, null=True, related_name="+")
-    #: A counter of the product, or the kind of movement that the order's line has too much or too little of.
+    #: A counter of the product, or the kind of movement that the order line has too many or too few units of.
     counter = models.CharField(max_length=8)
     expected = models.BigIntegerField()
     found = models.BigIntegerField()
@@ -58,7 +58,7 @@ class StockDiscrepancy(models.Model):
 
 
 class Discrepancy(NamedTuple):
-    """What one look found wrong."""
+    """One disagreement, as the reconciler found it."""
 
     what: str
     product: int
@@ -73,27 +73,27 @@ class Discrepancy(NamedTuple):
 
 
 def discrepancies() -> list[Discrepancy]:
-    """Where counters, statuses and the ledger do not agree now; changes nothing."""
+    """Where counters and statuses disagree with the ledger now; changes nothing."""
     return [Discrepancy(*row) for row in fetch(_COMPARE)]
 
 
 def reconcile() -> None:
-    """Keeps `StockDiscrepancy` in step with what is found; the log tells of each discrepancy when it is new."""
-    found = discrepancies()
-    columns = [list(column) for column in zip(*found, strict=True)] or [[] for _ in Discrepancy._fields]
-    for row in fetch(_OPEN, columns):
+    """Updates the rows of `StockDiscrepancy`, and logs an error for each new discrepancy."""
+    current = discrepancies()
+    columns = [list(column) for column in zip(*current, strict=True)] or [[] for _ in Discrepancy._fields]
+    for row in fetch(_INSERT_NEW, columns):
         log.error("stock_discrepancy", **Discrepancy(*row)._asdict())
-    fetch(_SEEN_AGAIN, columns)
+    fetch(_UPDATE, columns)
     fetch(_RESOLVE, columns)
 
 
 def open_discrepancies() -> int:
-    """How many there were at the last look."""
+    """How many discrepancies the last run of the reconciler found."""
     return StockDiscrepancy.objects.filter(resolved_at=None).count()
 
 
-#: A cancelled order has held all of its lines and released them, or none; one that was paid after it had expired has
-#: released them all, and sold them. What was moved for a line under the key of another product counts as not moved.
+#: A cancelled order has reserved and released all of its lines, or none; one that was paid after it had expired has
+#: released and sold them all. A movement of a line that names another product does not count.
 _COMPARE = """
 WITH moved AS MATERIALIZED (
     SELECT product_id, line_id,
@@ -127,20 +127,20 @@ SELECT 'order', product_id, order_id, counter, quantity * wanted::int, found FRO
 ORDER BY 2, 3 NULLS FIRST, 4
 """
 
-_FOUND = (
+_CURRENT = (
     "unnest(%s::text[], %s::bigint[], %s::bigint[], %s::text[], %s::bigint[], %s::bigint[])"
     " AS f (what, product_id, order_id, counter, expected, found)"
 )
 _SAME = "f.product_id = d.product_id AND f.order_id IS NOT DISTINCT FROM d.order_id AND f.counter = d.counter"
-_OPEN = (
+_INSERT_NEW = (
     "INSERT INTO shop_stockdiscrepancy AS d (what, product_id, order_id, counter, expected, found)"  # noqa: S608
-    f" SELECT * FROM {_FOUND} ON CONFLICT DO NOTHING RETURNING what, product_id, order_id, counter, expected, found"
+    f" SELECT * FROM {_CURRENT} ON CONFLICT DO NOTHING RETURNING what, product_id, order_id, counter, expected, found"
 )
-_SEEN_AGAIN = (
+_UPDATE = (
     "UPDATE shop_stockdiscrepancy d SET expected = f.expected, found = f.found, last_seen = now()"  # noqa: S608
-    f" FROM {_FOUND} WHERE {_SAME} AND d.resolved_at IS NULL"
+    f" FROM {_CURRENT} WHERE {_SAME} AND d.resolved_at IS NULL"
 )
 _RESOLVE = (
     "UPDATE shop_stockdiscrepancy d SET resolved_at = now() WHERE d.resolved_at IS NULL"  # noqa: S608
-    f" AND NOT EXISTS (SELECT 1 FROM {_FOUND} WHERE {_SAME})"
+    f" AND NOT EXISTS (SELECT 1 FROM {_CURRENT} WHERE {_SAME})"
 )

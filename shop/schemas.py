@@ -1,4 +1,4 @@
-"""What goes in and out of the shop."""
+"""The input and output schemas of the shop."""
 
 from typing import Annotated, Any, Literal
 
@@ -25,15 +25,15 @@ from shop.models import (
 Count = Annotated[int, Field(ge=0, le=MAX_STOCK)]
 
 
-def _signed(value: Any) -> Any:
-    """A `+` that was not escaped in a query string arrives as a blank."""
+def _strip_plus(value: Any) -> Any:
+    """Strips the blank that an unescaped `+` in a query string becomes."""
     return value.strip() if isinstance(value, str) else value
 
 
 Delta = Annotated[
     int,
     Field(ge=-MAX_STOCK, le=MAX_STOCK, description="How many units to add, or to take off if negative.", examples=[-3]),
-    BeforeValidator(_signed),
+    BeforeValidator(_strip_plus),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Orders, and the stock behind them; products are in `shop/products.py`."""
+"""Orders and their stock; products are in `shop/products.py`."""
 
 from collections.abc import Callable, Iterator
 from typing import Annotated
@@ -21,8 +21,8 @@ from shop.payments import PROVIDERS, TRUST
 from shop.products import ProductService as ProductService
 from shop.schemas import OrderFilters, OrderId, OrderIn, OrderOut, WithStatus
 
-#: The columns of the export, and where each comes from.
-_SHEET: dict[str, Combinable] = {
+#: The columns of the export, each with the expression that computes it.
+_EXPORT_COLUMNS: dict[str, Combinable] = {
     "order_id": F("order_id"),
     "status": F("order__status"),
     "buyer": F("order__buyer__email"),
@@ -48,7 +48,10 @@ def _permit_change(order: Order, actor: Actor) -> None:
 
 
 def _permit_payment(order: Order, actor: Actor) -> None:
-    """At a provider its buyer pays. Without one who gets the money says that it has come, or a buyer who is trusted."""
+    """Raises Forbidden unless the actor may pay the order.
+
+    With a payment provider, its buyer pays. Without one, the seller (or a trusted buyer) reports that it is paid.
+    """
     if settings.PAYMENTS in PROVIDERS:
         _permit_change(order, actor)
     elif not order.may_be_settled_by(actor) and not (settings.PAYMENTS == TRUST and order.may_be_changed_by(actor)):
@@ -76,9 +79,9 @@ class OrderService(Service):
         One row for each line of each order, the oldest order first, with the buyer's e-mail, prices and totals in
         cents. An ADMIN gets everyone's. A cell that a spreadsheet could take for a formula begins with `'`.
         """
-        chosen = self.rows(Order).placed_by(self.actor).with_status(filters.status).between(filters.from_, filters.to)
-        lines = OrderLine.objects.filter(order__in=chosen).order_by("order_id", "pk")
-        return sheets.written(list(_SHEET), lines.values_list(*_SHEET.values()).iterator(sheets.PART))
+        orders = self.rows(Order).placed_by(self.actor).with_status(filters.status).between(filters.from_, filters.to)
+        lines = OrderLine.objects.filter(order__in=orders).order_by("order_id", "pk")
+        return sheets.written(list(_EXPORT_COLUMNS), lines.values_list(*_EXPORT_COLUMNS.values()).iterator(sheets.PART))
 
     @query("GET /orders/{id}")
     def get_order(self, *, id: OrderId) -> OrderOut:
@@ -99,7 +102,7 @@ class OrderService(Service):
         """
         order = Order(pk=Order.objects.place(self.actor.id, stock.quantities(data.items)), buyer_id=self.actor.id)
         if order.pk is None:
-            raise self._unknown_products(data)
+            raise self._unknown_products_error(data)
         self.changed(order)
         self.defer(self.reserve_stock)
         return self.result_of(order, OrderOut)
@@ -111,7 +114,7 @@ class OrderService(Service):
         For ADMINs only. It keeps its stock until it is paid or cancelled; `reserved_until` becomes null. An order that
         is not `RESERVED` is refused (409). Returns the order.
         """
-        order = self._taken(id, OrderStatus.RESERVED, to="confirmed")
+        order = self._lock_order_in_status(id, OrderStatus.RESERVED, to="confirmed")
         self.update(order, {"status": OrderStatus.CONFIRMED, "reserved_until": None})
         return self.result_of(order, OrderOut)
 
@@ -125,12 +128,12 @@ class OrderService(Service):
         buyers (else 403), and the order is `PAID` at once. The buyer gets a mail when it is paid. Any other status is
         refused (409). Returns the order.
         """
-        order = self._taken(id, *_PAYABLE, to="paid", permit=_permit_payment)
+        order = self._lock_order_in_status(id, *_PAYABLE, to="paid", permit=_permit_payment)
         if settings.PAYMENTS in PROVIDERS and order.total_cents:  # no provider collects nothing
             paying.begin(self, order)
         else:
             stock.sell([order.pk])
-            self._tell_buyer(order, News.PAID)
+            self._defer_mail_to_buyer(order, News.PAID)
         self.changed(order)
         return self.result_of(order, OrderOut)
 
@@ -141,13 +144,13 @@ class OrderService(Service):
         Its stock is released at once, and an open payment is cancelled. The buyer gets a mail. An order that is
         `PAID`, `FAILED` or `CANCELLED` is refused (409). It cannot be undone. Returns the order.
         """
-        order = self._taken(id, OrderStatus.PENDING, *_PAYABLE, to="cancelled")
+        order = self._lock_order_in_status(id, OrderStatus.PENDING, *_PAYABLE, to="cancelled")
         if OrderStatus(order.status).holds_stock:
             stock.release([order.pk], CancelReason.REQUESTED)
             paying.cancel_open_payments(self, [order.pk])
         else:
             self.update(order, {"status": OrderStatus.CANCELLED, "cancel_reason": CancelReason.REQUESTED})
-        self._tell_buyer(order, News.CANCELLED)
+        self._defer_mail_to_buyer(order, News.CANCELLED)
         self.changed(order)
         return self.result_of(order, OrderOut)
 
@@ -171,11 +174,11 @@ class OrderService(Service):
     @job(queue="stock", lease=15, every=10)
     def reserve_stock(self) -> None:
         """Reserve the stock of pending orders, oldest first, or fail them."""
-        decided = stock.reserve_pending()
-        told = {News.RECEIVED: decided.orders, News.RESERVED: decided.reserved, News.FAILED: decided.failed}
-        self._tell({news: ids for news, ids in told.items() if ids})
-        notifications.tell_low_stock(self, decided.low)
-        if decided.more:
+        result = stock.reserve_pending()
+        mails = {News.RECEIVED: result.orders, News.RESERVED: result.reserved, News.FAILED: result.failed}
+        self._defer_mails({news: ids for news, ids in mails.items() if ids})
+        notifications.tell_low_stock(self, result.low)
+        if result.more:
             self.defer(self.reserve_stock)
         self.changed()
 
@@ -186,7 +189,7 @@ class OrderService(Service):
         ids = sorted(order.pk for order in overdue)
         stock.release(ids, CancelReason.EXPIRED)
         paying.cancel_open_payments(self, ids)
-        self._tell({News.EXPIRED: ids} if ids else {})
+        self._defer_mails({News.EXPIRED: ids} if ids else {})
         self.changed()
 
     @job(queue="stock", every=3600)
@@ -201,39 +204,42 @@ class OrderService(Service):
     @job(queue="mail", lease=120, mails_only=True)
     def mail_orders(self, *, news: Annotated[dict[News, _Ids], Field(max_length=len(News))]) -> None:
         """Send mails to buyers that say what became of their orders."""
-        for item in News:  # in their order, which a row of JSON forgets
+        for item in News:  # in the order of the enum: JSONB does not keep the order of keys
             notifications.tell_buyers(self, news.get(item, []), item)
         self.changed()
 
-    def _tell_buyer(self, order: Order, news: News) -> None:
-        self._tell({news: [order.pk]})
+    def _defer_mail_to_buyer(self, order: Order, news: News) -> None:
+        self._defer_mails({news: [order.pk]})
         self.will_mail(int(order.buyer_id != self.actor.id))
 
-    def _tell(self, news: dict[News, list[int]]) -> None:
-        if news:
-            self.defer(self.mail_orders, news=news)
+    def _defer_mails(self, order_ids: dict[News, list[int]]) -> None:
+        if order_ids:
+            self.defer(self.mail_orders, news=order_ids)
 
-    def _taken(
+    def _lock_order_in_status(
         self, id: int, *allowed: OrderStatus, to: str, permit: Callable[[Order, Actor], None] = _permit_change
     ) -> Order:
-        """The order, locked. Raises Forbidden, and WrongStatus where it is in none of the `allowed` ones."""
+        """Locks and returns an order.
+
+        Raises NotFound, Forbidden if `permit` refuses, and WrongStatus if its status is not in `allowed`.
+        """
         order = self.lock(Order, id)
         permit(order, self.actor)
         if order.status not in allowed:
             raise WrongStatus(f"An order that is {order.status} cannot be {to}; {' or '.join(allowed)} can.")
         return order
 
-    def _unknown_products(self, data: OrderIn) -> Invalid:
-        known = self.find_ids(Product, [item.product_id for item in data.items])
-        current = set(Product.objects.current().filter(pk__in=known).values_list("pk", flat=True))
+    def _unknown_products_error(self, data: OrderIn) -> Invalid:
+        visible = self.find_ids(Product, [item.product_id for item in data.items])
+        current = set(Product.objects.current().filter(pk__in=visible).values_list("pk", flat=True))
         return Invalid(
             [
                 FieldError(
-                    loc=["body", "items", place, "product_id"],
+                    loc=["body", "items", index, "product_id"],
                     msg="There is no such product to order.",
                     type="not_found",
                 )
-                for place, item in enumerate(data.items)
+                for index, item in enumerate(data.items)
                 if item.product_id not in current
             ]
         )

@@ -1,7 +1,7 @@
-"""Stock in motion: counters and ledger written together, for many orders at once.
+"""Stock movements: counters and ledger written together, for many orders at once.
 
-The callers hold the orders' rows. Products are locked in the order of their keys, always and before anything is
-written, so that no two transactions wait for each other in a circle.
+The callers have locked the orders. Products are always locked in the order of their ids, before anything is written,
+so that transactions cannot deadlock.
 """
 
 from collections import Counter
@@ -14,18 +14,18 @@ import msgspec
 from mesh.stores.postgres import fetch
 from shop.models import CancelReason, reservation_ttl
 
-MOST_AT_ONCE = 500  # orders that one run reserves
+MOST_AT_ONCE = 500  # orders in one run
 
 
 @dataclass
 class Decided:
-    """What a run made of the orders that it took, in the order of their arrival."""
+    """The result of a run: the ids of the orders that it reserved and failed, in the order of their arrival."""
 
     reserved: list[int] = field(default_factory=list)
     failed: list[int] = field(default_factory=list)
-    #: Products whose stock fell to their owner's limit.
+    #: Ids of the products whose stock fell to their owner's limit.
     low: list[int] = field(default_factory=list)
-    #: Whether there were more: too many, or held by somebody else just then.
+    #: Whether more orders are pending: beyond the limit of one run, or locked by another transaction.
     more: bool = False
 
     @property
@@ -38,7 +38,7 @@ class _Product:
     id: int
     stock: int
     low_stock_at: int | None
-    told: bool
+    owner_told: bool
     taken: int = 0
 
     @property
@@ -47,24 +47,26 @@ class _Product:
 
     @property
     def became_low(self) -> bool:
-        return self.low_stock_at is not None and not self.told and self.taken > 0 and self.left <= self.low_stock_at
+        return (
+            self.low_stock_at is not None and not self.owner_told and self.taken > 0 and self.left <= self.low_stock_at
+        )
 
 
 _Line = tuple[int, int, int]  # order, product, quantity
 
 
 def reserve_pending(most: int = MOST_AT_ONCE) -> Decided:
-    """Reserves the oldest pending orders that nobody holds: all lines of each, or it fails.
+    """Reserves the stock of the oldest pending orders that are not locked, at most `most`; a short order fails.
 
-    Where somebody holds all of them (a dry run, a cancel that will be refused, another run), it waits for them.
+    If others hold the locks of all of them (a dry run, a cancel that will be refused, another run), it waits for them.
     """
-    found = fetch(_TAKE_FREE, [most, most + 1]) or fetch(_TAKE_HELD, [most, most + 1])
-    if not found:
+    rows = fetch(_LOCK_FREE, [most, most + 1]) or fetch(_LOCK_WAITING, [most, most + 1])
+    if not rows:
         return Decided()
-    lines: list[_Line] = [row[:3] for row in found]
+    lines: list[_Line] = [row[:3] for row in rows]
     products = {row[0]: _Product(*row) for row in fetch(_LOCK_PRODUCTS, [sorted({product for _, product, _ in lines})])}
     decided, failures = _decide(lines, products)
-    decided.more = found[0][3] > len(decided.orders)
+    decided.more = rows[0][3] > len(decided.orders)
     taken = [product for product in products.values() if product.taken]
     decided.low = [product.id for product in taken if product.became_low]
     fetch(
@@ -84,15 +86,18 @@ def reserve_pending(most: int = MOST_AT_ONCE) -> Decided:
 
 
 def _decide(lines: Sequence[_Line], products: dict[int, _Product]) -> tuple[Decided, list[str]]:
-    """Goes through the orders as they came; the failures are the JSON that each failed one keeps."""
+    """Reserves or fails the orders in the order of their arrival; also returns `Order.failure` as JSON for each failed.
+
+    Counts what it reserves in `products`.
+    """
     decided, failures = Decided(), []
     by_order: dict[int, list[_Line]] = {}
     for line in lines:
         by_order.setdefault(line[0], []).append(line)
-    for order, wanted in by_order.items():
-        short = next((line for line in wanted if line[2] > products[line[1]].left), None)
+    for order, order_lines in by_order.items():
+        short = next((line for line in order_lines if line[2] > products[line[1]].left), None)
         if short is None:
-            for _, product, quantity in wanted:
+            for _, product, quantity in order_lines:
                 products[product].taken += quantity
             decided.reserved.append(order)
         else:
@@ -108,21 +113,22 @@ def _decide(lines: Sequence[_Line], products: dict[int, _Product]) -> tuple[Deci
 
 
 def sell(orders: Sequence[int]) -> None:
-    """What these orders hold is sold: they are paid."""
+    """Marks these orders as paid, and the units that they hold as sold."""
     _lock_products_of(orders)
     fetch(_SELL, [list(orders)])
 
 
 def release(orders: Sequence[int], reason: CancelReason) -> None:
-    """What these orders hold can be ordered again: they are cancelled."""
+    """Cancels these orders, and returns the units that they hold to the stock."""
     _lock_products_of(orders)
     fetch(_RELEASE, [list(orders), reason])
 
 
 def sell_late(order: int) -> list[int] | None:
-    """An order that had expired is paid after all: its units are sold from what is in stock.
+    """Marks an expired order as paid after all, and sells its units from the stock.
 
-    Returns the products whose stock fell to their owner's limit; None, and nothing written, where one is short.
+    Returns the ids of the products whose stock fell to their owner's limit. Returns None, and writes nothing, if a
+    product is short of stock.
     """
     lines: list[_Line] = fetch(_LINES, [order])
     products = {row[0]: _Product(*row) for row in fetch(_LOCK_PRODUCTS, [[product for _, product, _ in lines]])}
@@ -144,31 +150,31 @@ def _lock_products_of(orders: Iterable[int]) -> None:
 
 
 def receive(quantities: Mapping[int, int], kind: str) -> None:
-    """Adds units to products that this transaction has locked, or takes them off (an adjustment)."""
+    """Adds units to products that this transaction has locked; an adjustment may be negative."""
     if quantities:
         fetch(_RECEIVE, [list(quantities), list(quantities.values()), kind])
 
 
 def quantities(items: Iterable[Any]) -> Counter[int]:
-    """How many of each product; of one that is named twice, the sum."""
-    found: Counter[int] = Counter()
+    """Units by product id; the quantities of a repeated product are added up."""
+    units: Counter[int] = Counter()
     for item in items:
-        found[item.product_id] += item.quantity
-    return found
+        units[item.product_id] += item.quantity
+    return units
 
 
-#: The lines of the orders that it takes; and how many orders there were, one more than it takes being enough.
-_TAKE_HELD = """
+#: Locks pending orders and returns their lines, each with the number of pending orders, counted up to limit + 1.
+_LOCK_WAITING = """
 WITH batch AS MATERIALIZED (
     SELECT id FROM shop_order WHERE status = 'PENDING' ORDER BY id LIMIT %s FOR NO KEY UPDATE
-), seen AS (
-    SELECT count(*) AS orders FROM (SELECT FROM shop_order WHERE status = 'PENDING' LIMIT %s) AS pending
+), pending AS (
+    SELECT count(*) AS orders FROM (SELECT FROM shop_order WHERE status = 'PENDING' LIMIT %s) AS counted
 )
-SELECT l.order_id, l.product_id, l.quantity, seen.orders
-FROM seen, batch JOIN shop_orderline l ON l.order_id = batch.id
+SELECT l.order_id, l.product_id, l.quantity, pending.orders
+FROM pending, batch JOIN shop_orderline l ON l.order_id = batch.id
 ORDER BY l.order_id, l.product_id
 """
-_TAKE_FREE = _TAKE_HELD.replace("FOR NO KEY UPDATE", "FOR NO KEY UPDATE SKIP LOCKED")
+_LOCK_FREE = _LOCK_WAITING.replace("FOR NO KEY UPDATE", "FOR NO KEY UPDATE SKIP LOCKED")
 
 _LOCK_PRODUCTS = """
 SELECT id, stock, low_stock_at, low_stock_told FROM shop_product WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE

@@ -1,8 +1,8 @@
-"""Payments by Stripe: a PaymentIntent for each payment, and what Stripe's webhook says of it.
+"""Payments through Stripe: one PaymentIntent for each payment, and Stripe's webhooks about it.
 
 Settings: STRIPE_SECRET_KEY, STRIPE_WEBHOOK_SECRET, STRIPE_API_BASE. A PaymentIntent that has succeeded or is canceled
-stays so, and a refund follows a success: so what one says may be taken in any order. Neither key is ever logged or part
-of an error.
+never changes its status, and a refund always follows a success: so reports may be processed in any order. Neither key
+is ever logged or part of an error message.
 """
 
 import logging
@@ -21,8 +21,8 @@ from shop.payments import Demand, ProviderError, Report
 if TYPE_CHECKING:
     from stripe import StripeClient
 
-TIMEOUT = (5.0, 20.0)  # seconds to connect, and between two bytes of an answer
-RETRIES = 2  # of the library's own, at once; then the job's, later
+TIMEOUT = (5.0, 20.0)  # seconds to connect, and between two bytes of the response
+RETRIES = 2  # by the library, at once; after that the job is tried again
 _FINAL = {"succeeded": PaymentStatus.SUCCEEDED, "canceled": PaymentStatus.CANCELLED}
 
 
@@ -31,7 +31,7 @@ class StripePayments:
 
     def start(self, demand: Demand) -> Report:
         return _report(
-            _asked(
+            _request(
                 lambda client: client.v1.payment_intents.create(
                     {
                         "amount": demand.amount_cents,
@@ -47,20 +47,20 @@ class StripePayments:
 
     def look_up(self, reference: str) -> Report:
         return _report(
-            _asked(lambda client: client.v1.payment_intents.retrieve(reference, {"expand": ["latest_charge"]}))
+            _request(lambda client: client.v1.payment_intents.retrieve(reference, {"expand": ["latest_charge"]}))
         )
 
     def cancel(self, reference: str) -> Report:
         try:
-            return _report(_asked(lambda client: client.v1.payment_intents.cancel(reference)))
+            return _report(_request(lambda client: client.v1.payment_intents.cancel(reference)))
         except ProviderError as error:
             if error.retryable:
                 raise
-            return self.look_up(reference)  # it has come to another end, or cannot be cancelled any more
+            return self.look_up(reference)  # it has ended otherwise, or can no longer be cancelled
 
     def refund(self, reference: str, key: UUID) -> Report:
         try:
-            refund = _asked(
+            refund = _request(
                 lambda client: client.v1.refunds.create(
                     {"payment_intent": reference, "metadata": {"payment": str(key)}},
                     {"idempotency_key": f"refund-{key}"},
@@ -69,12 +69,12 @@ class StripePayments:
         except ProviderError as error:
             if error.retryable:
                 raise
-            found = self.look_up(reference)  # somebody may have refunded it by hand
-            if found.status == PaymentStatus.REFUNDED:
-                return found
-            return _of_refund(reference, key, str(error))
+            report = self.look_up(reference)  # somebody may have refunded it in Stripe's dashboard
+            if report.status == PaymentStatus.REFUNDED:
+                return report
+            return _refund_report(reference, key, str(error))
         failed = refund["status"] in ("failed", "canceled")
-        return _of_refund(
+        return _refund_report(
             reference, key, refund.get("failure_reason") or "Stripe could not refund it." if failed else ""
         )
 
@@ -88,13 +88,13 @@ class StripePayments:
         except (stripe.SignatureVerificationError, UnicodeDecodeError):
             raise Malformed("This is not signed by Stripe, or was signed too long ago.") from None
         event = parse_json(body)
-        kind, about = event["type"], event["data"]["object"]
+        kind, data = event["type"], event["data"]["object"]
         if kind.startswith("payment_intent."):
-            return _report(about)
-        if kind == "charge.refunded" and about["refunded"] and about["payment_intent"]:
-            return _of_refund(about["payment_intent"], None, "")
-        if kind == "refund.failed" and about["payment_intent"] and (key := _key_of(about)):
-            return _of_refund(about["payment_intent"], key, about.get("failure_reason") or "The refund failed.")
+            return _report(data)
+        if kind == "charge.refunded" and data["refunded"] and data["payment_intent"]:
+            return _refund_report(data["payment_intent"], None, "")
+        if kind == "refund.failed" and data["payment_intent"] and (key := _payment_key(data)):
+            return _refund_report(data["payment_intent"], key, data.get("failure_reason") or "The refund failed.")
         return None
 
 
@@ -107,7 +107,7 @@ def _report(intent: Mapping[str, Any]) -> Report:
         provider=StripePayments.name,
         reference=intent["id"],
         status=status,
-        key=_key_of(intent),
+        key=_payment_key(intent),
         amount_cents=intent["amount_received"],
         currency=intent["currency"],
         client_secret=intent.get("client_secret") or "",
@@ -115,26 +115,26 @@ def _report(intent: Mapping[str, Any]) -> Report:
     )
 
 
-def _of_refund(reference: str, key: UUID | None, error: str) -> Report:
+def _refund_report(reference: str, key: UUID | None, error: str) -> Report:
     status = PaymentStatus.REFUND_FAILED if error else PaymentStatus.REFUNDED
     return Report(provider=StripePayments.name, reference=reference, status=status, key=key, error=error)
 
 
-def _key_of(about: Mapping[str, Any]) -> UUID | None:
-    """The key of our payment; None for what others do with the same account."""
+def _payment_key(data: Mapping[str, Any]) -> UUID | None:
+    """The key of our payment; None for a payment that others made with the same account."""
     try:
-        return UUID((about.get("metadata") or {}).get("payment", ""))
+        return UUID((data.get("metadata") or {}).get("payment", ""))
     except ValueError:
         return None
 
 
-def _asked(request: "Callable[[StripeClient], Any]") -> dict[str, Any]:
-    """What Stripe answers. Raises ProviderError."""
-    import stripe  # a third of a second to import, and only needed where Stripe is asked
+def _request(send: "Callable[[StripeClient], Any]") -> dict[str, Any]:
+    """Sends a request to Stripe, and returns its response as a dict. Raises ProviderError."""
+    import stripe  # the import takes a third of a second, and few processes call Stripe
 
     try:
-        answer: dict[str, Any] = request(_client(settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE)).to_dict()
-        return answer
+        response: dict[str, Any] = send(_client(settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE)).to_dict()
+        return response
     except (stripe.InvalidRequestError, stripe.CardError, stripe.IdempotencyError) as error:
         raise ProviderError(f"Stripe refused: {error.user_message}", retryable=False) from None
     except (stripe.AuthenticationError, stripe.PermissionError):
@@ -149,7 +149,7 @@ def _asked(request: "Callable[[StripeClient], Any]") -> dict[str, Any]:
 def _client(key: str, base: str) -> "StripeClient":
     import stripe
 
-    logging.getLogger("stripe").setLevel(logging.WARNING)  # at DEBUG it logs whole answers, client secrets among them
+    logging.getLogger("stripe").setLevel(logging.WARNING)  # at DEBUG it logs whole responses with client secrets
     stripe.enable_telemetry = False
     return stripe.StripeClient(
         key,

@@ -1,4 +1,4 @@
-"""Where payment providers report: not an operation, for the credential is the signature of the body as it was sent."""
+"""The webhook of payment providers. It is not an operation, since its credential is a signature of the raw body."""
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -14,9 +14,9 @@ from shop.paying import PaymentService
 from shop.payments import provider
 
 
-@csrf_exempt  # Stripe sends it, no browser
+@csrf_exempt  # sent by Stripe, not by a browser
 def stripe(request: HttpRequest) -> HttpResponse:
-    """`POST /payments/stripe/webhook`: takes in what Stripe reports; what is not answered with 200 comes again."""
+    """`POST /payments/stripe/webhook`: records what Stripe reports; Stripe sends it again unless the answer is 200."""
     if request.method != "POST":
         return problem(MethodNotAllowed(f"{request.method} is not for this path; POST is."), {"Allow": "POST"})
     admission = Admission(request, changes=True)
@@ -26,7 +26,7 @@ def stripe(request: HttpRequest) -> HttpResponse:
             raise NotFound("Payments by Stripe are not set up here.")
         signature = request.META.get("HTTP_STRIPE_SIGNATURE", "")
         report = provider("stripe").report_of(raw_body_of(request), signature)
-        if report is not None:  # by Stripe, whose reports are never too many
+        if report is not None:  # not rate-limited: it is signed by Stripe
             mesh = Mesh(SYSTEM, door="rest", request_id=admission.request_id, client=client_of(request))
             mesh.of(PaymentService).record_payment(report=report)
         return HttpResponse(b"{}", content_type="application/json", headers={"Cache-Control": "no-store"})

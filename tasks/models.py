@@ -24,9 +24,9 @@ class ProjectQuerySet(MeshQuerySet["Project"]):
 
 
 class Project(MeshModel):
-    """A project: its owner edits it; its members, those to whom the owner assigned a task in it, read it."""
+    """A project: its owner edits it; its members, to whom the owner assigned a task in it, read it."""
 
-    # Here and below: where an index or a unique constraint begins with it, a foreign key needs none of its own.
+    # Here and below, `db_index=False`: another index begins with the foreign key.
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="projects", db_index=False)
     title = models.CharField(max_length=200)
     description = models.CharField(max_length=5000, blank=True, default="")
@@ -49,7 +49,7 @@ class Project(MeshModel):
         return {f"user:{user_id}" for user_id in (self.owner_id, *members)}
 
     def has(self, user_id: int | None) -> bool:
-        """Whether a user is in it, as its owner or as a member."""
+        """Whether a user is its owner or a member."""
         members = Task.objects.making_members().filter(project=self)
         return self.owner_id == user_id or members.filter(assignee_id=user_id).exists()
 
@@ -78,19 +78,19 @@ class TaskQuerySet(MeshQuerySet["Task"]):
         return self.filter(Q(creator_id=actor.id) | Q(assignee_id=actor.id) | any_of("project_id", own))
 
     def making_members(self) -> Self:
-        """Those that their project's owner assigned: their assignees are its members."""
-        given = self.alias(giver=Coalesce("assigned_by_id", "creator_id")).exclude(assignee=None)
-        return given.filter(giver=F("project__owner_id"))
+        """Tasks that were assigned by their project's owner, whose assignees are therefore its members."""
+        assigned = self.alias(assigner=Coalesce("assigned_by_id", "creator_id")).exclude(assignee=None)
+        return assigned.filter(assigner=F("project__owner_id"))
 
-    def overdue(self, wanted: bool | None) -> Self:
-        """Those that are open past their due date, or all the others."""
-        if wanted is None:
+    def overdue(self, value: bool | None) -> Self:
+        """Open tasks past their due date (true), or all others (false); all for None."""
+        if value is None:
             return self
         late = Q(due_date__lt=Now(), status__in=_OPEN)
-        return self.filter(late) if wanted else self.exclude(late)
+        return self.filter(late) if value else self.exclude(late)
 
     def to_remind_of(self) -> Self:
-        """Those that are open and due on the day after today, in UTC, at a time that nobody was reminded of."""
+        """Open tasks that are due tomorrow, in UTC, and whose people were not reminded of that due date."""
         today = TruncDay(Now())
         due = Q(due_date__gte=today + timedelta(days=1), due_date__lt=today + timedelta(days=2), status__in=_OPEN)
         return self.filter(due).exclude(reminded_for=F("due_date")).order_by("pk")
@@ -100,7 +100,7 @@ class TaskQuerySet(MeshQuerySet["Task"]):
 
 
 class Task(MeshModel):
-    """Something to do: its creator and the owner of its project edit it, its assignee moves its status."""
+    """A task: its creator and the owner of its project edit it, its assignee changes its status."""
 
     uuid = models.UUIDField(default=uuid7, unique=True, editable=False)
     creator = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="created_tasks", db_index=False)
@@ -112,7 +112,7 @@ class Task(MeshModel):
         related_name="assigned_tasks",
         db_index=False,
     )
-    #: Who assigned it; for an ADMIN, who acts for the owner of its project, that owner. Null: its creator.
+    #: Who assigned it; if an ADMIN did, the owner of its project, for whom they act. Null: its creator.
     assigned_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.PROTECT,
@@ -163,15 +163,15 @@ class Task(MeshModel):
         return self.project is not None and self.project.may_be_changed_by(actor)
 
     def may_be_given_by(self, actor: Actor) -> bool:
-        """Whether an actor may add people to its project by assigning it."""
+        """Whether the actor may add people to the task's project by assigning the task to them."""
         return self.project is None or self.project.may_be_changed_by(actor)
 
     def project_title_for(self, user: Any) -> str:
-        """The title of its project, where a user sees the project."""
+        """The title of its project; empty if there is none, or the user does not see it."""
         if self.project is None:
             return ""
-        seen = Project.objects.visible_to(Actor(user.pk, user.role)).filter(pk=self.project.pk)
-        return self.project.title if seen.exists() else ""
+        visible = Project.objects.visible_to(Actor(user.pk, user.role)).filter(pk=self.project.pk)
+        return self.project.title if visible.exists() else ""
 
 
 def _project_ids_of(user_id: int) -> QuerySet[Any]:

@@ -1,4 +1,4 @@
-"""What goes in and out of projects and tasks."""
+"""The input and output schemas of projects and tasks."""
 
 from typing import Annotated
 from uuid import UUID
@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 from mesh import Also, Id, In, Out, Ref, Time, text
 from tasks.models import TaskStatus
 
-#: How other task lists name the same statuses.
+#: Names of the same statuses in other task lists.
 _SYNONYMS = {"ToDo": "todo", "InProgress": "in_progress", "Done": "done", "pending": "todo", "completed": "done"}
 
 

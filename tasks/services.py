@@ -119,14 +119,16 @@ class TaskService(Service):
         These are the tasks that you created, that are assigned to you, or that are in a project of yours; an ADMIN sees
         everyone's. Filters narrow each other down. The search looks in title and description.
         """
-        wanted = filters.model_dump(exclude={"overdue", "meeting_id", "project_id", "contact_id"}, exclude_none=True)
+        conditions = filters.model_dump(
+            exclude={"overdue", "meeting_id", "project_id", "contact_id"}, exclude_none=True
+        )
         if filters.meeting_id is not None:
-            wanted["due_meeting_id"] = self.of(MeetingService).find_meeting_id(ref=filters.meeting_id) or 0
+            conditions["due_meeting_id"] = self.of(MeetingService).find_meeting_id(ref=filters.meeting_id) or 0
         if filters.project_id is not None:
-            wanted["project_id"] = self.of(ProjectService).find_project_id(ref=filters.project_id) or 0
+            conditions["project_id"] = self.of(ProjectService).find_project_id(ref=filters.project_id) or 0
         if filters.contact_id is not None:
-            wanted["contact_id"] = self.of(ContactService).find_contact_id(ref=filters.contact_id) or 0
-        rows = self.rows(Task).filter(**wanted).overdue(filters.overdue).search(search)
+            conditions["contact_id"] = self.of(ContactService).find_contact_id(ref=filters.contact_id) or 0
+        rows = self.rows(Task).filter(**conditions).overdue(filters.overdue).search(search)
         return self.page(rows, TaskOut, page)
 
     @query("GET /tasks/{id}")
@@ -146,7 +148,7 @@ class TaskService(Service):
         assignee is reminded by mail, or you if nobody is assigned. Returns the task.
         """
         task = Task(creator_id=self.actor.id, **self._resolve_references(data.model_dump()))
-        self._give(task, project=None, assignee=None)
+        self._set_assigned_by(task, project=None, assignee=None)
         task.save(force_insert=True)
         self.changed(task)
         self._mail_assignee(task, before=None)
@@ -162,7 +164,7 @@ class TaskService(Service):
         task = self.lock(Task, id)
         if not task.may_be_changed_by(self.actor) and data.model_fields_set != {"status"}:
             raise Forbidden("The assignee may change a task's status only.")
-        return self._updated(task, data.sent())
+        return self._save_changes(task, data.sent())
 
     @command("DELETE /tasks/{id}")
     def delete_task(self, *, id: TaskRef) -> None:
@@ -181,7 +183,7 @@ class TaskService(Service):
 
         Everyone who sees the task may do this. Sends no mail. Returns the task.
         """
-        return self._updated(self.lock(Task, id), {"status": status})
+        return self._save_changes(self.lock(Task, id), {"status": status})
 
     @command("POST /tasks/{id}/assign/{user_id}")
     def assign_task(self, *, id: TaskRef, user_id: AssigneeId) -> TaskOut:
@@ -194,7 +196,7 @@ class TaskService(Service):
         task = self.lock_to_change(Task, id)
         if self.of(UserService).find_user_id(ref=user_id) is None:
             raise NotFound("There is no such user, or you do not know them.")
-        return self._updated(task, {"assignee_id": user_id}, given=True)
+        return self._save_changes(task, {"assignee_id": user_id}, reassigned=True)
 
     @query(tool=False)
     def tasks_of_contact(self, *, query: TimelineQuery) -> TimelineEntries:
@@ -229,22 +231,23 @@ class TaskService(Service):
                 key=f"task_due:{task.pk}:{task.due_date}",
             )
 
-    def _updated(self, task: Task, fields: dict[str, Any], *, given: bool = False) -> TaskOut:
-        """Changes a task. `given`: it is assigned anew, also where that changes nothing."""
+    def _save_changes(self, task: Task, fields: dict[str, Any], *, reassigned: bool = False) -> TaskOut:
+        """Saves changes of a task. `reassigned`: it counts as newly assigned, even to the same user."""
         fields |= self._resolve_references(
             {name: value for name, value in fields.items() if value != getattr(task, name)}
         )
         project, assignee = task.project_id, task.assignee_id
         task.assign(fields)
-        self._give(task, project, None if given and task.may_be_given_by(self.actor) else assignee)
+        self._set_assigned_by(task, project, None if reassigned and task.may_be_given_by(self.actor) else assignee)
         self.save(task)
         self._mail_assignee(task, before=assignee)
         return self.result_of(task, TaskOut)
 
-    def _give(self, task: Task, project: int | None, assignee: int | None) -> None:
-        """Writes down who assigned a task, where its assignee is new, or its project by another than its owner.
+    def _set_assigned_by(self, task: Task, project: int | None, assignee: int | None) -> None:
+        """Sets `assigned_by` if the assignee is new, or if somebody else than its owner put the task into a project.
 
-        `project` and `assignee` are those before. Raises Forbidden where somebody would get into another's project.
+        `project` and `assignee` are the ids before the change. Raises Forbidden if the change would add somebody to
+        another user's project.
         """
         if task.assignee_id is None:
             task.assigned_by_id = None
@@ -261,7 +264,7 @@ class TaskService(Service):
             )
 
     def _mail_assignee(self, task: Task, before: int | None) -> None:
-        """Tells a new assignee, unless they gave the task to themselves."""
+        """Writes a mail to an assignee who is not the actor, nor the one `before`."""
         if task.assignee is not None and task.assignee_id not in (before, self.actor.id):
             self.mail(
                 to=task.assignee.email,

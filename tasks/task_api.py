@@ -1,7 +1,7 @@
-"""The Task API's own dialect, under `/task-api`: the same operations, in the words that its clients know.
+"""The Task API under `/task-api`: the same operations in another dialect, which its clients expect.
 
-Its users are our contacts; ids are UUIDs, lists bare arrays, and errors have bodies of their own. It answers with the
-very documents that are mirrored in object storage.
+Its users are our contacts, ids are UUIDs, lists are plain arrays, and errors have a format of their own. Responses are
+the same documents that are mirrored in object storage.
 """
 
 import hmac
@@ -45,11 +45,11 @@ from tasks.documents import TaskDocument
 from tasks.models import Task, TaskStatus
 
 MOST_LISTED = 1000
-#: Whose key the environment gives. Nobody else can have this e-mail: its domain is no one's.
+#: The user for whom TASK_API_KEY authenticates. Nobody can sign up with this e-mail, since its domain is reserved.
 AGENT_EMAIL = "task-api@localhost"
 
 _Notes = Annotated[str, text(0, 500)] | None
-#: Looked up before it is said to be none: to this dialect an id of no valid form is one that does not exist.
+#: Any text: in this dialect, a malformed id is not found (404), and not invalid.
 _Id = Annotated[str, text(0, 100)]
 
 
@@ -84,17 +84,17 @@ class TaskBody(_Body):
 
 @dataclass(frozen=True)
 class DialectResource:
-    """A kind of rows in the dialect, and the operations behind it."""
+    """A resource of the dialect, and the operations behind it."""
 
     noun: str
     model: type[MeshModel]
     document: type[BaseModel]
     body: type[_Body]
-    #: The operations that list, show and create.
+    #: The names of the operations that list, get and create.
     lists: str
     shows: str
     creates: str
-    #: The one that sets the status, and the statuses; None where there is none.
+    #: The operation that sets the status, and the type of the statuses; empty and None if there is no status.
     sets_status: str = ""
     status: TypeAdapter[Any] | None = None
 
@@ -117,38 +117,38 @@ class _Newest(PageParams):
 
 
 class InvalidKey(Forbidden):
-    """The credential is missing or bad: to this dialect it is a 403."""
+    """The credential is missing or invalid: a 403 in this dialect."""
 
 
-@csrf_exempt  # its credential is a header, which no browser sends by itself
+@csrf_exempt  # the credential is a header, which browsers do not send by themselves
 def task_api(request: HttpRequest, kind: str, id: str = "", status: str = "") -> HttpResponse:
-    """`/task-api/<kind>`, `…/<id>` and `…/<id>/status`: the response, whatever happens."""
-    acts: dict[str, Callable[[_Asked], HttpResponse]]
-    acts = {"PATCH": _set_status} if status else {"GET": _show} if id else {"GET": _list, "POST": _create}
+    """Handles `/task-api/<kind>`, `…/<id>` and `…/<id>/status`; errors become responses in the dialect."""
+    handlers: dict[str, Callable[[_Context], HttpResponse]]
+    handlers = {"PATCH": _set_status} if status else {"GET": _get} if id else {"GET": _list, "POST": _create}
     method = "GET" if request.method == "HEAD" else request.method or ""
-    if method not in acts:
-        refused = _refused(MethodNotAllowed("Method Not Allowed"))
-        refused["Allow"] = ", ".join(acts)
-        return refused
+    if method not in handlers:
+        response = _error_response(MethodNotAllowed("Method Not Allowed"))
+        response["Allow"] = ", ".join(handlers)
+        return response
     admission = Admission(request, _authenticate, changes=method != "GET")
 
     def answer() -> HttpResponse:
         mesh = admission.enter()
         admission.count()
-        return acts[method](_Asked(request, RESOURCES[kind], id, admission, mesh))
+        return handlers[method](_Context(request, RESOURCES[kind], id, admission, mesh))
 
-    return admission.respond(answer, _refused)
+    return admission.respond(answer, _error_response)
 
 
 @csrf_exempt
 def not_found(request: HttpRequest) -> HttpResponse:
-    """Any other path of the dialect."""
-    return _refused(NotFound("Not Found"))
+    """Handles all other paths of the dialect: 404."""
+    return _error_response(NotFound("Not Found"))
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """A request of somebody who may ask."""
+class _Context:
+    """An admitted request: authenticated and counted."""
 
     request: HttpRequest
     resource: DialectResource
@@ -178,25 +178,25 @@ class _Asked:
         return NotFound(f"{noun} {id} not found")
 
 
-def _list(asked: _Asked) -> HttpResponse:
-    resource, wanted, actor = asked.resource, asked.query, asked.mesh.actor
+def _list(context: _Context) -> HttpResponse:
+    resource, query, actor = context.resource, context.query, context.mesh.actor
     registry.operations[resource.lists].permit(actor)
     rows = visible_rows(resource.model, actor)
-    if resource.status is not None and "status_filter" in wanted:
-        rows = rows.filter(status=_checked(resource.status, wanted["status_filter"], "query", "status_filter"))
-    if resource.model is not Contact and "user_id" in wanted:
-        rows = rows.filter(contact__in=visible_rows(Contact, actor).filter(uuid=_uuid(wanted["user_id"])))
+    if resource.status is not None and "status_filter" in query:
+        rows = rows.filter(status=_validate(resource.status, query["status_filter"], "query", "status_filter"))
+    if resource.model is not Contact and "user_id" in query:
+        rows = rows.filter(contact__in=visible_rows(Contact, actor).filter(uuid=_uuid(query["user_id"])))
     newest = read_page(rows, resource.document, _Newest())
     return _json(json.loads(newest.body)["results"])
 
 
-def _show(asked: _Asked) -> HttpResponse:
-    return _document(asked, _found(asked, asked.resource.shows))
+def _get(context: _Context) -> HttpResponse:
+    return _document_response(context, _call_on_row(context, context.resource.shows))
 
 
-def _create(asked: _Asked) -> HttpResponse:
-    resource = asked.resource
-    fields = _checked(TypeAdapter(resource.body), parse_json(raw_body_of(asked.request)), "body").model_dump(
+def _create(context: _Context) -> HttpResponse:
+    resource = context.resource
+    fields = _validate(TypeAdapter(resource.body), parse_json(raw_body_of(context.request)), "body").model_dump(
         mode="json"
     )
     if resource.model is Contact:
@@ -205,51 +205,51 @@ def _create(asked: _Asked) -> HttpResponse:
     if contact is not None:
         fields["contact_id"] = str(_uuid(contact))
     try:
-        made = asked.call(resource.creates, {name: value for name, value in fields.items() if value is not None})
+        answer = context.call(resource.creates, {name: value for name, value in fields.items() if value is not None})
     except Invalid as refusal:
         if contact is not None and any("contact_id" in error["loc"] for error in refusal.errors):
-            raise asked.missing("User", contact) from None
+            raise context.missing("User", contact) from None
         raise
-    return _changed(asked, made, 201)
+    return _change_response(context, answer, 201)
 
 
-def _set_status(asked: _Asked) -> HttpResponse:
-    resource = asked.resource
+def _set_status(context: _Context) -> HttpResponse:
+    resource = context.resource
     assert resource.status is not None
-    status = _checked(resource.status, asked.query.get("new_status"), "query", "new_status")
-    return _changed(asked, _found(asked, resource.sets_status, status=status))
+    status = _validate(resource.status, context.query.get("new_status"), "query", "new_status")
+    return _change_response(context, _call_on_row(context, resource.sets_status, status=status))
 
 
-def _found(asked: _Asked, operation: str, **arguments: Any) -> Answer:
-    """What an operation on the row that the path names answers. Raises NotFound, in the words of the dialect."""
+def _call_on_row(context: _Context, operation: str, **arguments: Any) -> Answer:
+    """Calls an operation on the row that the path names. Raises NotFound with the dialect's message."""
     try:
-        return asked.call(operation, {"id": str(_uuid(asked.id)), **arguments})
+        return context.call(operation, {"id": str(_uuid(context.id)), **arguments})
     except NotFound:
-        raise asked.missing(asked.resource.noun, asked.id) from None
+        raise context.missing(context.resource.noun, context.id) from None
 
 
-def _changed(asked: _Asked, answer: Answer, status: int = 200) -> HttpResponse:
-    """The document as it is by now, of a replay too; of a dry run what would happen, in the words of the operation."""
+def _change_response(context: _Context, answer: Answer, status: int = 200) -> HttpResponse:
+    """The response to a command: the current document, also for a replay; for a dry run, the operation's own answer."""
     if answer.dry_run:
         headers = {**_HEADERS, "Preference-Applied": "dry-run"}
         return HttpResponse(answer.body, content_type="application/json", headers=headers)
-    response = _document(asked, answer, status)
+    response = _document_response(context, answer, status)
     if answer.replayed:
         response["Idempotent-Replay"] = "true"
     return response
 
 
-def _document(asked: _Asked, answer: Answer, status: int = 200) -> HttpResponse:
-    """The document of the row that an operation answered with, where the actor still sees it. Raises NotFound."""
-    rows = visible_rows(asked.resource.model, asked.mesh.actor)
-    found = read_one(rows, asked.resource.document, int(answer.row_id or 0))
-    if found is None:
-        raise asked.missing(asked.resource.noun, asked.id or json.loads(answer.body)["uuid"])
-    return HttpResponse(found.body, status=status, content_type="application/json", headers=_HEADERS)
+def _document_response(context: _Context, answer: Answer, status: int = 200) -> HttpResponse:
+    """A response with the document of an answer's row. Raises NotFound if the actor no longer sees it."""
+    rows = visible_rows(context.resource.model, context.mesh.actor)
+    document = read_one(rows, context.resource.document, int(answer.row_id or 0))
+    if document is None:
+        raise context.missing(context.resource.noun, context.id or json.loads(answer.body)["uuid"])
+    return HttpResponse(document.body, status=status, content_type="application/json", headers=_HEADERS)
 
 
-def _checked(adapter: TypeAdapter[Any], value: Any, *loc: str) -> Any:
-    """The value as the adapter has it. Raises Invalid, with all that is wrong."""
+def _validate(adapter: TypeAdapter[Any], value: Any, *loc: str) -> Any:
+    """Validates a value. Raises Invalid with all errors; `loc` is prepended to their locations."""
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
@@ -257,7 +257,7 @@ def _checked(adapter: TypeAdapter[Any], value: Any, *loc: str) -> Any:
 
 
 def _uuid(text: str) -> UUID:
-    """An id of no valid form is one that does not exist."""
+    """Parses a UUID; a malformed one becomes the nil UUID, which no row has."""
     try:
         return UUID(text)
     except ValueError:
@@ -265,9 +265,9 @@ def _uuid(text: str) -> UUID:
 
 
 def _authenticate(request: HttpRequest, cache_tags: Sequence[str]) -> tuple[Actor, Mapping[str, int] | None]:
-    """The user behind a key: any API key's, or the agent's whose key the environment gives. Raises InvalidKey.
+    """Authenticates by `X-API-Key`: an API key, or TASK_API_KEY, which is the agent's. Raises InvalidKey.
 
-    The documented key, which everyone knows, works on the machine itself alone.
+    The demo key, which is in the documentation, only works on the machine itself.
     """
     key = request.META.get("HTTP_X_API_KEY", "")
     if settings.TASK_API_KEY and hmac.compare_digest(key.encode(), settings.TASK_API_KEY.encode()):
@@ -281,7 +281,7 @@ def _authenticate(request: HttpRequest, cache_tags: Sequence[str]) -> tuple[Acto
 
 
 def _agent() -> Actor:
-    """The AGENT_EMAIL of the environment's key, made when it comes first; they get no mail. Raises InvalidKey."""
+    """The user with AGENT_EMAIL, created on first use with all mails turned off. Raises InvalidKey if deactivated."""
     user = User.objects.with_email(AGENT_EMAIL).first()
     if user is None:
         try:
@@ -289,7 +289,7 @@ def _agent() -> Actor:
                 user = User.objects.enrol(email=AGENT_EMAIL, name="Task API")
                 kinds = [UnwantedMail(email=AGENT_EMAIL, kind=kind) for kind in MailKind.values]
                 UnwantedMail.objects.bulk_create(kinds, ignore_conflicts=True)
-        except IntegrityError:  # made at the same time
+        except IntegrityError:  # another request created it at the same time
             user = User.objects.with_email(AGENT_EMAIL).get()
     if not user.is_active:
         raise InvalidKey("Invalid API key")
@@ -303,7 +303,7 @@ def _json(body: Any, status: int = 200) -> HttpResponse:
     return HttpResponse(json.dumps(body), status=status, content_type="application/json", headers=_HEADERS)
 
 
-def _refused(refusal: MeshError) -> HttpResponse:
+def _error_response(refusal: MeshError) -> HttpResponse:
     if isinstance(refusal, Invalid):
         return _json({"detail": refusal.errors}, 422)
     if isinstance(refusal, Malformed):

@@ -449,7 +449,7 @@ def test_the_last_use_is_written_once_a_minute(alice):
 def test_of_two_that_find_the_last_use_long_ago_one_writes(alice):
     before = ago(seconds=5)
     row, _ = issue(alice, last_used_at=before)
-    credentials._note_use(row.pk)
+    credentials._record_use(row.pk)
     row.refresh_from_db()
     assert row.last_used_at == before
 
@@ -493,7 +493,7 @@ def test_a_read_does_not_wait_for_who_holds_the_keys_row(alice):
 
 def test_a_use_that_cannot_be_written_is_no_failure(alice, monkeypatch, caplog):
     row, by_key = issue(alice)
-    monkeypatch.setattr("accounts.credentials._USED", "UPDATE accounts_apikey SET nothing = 1 WHERE id = %s")
+    monkeypatch.setattr("accounts.credentials._TOUCH_KEY", "UPDATE accounts_apikey SET nothing = 1 WHERE id = %s")
     assert by_key.get("/users/me").json["id"] == alice.id
     assert by_key.post("/projects", {"title": "A"}).status == 201
     told = [record.msg for record in caplog.records if record.name == "accounts.credentials"]
@@ -602,7 +602,7 @@ def test_no_key_reaches_a_log_an_error_a_trail_or_a_table(alice, caplog, monkeyp
 
     monkeypatch.setattr("accounts.services.UserService.get_me", broken)
     answers.append(by_key.get("/users/me"))
-    monkeypatch.setattr("accounts.credentials._BEHIND_KEY", "SELECT nothing{versions} WHERE %s = ''")
+    monkeypatch.setattr("accounts.credentials._ACTOR_OF_KEY", "SELECT nothing{versions} WHERE %s = ''")
     with transaction.atomic():
         answers.append(by_key.get("/users/me"))
         transaction.set_rollback(True)

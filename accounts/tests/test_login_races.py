@@ -164,7 +164,7 @@ def test_without_the_condition_it_is_lost(alice, ada, checked, elsewhere, end, m
 
 @each_end
 def test_without_the_lock_it_is_lost(alice, ada, ended, elsewhere, end, monkeypatch):
-    monkeypatch.setattr(credentials, "_HELD", "")
+    monkeypatch.setattr(credentials, "_LOCK", "")
     assert a_login_in_the_midst(alice, ada, end, ended, elsewhere, log_in).status == 200
     assert alive(alice) == 1
 

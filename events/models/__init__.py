@@ -1,7 +1,7 @@
-"""Events and their categories; who attends them, and who waits for a seat.
+"""Events, their categories, attendees and waiting lists.
 
-An event's row counts its attendees and is locked by whoever changes them, so that it is never over-full: a CHECK says
-so too, and that nobody waits while a seat is free.
+An event's row counts its attendees, and whoever changes them locks it first, so an event is never over-full. CHECKs
+enforce that too, and that nobody waits while a seat is free.
 """
 
 from events.models.attendees import Attendee as Attendee

@@ -1,4 +1,4 @@
-"""Who attends events, and who waits for a seat: people, and their registrations."""
+"""The people who attend events or wait for a seat, and their registrations."""
 
 from typing import Self
 
@@ -34,9 +34,9 @@ class EventAttendeeQuerySet(MeshQuerySet["Attendee"]):
 
 
 class Attendee(MeshModel):
-    """A person who attends events. Whoever registers the same e-mail again registers the same person.
+    """A person who attends events. Registering the same e-mail again registers the same person.
 
-    Everyone's people are their own: who registers somebody neither sees nor changes what others know of that person.
+    Every registrar has rows of their own: they neither see nor change what others entered about the same person.
     """
 
     registrar = models.ForeignKey(
@@ -54,7 +54,7 @@ class Attendee(MeshModel):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["registrar", "email_key"], name="events_attendee_once"),
-            # What registrations refer to: see their migration.
+            # Registrations refer to both columns: see their migration.
             models.UniqueConstraint(fields=["id", "email_key"], name="events_attendee_key"),
             models.CheckConstraint(condition=~Q(name=""), name="events_attendee_name"),
         ]
@@ -67,29 +67,30 @@ class Attendee(MeshModel):
         return {f"user:{user_id}" for user_id in (self.registrar_id, *owners)} if owners else set()
 
     def belongs_to(self, actor: Actor) -> bool:
-        """Its registrar's; an ADMIN has everyone."""
+        """Whether the actor registered this person, or is an ADMIN."""
         return actor.is_admin or self.registrar_id == actor.id
 
     def may_be_changed_by(self, actor: Actor) -> bool:
-        """Its registrar may, and the owner of all the events that this person attends."""
+        """Whether the actor registered this person, is an ADMIN, or owns all events that the person attends."""
         if self.belongs_to(actor):
             return True
         return not self.registrations.current().exclude(event__owner_id=actor.id).exists()
 
     def claim_address(self, email: str) -> None:
-        """Before this becomes its e-mail: whoever has it at deleted events alone, where nobody sees them, gives it up.
+        """Frees an e-mail before it is set, by merging an invisible attendee of the same registrar who has it.
 
-        Mails about these events may be still to come, so the e-mail stays there, once; and their counts stay.
+        That is an attendee of deleted events only. Their registrations become this attendee's, since mails about these
+        events may still be sent to that e-mail; an event that has both keeps one, and its counts.
         """
         others = Registration.objects.with_email(email).exclude(attendee=self)
         at_deleted = self.registrations.exclude(event__deleted_at=None)
         at_deleted.filter(event__in=others.values("event")).delete()
         same = Attendee.objects.filter(registrar=self.registrar_id, email_key=folded(Value(email))).exclude(pk=self.pk)
-        seen = Exists(Registration.objects.current().filter(attendee=OuterRef("pk")))
-        unseen = same.filter(~seen).select_for_update().first()
-        # Who waited for the lock looks again: they may have been registered somewhere meanwhile.
-        if unseen is not None and not unseen.registrations.current().exists():
-            fetch(_TAKE_OVER, [self.pk, unseen.pk, unseen.pk, email, self.pk])
+        is_visible = Exists(Registration.objects.current().filter(attendee=OuterRef("pk")))
+        invisible = same.filter(~is_visible).select_for_update().first()
+        # Checked again after waiting for the lock: they may have been registered for an event meanwhile.
+        if invisible is not None and not invisible.registrations.current().exists():
+            fetch(_MERGE, [self.pk, invisible.pk, invisible.pk, email, self.pk])
 
 
 class RegistrationQuerySet(MeshQuerySet["Registration"]):
@@ -100,14 +101,14 @@ class RegistrationQuerySet(MeshQuerySet["Registration"]):
         return rows.filter(Q(event__owner_id=actor.id) | Q(attendee__registrar_id=actor.id))
 
     def current(self) -> Self:
-        """Those of events that are not deleted."""
+        """Registrations for events that are not deleted."""
         return self.filter(event__deleted_at=None)
 
     def with_status(self, status: RegistrationStatus | None) -> Self:
         return self if status is None else self.filter(status=status)
 
     def to_come(self) -> Self:
-        """Those of events that are neither over nor cancelled."""
+        """Registrations for events that are neither over nor cancelled."""
         return self.current().filter(event__status=EventStatus.ACTIVE, event__end_date__gt=Now()).order_by("pk")
 
     def with_email(self, email: str) -> Self:
@@ -119,14 +120,17 @@ class RegistrationQuerySet(MeshQuerySet["Registration"]):
     def add(
         self, event: Event, *, registrar_id: int, status: RegistrationStatus, name: str, email: str, phone: str | None
     ) -> "Registration":
-        """Registers a person for an event that is locked; a seat, or a place on its waiting list, is counted."""
+        """Registers a person for a locked event, and counts the seat or the place on the waiting list."""
         values = [registrar_id, name, email, phone, event.pk, status, event.pk]
         column = "waiting_count" if status == RegistrationStatus.WAITING else "attendee_count"
         id, attendee_id = fetch(_ADD[column], values)[0]
         return Registration(pk=id, event=event, attendee_id=attendee_id, status=status)
 
     def move_up(self, event: Event) -> list[int]:
-        """Gives an event's free seats to those who wait, in order. Returns their keys; the event is to be saved."""
+        """Gives the free seats of a locked event to those who wait, in order; returns the ids of their registrations.
+
+        Changes the counts of `event`, which the caller saves.
+        """
         if not event.waiting_count or event.status == EventStatus.CANCELLED:
             return []
         waiting = self.filter(event=event, status=RegistrationStatus.WAITING).order_by("pk")
@@ -153,28 +157,28 @@ WITH person AS (
     UPDATE events_event SET {column} = {column} + 1 WHERE id = %s
 )
 SELECT id, attendee_id FROM new
-"""  # noqa: S608  (names of ours)
+"""  # noqa: S608  (constant column names)
     for column in ("attendee_count", "waiting_count")
 }
 
 
-#: In one statement, for only at its end do a registration's person and e-mail have to agree.
-_TAKE_OVER = """
+#: One statement, since the foreign key over person and e-mail is only checked at its end.
+_MERGE = """
 WITH moved AS (
     UPDATE events_registration SET attendee_id = %s WHERE attendee_id = %s
-), gone AS (
+), deleted AS (
     DELETE FROM events_attendee WHERE id = %s RETURNING id
 )
-UPDATE events_attendee SET email = %s WHERE id = %s AND EXISTS (SELECT FROM gone)
+UPDATE events_attendee SET email = %s WHERE id = %s AND EXISTS (SELECT FROM deleted)
 """
 
 
 class Registration(MeshModel):
-    """A person's seat at an event, or their place on its waiting list, which is in the order of the keys."""
+    """A person's seat at an event, or their place on its waiting list, which is ordered by id."""
 
     event = models.ForeignKey(Event, models.PROTECT, related_name="registrations", db_index=False)
     attendee = models.ForeignKey(Attendee, models.PROTECT, related_name="registrations", db_constraint=False)
-    #: The attendee's, held equal by the foreign key over both columns.
+    #: The attendee's `email_key`, kept equal by a foreign key over both columns.
     email_key = models.TextField(editable=False)
     status = models.CharField(max_length=10, choices=RegistrationStatus.choices)
     registration_date = models.DateTimeField(db_default=Now(), editable=False)
@@ -208,7 +212,7 @@ class Registration(MeshModel):
 
 
 def place_in_line() -> models.Subquery:
-    """The same as an expression."""
+    """`Registration.place` as an expression."""
     ahead = Registration.objects.filter(
         event_id=OuterRef("event_id"), status=RegistrationStatus.WAITING, pk__lte=OuterRef("pk")
     )

@@ -1,4 +1,4 @@
-"""What kinds of events there are."""
+"""Categories of events."""
 
 from typing import ClassVar, Self
 
@@ -21,12 +21,12 @@ class CategoryQuerySet(MeshQuerySet["Category"]):
         return self.filter(every_word(text, "name", "description"))
 
     def hold(self, id: int) -> bool:
-        """Whether there is one with this id; it stays until the transaction ends."""
+        """Whether there is a category with this id; it cannot be deleted until the transaction ends."""
         return bool(fetch("SELECT id FROM events_category WHERE id = %s FOR SHARE", [id]))
 
 
 class Category(MeshModel):
-    """What kind of event: everyone reads it, its creator changes it."""
+    """A category of events: everyone reads it, its creator changes it."""
 
     creator = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="event_categories")
     name = models.CharField(max_length=100)

@@ -1,4 +1,4 @@
-"""Events, with how many attend them."""
+"""Events, with the numbers of their attendees."""
 
 from datetime import datetime, timedelta
 from typing import ClassVar, Self
@@ -14,7 +14,7 @@ from mesh import Actor, MeshModel, MeshQuerySet
 from mesh.rows.search import every_word
 
 MAX_CAPACITY = 1_000_000
-#: What is to come, the next one first; then what is over, the latest first.
+#: Events to come, the next one first; then past events, the latest first.
 SOONEST_FIRST = (Case(When(end_date__gt=Now(), then="start_date")).asc(nulls_last=True), "-start_date", "-pk")
 
 
@@ -30,11 +30,11 @@ class EventQuerySet(MeshQuerySet["Event"]):
         return self.current()
 
     def current(self) -> Self:
-        """Those that are not deleted."""
+        """Events that are not deleted."""
         return self.filter(deleted_at=None)
 
     def between(self, start_after: datetime | None, end_before: datetime | None) -> Self:
-        """Those that begin at `start_after` or later and end at `end_before` or earlier."""
+        """Events that begin at `start_after` or later and end at `end_before` or earlier; None is no bound."""
         rows = self if start_after is None else self.filter(start_date__gte=start_after)
         return rows if end_before is None else rows.filter(end_date__lte=end_before)
 
@@ -51,14 +51,14 @@ class EventQuerySet(MeshQuerySet["Event"]):
         return self.filter(every_word(text, "name", "description", "location"))
 
     def to_remind_of(self) -> Self:
-        """Those that begin within a day, at a time that nobody was reminded of, the next one first."""
+        """Events that begin within a day, and whose attendees were not reminded of that time; the next one first."""
         soon = self.current().filter(
             status=EventStatus.ACTIVE, start_date__gt=Now(), start_date__lte=Now() + timedelta(days=1)
         )
         return soon.exclude(reminded_for=F("start_date")).order_by("start_date", "pk")
 
     def since(self, days: int) -> Self:
-        """Those that ended so many days ago or later."""
+        """Events that ended at most this many days ago, or have not ended yet."""
         return self.filter(end_date__gte=Now() - timedelta(days=days))
 
     def soonest_first(self) -> Self:
@@ -66,9 +66,9 @@ class EventQuerySet(MeshQuerySet["Event"]):
 
 
 class Event(MeshModel):
-    """Something to attend: everyone reads it, its owner edits it. Deleted ones stay here, and nobody sees them."""
+    """An event: everyone reads it, its owner edits it. Deleted events keep their rows, which nobody sees."""
 
-    # Here and below: where an index or a unique constraint begins with it, a foreign key needs none of its own.
+    # `db_index=False`: another index begins with the foreign key.
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="events", db_index=False)
     name = models.CharField(max_length=255)
     description = models.CharField(max_length=5000, blank=True, default="")
@@ -81,9 +81,9 @@ class Event(MeshModel):
     status = models.CharField(max_length=9, choices=EventStatus.choices, default=EventStatus.ACTIVE, editable=False)
     attendee_count = models.IntegerField(default=0, editable=False)
     waiting_count = models.IntegerField(default=0, editable=False)
-    #: Grows with every change that attendees are told of, so that a calendar knows which form of it is newer.
+    #: Grows with every change that is mailed to attendees: calendars need it to tell which version is newer.
     sequence = models.PositiveIntegerField(default=0, editable=False)
-    #: The beginning that attendees were reminded of.
+    #: The `start_date` that attendees were reminded of.
     reminded_for = models.DateTimeField(null=True, editable=False)
     deleted_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -141,6 +141,6 @@ class Event(MeshModel):
         return set() if self.deleted_at else {"events", f"event:{self.pk}"}
 
     def newest_registration(self) -> int:
-        """The key of its last registration; 0 where there is none."""
+        """The id of its last registration; 0 if there is none."""
         newest: int | None = self.registrations.aggregate(newest=models.Max("pk"))["newest"]
         return newest or 0

@@ -1,4 +1,4 @@
-"""How English, German and Spanish say that something is to be done, each in a module of the same shape."""
+"""Grammars that find tasks in English, German and Spanish, each a module with the same names."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ __all__ = ["GRAMMARS", "NAME", "NAMES", "SPEAKER", "Claim", "Grammar", "named"]
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """`claims(clause, listed=…, dated=…)` reads one clause; `split` cuts a sentence into them."""
+    """The grammar of a language: `split` separates clauses, and `claims(clause, listed=…, dated=…)` reads one."""
 
     claims: Callable[..., Iterator[Claim]]
     split: re.Pattern[str]

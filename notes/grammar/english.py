@@ -1,4 +1,4 @@
-"""English sentences that say that something is to be done."""
+"""Finds tasks in English sentences."""
 
 import re
 from collections.abc import Iterator
@@ -91,11 +91,11 @@ ACCEPTS = re.compile(
 
 
 def claims(clause: str, *, listed: bool, dated: bool) -> Iterator[Claim]:
-    """What `clause` (its date cut out) says is to be done. `listed`: it stands in a list of such things."""
+    """The task in `clause`, whose date is cut out. `listed`: it is in a list of tasks; `dated`: it had a date."""
     clause = _OPENING.sub("", clause)
     if UNREAL.search(POLITE.sub("", clause)):
         return
-    for reading in (_requested, _claimed, _told):
+    for reading in (_requested, _claimed, _stated):
         if claim := reading(clause, listed, dated):
             yield claim
             return
@@ -105,8 +105,8 @@ def _requested(clause: str, listed: bool, dated: bool) -> Claim | None:
     match = _REQUEST.match(clause) or _PLEASE.match(clause) or _REMEMBER.match(clause)
     if match is None or match["verb"].lower() in _STATES | _NO_REQUESTS:
         return None
-    said = match.groupdict()
-    task, who = match["verb"] + match["rest"], said.get("who") or said.get("inner")
+    groups = match.groupdict()
+    task, who = match["verb"] + match["rest"], groups.get("who") or groups.get("inner")
     if called := re.search(rf",(?: and)? (?P<who>{NAME})\W*$", task):
         task, who = task[: called.start()], who or called["who"]
     return Claim(named(who) if who else None, task)
@@ -132,7 +132,7 @@ def _claimed(clause: str, listed: bool, dated: bool) -> Claim | None:
     return Claim(person, task) if person else None
 
 
-def _told(clause: str, listed: bool, dated: bool) -> Claim | None:
+def _stated(clause: str, listed: bool, dated: bool) -> Claim | None:
     if clause.endswith("?"):
         return None
     if (match := _CALLED.match(clause)) and match["verb"] in VERBS and (person := named(match["who"])):
@@ -160,7 +160,7 @@ def _person(who: str) -> str | None:
 
 
 def _infinitive(verb: str) -> str | None:
-    """The verb of "informs"; None for what is no third person of a verb that is known."""
+    """The infinitive of a third person such as "informs"; None if it is not one of `VERBS`."""
     if not verb.endswith("s"):
         return None
     forms = (verb[:-1], verb[:-2], verb[:-3] + "y")
@@ -168,7 +168,7 @@ def _infinitive(verb: str) -> str | None:
 
 
 def task_of_question(question: str) -> str | None:
-    """What "does the flyers", of "Who does the flyers?", asks to be done."""
+    """The task in "does the flyers", of "Who does the flyers?": "do the flyers"."""
     verb, _, rest = question.partition(" ")
-    known = verb if verb in VERBS else {"does": "do", "do": "do"}.get(verb) or _infinitive(verb)
-    return f"{known} {rest}" if known else None
+    infinitive = verb if verb in VERBS else {"does": "do", "do": "do"}.get(verb) or _infinitive(verb)
+    return f"{infinitive} {rest}" if infinitive else None

@@ -1,4 +1,4 @@
-"""German sentences that say that something is to be done."""
+"""Finds tasks in German sentences."""
 
 import re
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _VERBS = word_set(
     "verschieben versenden verteilen verwalten wechseln wiederholen zahlen zeichnen zeigen zusagen erledigen erneuern "
     "erfassen erarbeiten erheben ersetzen"
 )
-_BASES = word_set(  # to do something only with a particle: "leitet … weiter"
+_BASES = word_set(  # verbs that are tasks only with a particle: "leitet … weiter"
     "arbeiten bauen bereiten bieten binden bringen fangen fassen fordern fügen geben gehen gleichen halten hängen "
     "heben kommen laden legen leiten nehmen passen räumen reichen richten sagen schalten schauen schlagen schließen "
     "sehen setzen sprechen stellen stimmen tragen werten wickeln ziehen"
@@ -42,7 +42,7 @@ _IRREGULAR = {
 
 
 def _finite_forms() -> dict[str, str]:
-    """First and third person of the known verbs, to the infinitive."""
+    """Maps the first and third person of the verbs to their infinitive."""
     forms = dict(_IRREGULAR)
     for verb in _INFINITIVES:
         stem = verb[:-2] if verb.endswith("en") else verb[:-1]
@@ -99,12 +99,12 @@ ACCEPTS = re.compile(
 
 
 def claims(clause: str, *, listed: bool, dated: bool) -> Iterator[Claim]:
-    """What `clause` (its date cut out) says is to be done. `listed`: it stands in a list of such things."""
+    """The task in `clause`, whose date is cut out. `listed`: it is in a list of tasks; `dated`: it had a date."""
     clause = _OPENING.sub("", clause).strip()
     clause = _NOT_FORGET.sub("", clause)
     if UNREAL.search(POLITE.sub("", clause)) or _NEGATED.search(_SUBORDINATE.sub("", clause)):
         return
-    for reading in (_requested, _claimed, _told):
+    for reading in (_requested, _claimed, _stated):
         if claim := reading(clause, listed, dated):
             yield claim
             return
@@ -140,7 +140,7 @@ def _claimed(clause: str, listed: bool, dated: bool) -> Claim | None:
 
 
 def _claim(match: re.Match[str], before: str, *, listed: bool, dated: bool) -> Claim | None:
-    """The claim of a verb and the subject beside it; what stands before both is a part of the task."""
+    """The claim of a verb with the subject beside it; the text before both is part of the task."""
     verb, who = match["verb"].lower(), match["who"]
     rest = _SUBORDINATE.sub("", match["rest"]).strip(" ,.!;")
     while _FILLER.match(rest):
@@ -166,13 +166,13 @@ def _claim(match: re.Match[str], before: str, *, listed: bool, dated: bool) -> C
 
 
 def _agree(who: str, verb: str) -> bool:
-    """Whether a plural verb has a plural subject: "Neue Startseite skizzieren" has none."""
+    """Whether verb and subject agree in number: in "Neue Startseite skizzieren" they do not."""
     plural = " und " in who or " & " in who or who.lower() in ("wir", "alle") or who.startswith("Die ")
     return plural or verb not in _INFINITIVES
 
 
 def _is_infinitive(rest: str) -> bool:
-    """Whether `rest` ends with what is to be done, and not with a participle or an adjective."""
+    """Whether `rest` ends with an infinitive, and not with a participle or an adjective."""
     last = rest.split()[-1] if rest else ""
     return last.endswith(_ENDINGS) or (
         last.endswith(("en", "ern", "eln")) and last[0].islower() and not last.startswith("ge")
@@ -180,7 +180,7 @@ def _is_infinitive(rest: str) -> bool:
 
 
 def _present(verb: str, rest: str) -> str | None:
-    """The task of "holt … Angebote ein": "Angebote einholen"; None when it is none."""
+    """The task in "holt … Angebote ein": "Angebote einholen"; None if there is none."""
     infinitive = _FINITE.get(verb)
     if infinitive is None:
         return None
@@ -197,7 +197,7 @@ def _present(verb: str, rest: str) -> str | None:
 _BESIDE = re.compile(rf"\s*\([^)]*\)|\s*(?:\s[-–—|]|->|→|,)\s*{NAME}\W*$|\s*(?<!\w)@[\w-]+\W*$")
 
 
-def _told(clause: str, listed: bool, dated: bool) -> Claim | None:
+def _stated(clause: str, listed: bool, dated: bool) -> Claim | None:
     bare = _BESIDE.sub("", clause).strip(" .!,;")
     last = bare.split()[-1] if bare else ""
     if (
@@ -213,6 +213,6 @@ def _told(clause: str, listed: bool, dated: bool) -> Claim | None:
 
 
 def task_of_question(question: str) -> str | None:
-    """What "macht die Flyer", of "Wer macht die Flyer?", asks to be done."""
+    """The task in "macht die Flyer", of "Wer macht die Flyer?": "die Flyer machen"."""
     verb, _, rest = question.partition(" ")
     return _present(verb.lower(), rest) if rest else None

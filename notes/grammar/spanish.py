@@ -1,4 +1,4 @@
-"""Spanish sentences that say that something is to be done."""
+"""Finds tasks in Spanish sentences."""
 
 import re
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ _STATES = word_set(
 
 
 def _present_forms() -> dict[str, str]:
-    """First and third person of the known verbs, to the infinitive."""
+    """Maps the first and third person of the verbs to their infinitive."""
     forms = dict(_IRREGULAR)
     for verb in VERBS:
         forms.setdefault(verb[:-2] + "o", verb)
@@ -106,11 +106,11 @@ ACCEPTS = re.compile(
 
 
 def claims(clause: str, *, listed: bool, dated: bool) -> Iterator[Claim]:
-    """What `clause` (its date cut out) says is to be done. `listed`: it stands in a list of such things."""
+    """The task in `clause`, whose date is cut out. `listed`: it is in a list of tasks; `dated`: it had a date."""
     clause = _OPENING.sub("", clause).strip()
     if UNREAL.search(POLITE.sub("", clause)):
         return
-    for reading in (_requested, _claimed, _told):
+    for reading in (_requested, _claimed, _stated):
         if claim := reading(clause, listed, dated):
             yield claim
             return
@@ -118,8 +118,8 @@ def claims(clause: str, *, listed: bool, dated: bool) -> Iterator[Claim]:
 
 def _requested(clause: str, listed: bool, dated: bool) -> Claim | None:
     if match := _REQUEST.match(clause) or _REMEMBER.match(clause):
-        said = match.groupdict()
-        task, who = match["task"].strip(" ?!."), said.get("who") or said.get("inner")
+        groups = match.groupdict()
+        task, who = match["task"].strip(" ?!."), groups.get("who") or groups.get("inner")
         if called := re.search(rf", (?P<who>{NAME})$", task):
             task, who = task[: called.start()], who or called["who"]
         return Claim(named(who) if who else None, task)
@@ -176,7 +176,7 @@ def _claim(who: str | None, task: str, *, speaker: bool) -> Claim | None:
     return Claim(person, task) if person else None
 
 
-def _told(clause: str, listed: bool, dated: bool) -> Claim | None:
+def _stated(clause: str, listed: bool, dated: bool) -> Claim | None:
     if clause.endswith("?"):
         return None
     if (match := _PRESENT_CLAIM.match(clause)) and (verb := _PRESENT.get(match["verb"].lower())):
@@ -189,6 +189,6 @@ def _told(clause: str, listed: bool, dated: bool) -> Claim | None:
 
 
 def task_of_question(question: str) -> str | None:
-    """What "mira el contrato", of "¿Quién mira el contrato?", asks to be done."""
+    """The task in "mira el contrato", of "¿Quién mira el contrato?": "mirar el contrato"."""
     verb, _, rest = question.partition(" ")
     return f"{_PRESENT[verb.lower()]} {rest}" if verb.lower() in _PRESENT else None

@@ -251,7 +251,7 @@ SLIPS = {
     "a sale that counts twice": ("_SELL", "sum(quantity)", "2 * sum(quantity)"),
     "a release of a unit too few": ("_RELEASE", "sum(quantity)", "sum(quantity) - 1"),
     "a late sale without its ledger": ("_SELL_LATE", "FROM line\n)", "FROM line WHERE false\n)"),
-    "the newest orders first": ("_TAKE_FREE", "ORDER BY id LIMIT", "ORDER BY id DESC LIMIT"),
+    "the newest orders first": ("_LOCK_FREE", "ORDER BY id LIMIT", "ORDER BY id DESC LIMIT"),
 }
 
 

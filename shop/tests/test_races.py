@@ -157,7 +157,7 @@ def test_four_runs_at_once_reserve_each_order_once_and_without_locks_each_of_the
     for _ in range(5):
         order(bob, (shirt, 3))
     if not locked:
-        without_lock(monkeypatch, "_TAKE_FREE", "_TAKE_HELD", "_LOCK_PRODUCTS")
+        without_lock(monkeypatch, "_LOCK_FREE", "_LOCK_WAITING", "_LOCK_PRODUCTS")
     together(4)
     at_once(*[transaction.atomic(stock.reserve_pending)] * 4)
     assert moved("reserved") == 5 * times

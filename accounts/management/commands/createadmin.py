@@ -1,4 +1,4 @@
-"""`createadmin`: the first ADMIN, or one more; safe to repeat."""
+"""`createadmin`: creates an ADMIN, or makes an existing user one; safe to repeat."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -30,7 +30,7 @@ class Command(BaseCommand):
         except ValidationError as error:
             raise CommandError(f"--email: {error.errors()[0]['msg']}") from None
         user = User.objects.with_email(email).select_for_update().first()
-        known = user is not None
+        exists = user is not None
         user = user or User(email=email)
         try:
             require_good_password(options["password"], user, "password")
@@ -38,7 +38,7 @@ class Command(BaseCommand):
             raise CommandError("\n".join(f"--password: {item['msg']}" for item in error.errors)) from None
         user.name = options["name"] or user.name
         user.role, user.is_active = Role.ADMIN, True
-        changes_password = not known or not user.check_password(options["password"])
+        changes_password = not exists or not user.check_password(options["password"])
         if changes_password:
             user.set_password(options["password"])
         user.updated_at = Now()
@@ -46,4 +46,4 @@ class Command(BaseCommand):
         if changes_password:
             Session.objects.filter(user=user).end()
         bump(user.audience())
-        self.stdout.write(f"{user.email} {'is' if known else 'is now'} an ADMIN; sign in at /admin/.")
+        self.stdout.write(f"{user.email} {'is' if exists else 'is now'} an ADMIN; sign in at /admin/.")

@@ -1,4 +1,4 @@
-"""`import_products`: products from a CSV file of any size."""
+"""`import_products`: imports products from a CSV file of any size."""
 
 import io
 import json
@@ -35,51 +35,51 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             mesh = Mesh(identity().actor_by_email(options["email"]), door="cli")
-            with _opened(options["file"]) as file:
-                done = self._look_through(mesh, file)
+            with _open(options["file"]) as file:
+                counts = self._check(mesh, file)
                 if not options["dry_run"]:
-                    done = self._write(mesh, file)
+                    counts = self._write(mesh, file)
         except (MeshError, OSError) as error:
             raise CommandError(str(error)) from None
-        told = ", ".join(f"{what} {done[what]}" for what in ("created", "updated", "unchanged"))
-        self.stdout.write(f"would be {told}" if options["dry_run"] else told)
+        summary = ", ".join(f"{name} {counts[name]}" for name in ("created", "updated", "unchanged"))
+        self.stdout.write(f"would be {summary}" if options["dry_run"] else summary)
 
-    def _look_through(self, mesh: Mesh, file: TextIO) -> Counter[str]:
-        """What would become of the file. Raises CommandError where anything in it is wrong."""
-        done: Counter[str] = Counter()
-        faults = 0
+    def _check(self, mesh: Mesh, file: TextIO) -> Counter[str]:
+        """Imports the whole file as a dry run, and returns its counts. Raises CommandError if anything is invalid."""
+        counts: Counter[str] = Counter()
+        error_count = 0
         unreadable: list[FieldError] = []
-        with closing(_Seen()) as seen:
+        with closing(_SeenSkus()) as seen:
             for chunk in chunks(_lines(file, unreadable)):
                 errors = [*unreadable, *seen.repeated(chunk)]
                 unreadable.clear()
                 try:
-                    done += _import(mesh, chunk, dry_run=True)
+                    counts += _import(mesh, chunk, dry_run=True)
                 except Invalid as refusal:
                     errors += [error for error in refusal.errors if error["type"] != "repeated"]
-                    faults += max(0, refusal.more - 1)  # one of the errors stands for them
-                self._tell(errors)
-                faults += len(errors)
+                    error_count += max(0, refusal.more - 1)  # one of the errors says how many more there are
+                self._write_errors(errors)
+                error_count += len(errors)
                 if any(line_of(error) == [1] for error in errors):
-                    break  # without the header nothing else can be understood
-        if faults:
-            raise CommandError(f"Nothing was imported: {faults} {'error' if faults == 1 else 'errors'}.")
-        return done
+                    break  # nothing can be read without the header
+        if error_count:
+            raise CommandError(f"Nothing was imported: {error_count} {'error' if error_count == 1 else 'errors'}.")
+        return counts
 
     def _write(self, mesh: Mesh, file: TextIO) -> Counter[str]:
-        done: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         for chunk in chunks(_lines(file, [])):
             try:
-                done += _import(mesh, chunk, dry_run=False)
+                counts += _import(mesh, chunk, dry_run=False)
             except MeshError as refusal:
-                self._tell(refusal.errors if isinstance(refusal, Invalid) else [])
+                self._write_errors(refusal.errors if isinstance(refusal, Invalid) else [])
                 raise CommandError(
                     f"{refusal} What stands before line {chunk.line} is imported, the rest is not; "
                     "importing the whole file again does no harm."
                 ) from None
-        return done
+        return counts
 
-    def _tell(self, errors: list[FieldError]) -> None:
+    def _write_errors(self, errors: list[FieldError]) -> None:
         for error in sorted(errors, key=line_of):
             place = ", ".join(map(str, error["loc"][2:]))
             self.stderr.write(f"line {place}: {error['msg']}" if place else error["msg"])
@@ -95,36 +95,36 @@ def _import(mesh: Mesh, chunk: Chunk, *, dry_run: bool) -> Counter[str]:
     return Counter(answer["result"] if dry_run else answer)
 
 
-class _Seen:
-    """The SKUs of a file so far, in a temporary file, since there may be more of them than fit into memory."""
+class _SeenSkus:
+    """The SKUs read so far, in a temporary database file, since they may not fit into memory."""
 
     def __init__(self) -> None:
         self.rows = sqlite3.connect("")
         self.rows.execute("CREATE TABLE seen (sku TEXT PRIMARY KEY, line INTEGER) WITHOUT ROWID")
 
     def repeated(self, chunk: Chunk) -> Iterator[FieldError]:
-        """The SKUs of the chunk that were there before, in it or in another one."""
+        """Errors for the SKUs of the chunk that occurred before, in it or in an earlier chunk."""
         for line, sku in chunk.column("sku"):
-            found = self.rows.execute("SELECT line FROM seen WHERE sku = ?", [sku]).fetchone()
-            if found is None:
+            first = self.rows.execute("SELECT line FROM seen WHERE sku = ?", [sku]).fetchone()
+            if first is None:
                 self.rows.execute("INSERT INTO seen VALUES (?, ?)", [sku, line])
             elif sku:
-                yield repeated(line, found[0])
+                yield repeated(line, first[0])
 
     def close(self) -> None:
         self.rows.close()
 
 
 @contextmanager
-def _opened(name: str) -> Iterator[TextIO]:
-    """The file, to be read more than once; what cannot be decoded is marked in its text."""
-    text: Any = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+def _open(name: str) -> Iterator[TextIO]:
+    """Opens the file so that it can be read twice; bytes that cannot be decoded become surrogates."""
+    text_mode: Any = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
     if name == "-":
         with tempfile.TemporaryFile() as copy:
             copyfileobj(sys.stdin.buffer, copy)
-            yield io.TextIOWrapper(copy, **text)
+            yield io.TextIOWrapper(copy, **text_mode)
     else:
-        with open(name, **text) as file:
+        with open(name, **text_mode) as file:
             yield file
 
 

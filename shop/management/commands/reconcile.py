@@ -1,4 +1,4 @@
-"""`reconcile`: the counters and orders that do not agree with the ledger, as they are now."""
+"""`reconcile`: prints the counters and orders that disagree with the ledger now."""
 
 from typing import Any
 
@@ -12,9 +12,9 @@ class Command(BaseCommand):
     help = "Prints where counters, orders and the ledger of the stock do not agree; exits with 1 then. Changes nothing."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        found = discrepancies()
-        for discrepancy in found:
+        disagreements = discrepancies()
+        for discrepancy in disagreements:
             self.stdout.write(str(discrepancy))
-        if found:
-            raise CommandError(f"{len(found)} numbers do not agree with the ledger.")
+        if disagreements:
+            raise CommandError(f"{len(disagreements)} numbers do not agree with the ledger.")
         self.stdout.write(f"all {Product.objects.count()} products agree")
