@@ -43,7 +43,7 @@ def written(*mails):
     """Mails that differ from MAIL, written as one command writes them; what that command did."""
     call, work = Invocation("", SYSTEM, {}), Work()
     for changes in mails or [{}]:
-        Service(SYSTEM, call=call, work=work).mail(**{**MAIL, **changes})
+        Service(SYSTEM, invocation=call, work=work).mail(**{**MAIL, **changes})
     flush.flush(call, work, {})
     return work
 

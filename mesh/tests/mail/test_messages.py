@@ -42,7 +42,7 @@ def written(**changes):
         "key": "task_assigned:1",
     }
     call, work = Invocation("", SYSTEM, {}), Work()
-    Service(SYSTEM, call=call, work=work).mail(**{**fields, **changes})
+    Service(SYSTEM, invocation=call, work=work).mail(**{**fields, **changes})
     flush.flush(call, work, {})
 
 
