@@ -162,7 +162,7 @@ class Mail(models.Model):
         return f"{self.subject} → {self.recipient}"
 
     def remains(self) -> dict[str, str]:
-        """The fields to clear once it is sent: the content, if its kind cannot be turned off, or it holds a credential."""
+        """The fields to clear once it is sent: the content, if it is secret or its kind cannot be turned off."""
         return {} if self.unsubscribe_url and not self.secret else {"text": "", "html": ""}
 
 
