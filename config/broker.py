@@ -1,4 +1,4 @@
-"""Celery's consumer and Kombu's transport over Redis, without what would end a worker."""
+"""Celery's consumer and Kombu's Redis transport, with fixes for faults that would end a worker."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +25,7 @@ class _Properties(msgspec.Struct):
 
 
 class _Message(msgspec.Struct):
-    """What Kombu takes for granted of a message."""
+    """The parts of a message that Kombu relies on."""
 
     body: bytes  # as base64
     headers: dict[str, Any]
@@ -33,7 +33,7 @@ class _Message(msgspec.Struct):
 
 
 def _readable(popped: tuple[bytes, bytes] | None) -> tuple[bytes, bytes] | None:
-    """What BRPOP answered; nothing where that is no message. It is off its list, so nobody else will trip over it."""
+    """The result of BRPOP; nothing if it is not a valid message. It is off its list, so no other worker gets it."""
     if popped:
         try:
             msgspec.json.decode(popped[1], type=_Message)
@@ -68,7 +68,7 @@ class Transport(kombu_redis.Transport):
 
 class Consumer(celery_consumer.Consumer):
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
-        """What takes each message. One that Celery cannot make a task of is dropped.
+        """The function that handles each message. One that Celery cannot turn into a task is dropped.
 
         Else it would end the worker or, by a KeyError, which Kombu takes for the connection's, make it connect anew;
         and having been handed back each time, it would do so again and again.
@@ -90,5 +90,5 @@ class Consumer(celery_consumer.Consumer):
 
 
 def use() -> None:
-    """Makes Kombu take our transport for `redis://`, `redis+socket://` and `rediss://`."""
+    """Makes Kombu use our transport for `redis://`, `redis+socket://` and `rediss://`."""
     TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), f"{__name__}:Transport"))

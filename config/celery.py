@@ -21,11 +21,11 @@ from mesh.outbox.messages import TICK  # noqa: E402
 from mesh.worker.runs import hand_back  # noqa: E402
 from mesh.worker.turns import stop_claiming, turns  # noqa: E402
 
-# As root in a container or at a first try: messages are JSON alone, so none of them can run code.
+# Allows running as root, in a container or at a first try: messages are only JSON, so none can run code.
 warnings.filterwarnings("ignore", category=SecurityWarning)
 
-_LAST_CALLS = 7.0  # seconds for which a worker that is asked to stop waits for its jobs
-_VISIBILITY = 120  # seconds after which a message that no worker acknowledged is handed out again
+_LAST_CALLS = 7.0  # seconds for which a stopping worker waits for its jobs
+_VISIBILITY = 120  # seconds after which an unacknowledged message is delivered again
 
 broker.use()
 app = Celery("meshwork")
@@ -44,13 +44,13 @@ app.conf.update(
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
     worker_cancel_long_running_tasks_on_connection_loss=False,
-    # Redis hands lost messages out again only when it looks for them: often, not every 100 seconds.
+    # Lost messages are only redelivered when Kombu looks for them: often, not every 100 seconds.
     broker_transport_options={
         "visibility_timeout": _VISIBILITY,
         "unacked_restore_interval": 2,
         "unacked_restore_throttle": 1,
         "socket_connect_timeout": 2,
-        "socket_timeout": 3,  # a broker that hangs is away; more than the second for which workers ask at a time
+        "socket_timeout": 3,  # a broker that hangs counts as down; longer than the one second for which workers poll
         "socket_keepalive": True,
     }
     if "redis" in settings.BROKER_URL
@@ -72,13 +72,13 @@ def _show_metrics(**kwargs: Any) -> None:
 
 @celeryd_after_setup.connect
 def _share_threads(instance: Any, **kwargs: Any) -> None:
-    """Its queues share the threads that the worker has by now."""
+    """Shares the worker's threads among its queues, once their number is known."""
     turns.share(instance.concurrency, instance.app.amqp.queues.consume_from)
 
 
 @worker_shutting_down.connect
 def _end_in_time(**kwargs: Any) -> None:
-    """No other job is begun. Calls that take longer than a stop may take are handed back, and the process ends."""
+    """Starts no further job. Jobs whose calls take longer than a stop may take are handed back; the process ends."""
     stop_claiming()
     timer = threading.Timer(_LAST_CALLS, _hand_back)
     timer.daemon = True
@@ -94,4 +94,4 @@ def _hand_back() -> None:
 
 @setup_logging.connect
 def _keep_our_logging(**kwargs: Any) -> None:
-    """Celery sets up no logging of its own where someone listens here: Django's is in place."""
+    """Keeps Celery from setting up its own logging, since Django's is in place."""

@@ -1,4 +1,4 @@
-"""The dashboard at /admin/: what an ADMIN should know at a glance; each number leads to the rows behind it.
+"""The dashboard at /admin/: what an ADMIN should know at a glance. Each number links to the rows behind it.
 
 A statement or two for each tile, and nothing kept: what is shown is what is there.
 """
@@ -32,11 +32,11 @@ from shop.admin import STATUS_COLOURS as ORDER_COLOURS
 from shop.models import Order, OrderStatus, StockDiscrepancy
 from tasks.models import Task
 
-DAYS = 14  # of the chart of orders
+DAYS = 14  # days in the chart of orders
 _DAY = timedelta(days=1)
-_EVENTS = 5  # that are shown
-_OPERATIONS = 5  # of the cache
-#: What a day's bar is made of, from its foot up.
+_EVENTS = 5  # events that are shown
+_OPERATIONS = 5  # operations in the cache tile
+#: The parts of a day's bar, from the bottom up.
 _OUTCOMES = {
     "paid": (OrderStatus.PAID,),
     "open": (OrderStatus.PENDING, OrderStatus.RESERVED, OrderStatus.CONFIRMED),
@@ -45,7 +45,7 @@ _OUTCOMES = {
 
 
 class Number(NamedTuple):
-    """How many rows there are of something, and where they are listed."""
+    """A number of rows, and the link to their list."""
 
     label: str
     number: int
@@ -85,7 +85,7 @@ class Failed(NamedTuple):
 
 
 class Found(NamedTuple):
-    """How often answers were found in the cache, of how many that were looked for."""
+    """Cache hits, and the number of lookups."""
 
     name: str
     hits: int
@@ -134,7 +134,7 @@ def environment(request: HttpRequest) -> list[str] | None:
 
 
 def _span(seconds: float | None) -> str:
-    """A time in the unit that suits it; of none, a dash; one that is still to come is no time yet."""
+    """A duration in a suitable unit; a dash for None; negative durations count as zero."""
     if seconds is None:
         return "–"
     seconds = max(0.0, seconds)
@@ -154,7 +154,7 @@ def _list_of(model: type[Model], **lookups: Any) -> str:
 
 
 def _by_status(model: type[Model], statuses: Iterable[str], colours: Mapping[Any, str]) -> list[Number]:
-    """How many rows there are of each status, also of those that none has."""
+    """The number of rows of each status, including zeros."""
     counts = dict(model._default_manager.order_by().values_list("status").annotate(Count("pk")))
     return [
         Number(str(status), counts.get(status, 0), _list_of(model, status__exact=status), colours.get(status, ""))
@@ -192,7 +192,7 @@ def _midnight(day: date) -> datetime:
     return timezone.make_aware(datetime.combine(day, time.min))
 
 
-#: A reservation is written into the ledger as it is made; an order that failed is not touched any more.
+#: A reservation is written into the ledger when it is made; a failed order is never changed again.
 _DECISIONS = """
 SELECT count(*), percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds),
     percentile_cont(0.95) WITHIN GROUP (ORDER BY seconds)
@@ -210,14 +210,14 @@ FROM (
 
 
 def _decisions(now: datetime) -> dict[str, Any]:
-    """How long orders of the last day took from being placed to being reserved or refused."""
+    """How long orders of the last day waited until they were reserved or refused."""
     since = now - _DAY
     number, median, slow = fetch(_DECISIONS, [since, since])[0]
     return {"number": number, "p50": _span(median), "p95": _span(slow), "url": _list_of(Order, created_at__gte=since)}
 
 
 def _queues() -> list[Waiting]:
-    """Every queue that some job is sent to."""
+    """Every queue that jobs are sent to."""
     names = {job.queue for operation in registry.operations.values() if (job := operation.declaration.job)}
     depths = {(queue, status): (number, oldest) for queue, status, number, oldest in overdue.depths()}
     return [
@@ -239,7 +239,7 @@ def _queues() -> list[Waiting]:
 
 
 def _failed_jobs() -> list[Failed]:
-    """The operations of which jobs failed, with the error of the last; most failures first."""
+    """The operations with failed jobs, most failures first, each with its latest error."""
     rows = (
         Outbox.objects.filter(status=JobStatus.FAILED)
         .annotate(number=Window(Count("pk"), partition_by="operation"))
@@ -247,12 +247,12 @@ def _failed_jobs() -> list[Failed]:
         .distinct("operation")
         .values_list("operation", "number", "error", "finished_at")
     )
-    found = [Failed(*row, _list_of(Outbox, operation=row[0], status__exact=JobStatus.FAILED)) for row in rows]
-    return sorted(found, key=lambda failed: -failed.number)
+    failures = [Failed(*row, _list_of(Outbox, operation=row[0], status__exact=JobStatus.FAILED)) for row in rows]
+    return sorted(failures, key=lambda failed: -failed.number)
 
 
 def _cache() -> dict[str, Any]:
-    """In all, and of those operations that are asked for most, since this server was started."""
+    """The cache statistics since the start of this server: in total, and for the most requested operations."""
     counts = lookups()
     operations = [
         Found(name, counts[name, "hit"], counts[name, "hit"] + counts[name, "miss"]) for name in {n for n, _ in counts}
@@ -262,7 +262,7 @@ def _cache() -> dict[str, Any]:
 
 
 def _events() -> list[dict[str, Any]]:
-    """The next ones that may be attended, with the bar of their seats as in their list."""
+    """The next events that are open, with a bar of their seats as in the list of events."""
     rows = Event.objects.current().filter(status=EventStatus.ACTIVE, start_date__gt=timezone.now())
     shown: Any = admin.site.get_model_admin(Event)
     return [

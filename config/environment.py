@@ -1,4 +1,4 @@
-"""What has to be there before anything starts: the environment's defaults, the servers, the database's tables."""
+"""Preparation before anything starts: environment variables, servers, migrations."""
 
 # ruff: noqa: S603  (every command is our own)
 
@@ -19,7 +19,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 
 class RunError(Exception):
-    """Meshwork cannot start or go on; the message says what to do."""
+    """Meshwork cannot start or continue; the message says what to do."""
 
 
 def prepare_environment() -> Path:

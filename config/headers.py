@@ -1,5 +1,7 @@
-"""What every answer tells a browser, and what a request may say of itself. Here and not in Django's middleware, which
-most answers never meet."""
+"""Security headers of every response, and request headers that are not believed.
+
+It is a WSGI application, since most responses never pass through Django's middleware.
+"""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -10,7 +12,7 @@ from mesh.doors.http.requests import is_trusted
 
 
 class SecurityHeaders:
-    """A WSGI application around another: adds headers that its answers lack, drops what a client may not say."""
+    """A WSGI application around another: adds missing headers to responses, drops untrusted ones of requests."""
 
     def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
         self.application = application
@@ -26,11 +28,11 @@ class SecurityHeaders:
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if "HTTP_X_FORWARDED_PROTO" in environ and not is_trusted(environ.get("REMOTE_ADDR", "")):
             del environ["HTTP_X_FORWARDED_PROTO"]
-            environ["wsgi.url_scheme"] = "http"  # gunicorn believes it of anyone on this machine
-        wanted = self.admin if environ["PATH_INFO"].startswith("/admin/") else self.headers
+            environ["wsgi.url_scheme"] = "http"  # gunicorn believes any client on this machine
+        required = self.admin if environ["PATH_INFO"].startswith("/admin/") else self.headers
 
         def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
             sent = {name for name, _ in headers}
-            return start_response(status, headers + [header for header in wanted if header[0] not in sent], *error)
+            return start_response(status, headers + [header for header in required if header[0] not in sent], *error)
 
         return self.application(environ, start)

@@ -39,22 +39,22 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def _state() -> CollectorRegistry:
-    registry = CollectorRegistry()
-    depth = Gauge("meshwork_jobs", "Jobs that are not done.", ["queue", "status"], registry=registry)
-    age = Gauge("meshwork_job_oldest_seconds", "How long the oldest due job waits.", ["queue"], registry=registry)
+    collectors = CollectorRegistry()
+    depth = Gauge("meshwork_jobs", "Jobs that are not done.", ["queue", "status"], registry=collectors)
+    age = Gauge("meshwork_job_oldest_seconds", "How long the oldest due job waits.", ["queue"], registry=collectors)
     with contextlib.suppress(DatabaseError, InterfaceError):
         for queue, status, count, oldest in overdue.depths():
             depth.labels(queue, status).set(count)
             if status == "waiting":
                 age.labels(queue).set(max(0.0, oldest))
         count, oldest = mirror.waiting()
-        Gauge("meshwork_documents_waiting", "Documents that are not stored yet.", registry=registry).set(count)
+        Gauge("meshwork_documents_waiting", "Documents that are not stored yet.", registry=collectors).set(count)
         name, meaning = "meshwork_document_oldest_seconds", "How long the oldest document waits."
-        Gauge(name, meaning, registry=registry).set(oldest)
+        Gauge(name, meaning, registry=collectors).set(oldest)
         wrong = reconciler.open_discrepancies()
         name, meaning = "meshwork_stock_discrepancies", "Numbers that do not agree with the ledger of the stock."
-        Gauge(name, meaning, registry=registry).set(wrong)
-    return registry
+        Gauge(name, meaning, registry=collectors).set(wrong)
+    return collectors
 
 
 def _report(checks: dict[str, str], required: set[str], parts: bool = False) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""Structured logs: one line an event, with the request's id, user and operation; JSON, or coloured for a console."""
+"""Structured logs: one line for each event, with request id, user and operation; as JSON, or coloured for a console."""
 
 import os
 import re
@@ -15,10 +15,10 @@ _SHARED: list[Any] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
 
-#: Celery's, which have lines for each message: that a job ran is told by its own.
+#: Celery's loggers, which log each message; runs of jobs have log lines of their own.
 _TELL_OF_MESSAGES = ("celery.app.trace", "celery.beat", "celery.worker.strategy")
 
-#: From here on a database's error shows rows, people's texts among them, line breaks and all; also as repr() has it.
+#: Where a database error begins to show rows, with users' texts and line breaks; also in the form of repr().
 _ROWS = re.compile(r"(\n|\\n)[ |]*(?:DETAIL|QUERY|CONTEXT|LINE \d+):.*", re.DOTALL)
 
 
@@ -62,10 +62,10 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
 
 
 def _traceback(exc_info: Any) -> str:
-    """As Python prints it, but of each exception only what it says before it shows rows."""
+    """The traceback as Python prints it, with each exception's message cut off before it shows rows."""
     shown = "".join(traceback.format_exception(*exc_info)).rstrip()
-    for said in sorted({str(error) for error in _chain(exc_info[1], set())}, key=len, reverse=True):
-        shown = shown.replace(said, _without(said))
+    for message in sorted({str(error) for error in _chain(exc_info[1], set())}, key=len, reverse=True):
+        shown = shown.replace(message, _without(message))
     return shown
 
 
@@ -78,9 +78,9 @@ def _chain(error: BaseException | None, seen: set[int]) -> Iterator[BaseExceptio
 
 
 def _without_rows(logger: Any, name: str, event: Any) -> Any:
-    """Rows stay out of the logs, also where an error is told in words."""
+    """Removes rows from log lines that quote an error."""
     return {key: _without(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
-def _without(said: str) -> str:
-    return _ROWS.sub(r"\1(left out: it may show rows)", said)
+def _without(message: str) -> str:
+    return _ROWS.sub(r"\1(left out: it may show rows)", message)

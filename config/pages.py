@@ -1,4 +1,4 @@
-"""The first page, and the answers to what fails outside the mesh: a short page for browsers, else the problem.
+"""The first page, and the responses to errors outside the mesh: a short page for browsers, else a problem in JSON.
 
 They never show the inside of an error: that is in the log.
 """
@@ -46,7 +46,7 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    log.exception("bug", method=request.method, path=request.path)  # problem() keeps Django from saying it
+    log.exception("bug", method=request.method, path=request.path)  # problem() keeps Django from logging it
     return _refused(request, MeshError(f"Something went wrong here. Quote request {request_id_of(request)}."))
 
 
@@ -59,12 +59,12 @@ def _refused(request: HttpRequest, refusal: MeshError) -> HttpResponse:
 def _page(title: str, text: str, status: int) -> HttpResponse:
     page = render_to_string("short_page.html", {"title": title, "text": text})
     response = HttpResponse(page, status=status, headers=_HEADERS)
-    response._has_been_logged = True  # type: ignore[attr-defined]  # as in mesh.http.problem
+    response._has_been_logged = True  # type: ignore[attr-defined]  # as in mesh.doors.http.responses.problem
     return response
 
 
 def _asks_for_html(request: HttpRequest) -> bool:
-    """Whether it is a browser that someone looks at; programs that take HTML too say JSON first."""
+    """Whether the client is a browser: other programs that accept HTML prefer JSON."""
     if request.path_info.startswith(("/api/", "/task-api")):
         return False
     before, html, _ = request.META.get("HTTP_ACCEPT", "").lower().partition("text/html")

@@ -17,7 +17,7 @@ _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 def end_with_parent(number: signal.Signals = signal.SIGTERM) -> Callable[[], None] | None:
     """Return a `preexec_fn` that makes the kernel send a signal to the child when its parent ends, even by kill -9.
 
-    Linux only; elsewhere None. The kernel takes the thread that made the child for the parent: call from the main one.
+    Linux only; elsewhere None. The thread that made the child counts as its parent: call it from the main thread.
     """
     if _libc is None:
         return None
@@ -25,14 +25,14 @@ def end_with_parent(number: signal.Signals = signal.SIGTERM) -> Callable[[], Non
 
     def ask_the_kernel() -> None:
         libc.prctl(PR_SET_PDEATHSIG, int(number))
-        if os.getppid() != parent:  # it ended in between: no signal will come
+        if os.getppid() != parent:  # it has already ended: no signal will come
             os._exit(1)
 
     return ask_the_kernel
 
 
 def emit(stream: TextIO, data: bytes) -> None:
-    """Write to an output of ours. It may have lost its reader: at Ctrl-C `| tee` ends before we do.
+    """Write to stdout or stderr. It may have lost its reader: at Ctrl-C `| tee` ends before we do.
 
     What a full disk does not take is lost: whoever writes to us goes on.
     """

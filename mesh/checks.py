@@ -1,4 +1,4 @@
-"""System checks: what would make an operation unsafe or unclear is found before the server starts."""
+"""System checks: refuse to start the server with operations that are unsafe, unclear or undocumented."""
 
 import re
 from collections import Counter
@@ -21,7 +21,7 @@ from mesh.mail.delivery import backend_of
 from mesh.rows.visibility import MeshModel, MeshQuerySet
 from mesh.stores.postgres import fetch
 
-#: How the summary of an operation may begin, the same for the same thing in all services.
+#: The verbs with which an operation's summary may begin, so that all services use the same ones.
 VERBS = frozenset(
     """
     Accept Add Adjust Approve Archive Assign Call Cancel Confirm Count Create Delete End Export Get Import Invite List
@@ -31,44 +31,46 @@ VERBS = frozenset(
 )
 MOST_IN_SUMMARY = 80
 MOST_IN_DESCRIPTION = 600
-#: What makes no description of a name, such as "The id of the meeting" of `meeting_id`.
+#: Words that add nothing to a name, such as in "The id of the meeting" for `meeting_id`.
 _FILLERS = {"a", "an", "any", "its", "of", "s", "the", "this", "your"}
 
 
 @register()
 def check_models(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Every MeshModel says who sees its rows, from both sides."""
-    found: list[CheckMessage] = []
+    """Checks that every MeshModel defines both `visible_to` and `audience`."""
+    errors: list[CheckMessage] = []
     for model in apps.get_models():
         if not issubclass(model, MeshModel):
             continue
         rows = model._default_manager.all()
         if not isinstance(rows, MeshQuerySet) or type(rows).visible_to is MeshQuerySet.visible_to:
-            found.append(Error(f"{model.__name__}'s queryset has no visible_to of its own.", obj=model, id="mesh.E001"))
+            errors.append(
+                Error(f"{model.__name__}'s queryset has no visible_to of its own.", obj=model, id="mesh.E001")
+            )
         if model.audience is MeshModel.audience:
-            found.append(Error(f"{model.__name__} has no audience of its own.", obj=model, id="mesh.E002"))
-    return found
+            errors.append(Error(f"{model.__name__} has no audience of its own.", obj=model, id="mesh.E002"))
+    return errors
 
 
 @register()
 def check_unscoped_reads(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Rows are read past their scopes only where that is listed, with a reason; and no place is listed in vain."""
-    places, found = unscoped.allowed(), list(unscoped.uses())
+    """Checks that every place that reads rows past visibility is listed, and that every listed place exists."""
+    places, uses = unscoped.allowed(), list(unscoped.uses())
     hint = 'Read through self.rows(Model); or list the place in MESH["UNSCOPED"], and say why nobody sees too much.'
     loose: list[CheckMessage] = [
         Error(f"{use.place} reads past all scopes, by {use.name} (line {use.line}).", hint=hint, id="mesh.E018")
-        for use in found
+        for use in uses
         if use.place not in places
     ]
     return loose + [
         Error(f"{place} is listed as reading past all scopes, and does not.", id="mesh.E019")
-        for place in sorted(places.keys() - {use.place for use in found})
+        for place in sorted(places.keys() - {use.place for use in uses})
     ]
 
 
 @register()
 def check_mail(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """The mail server's address is one."""
+    """Checks that EMAIL_URL is valid."""
     try:
         if settings.EMAIL_URL:
             backend_of(settings.EMAIL_URL)
@@ -79,8 +81,8 @@ def check_mail(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 @register()
 def check_documents(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """S3 is set wholly, or not at all."""
-    found: list[CheckMessage] = []
+    """Checks that the S3 settings are complete, or absent."""
+    errors: list[CheckMessage] = []
     names = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     endpoint, *keys = (getattr(settings, name) for name in names)
     if not settings.AWS_S3_BUCKET:
@@ -88,48 +90,48 @@ def check_documents(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         hint = "Set AWS_S3_BUCKET to keep documents in S3; without it they go to DOCUMENTS_DIR."
         return [Warning(f"Without AWS_S3_BUCKET, {lost} does nothing.", hint=hint, id="mesh.W002")] if lost else []
     if any(keys) and not all(keys):
-        found.append(Error("Of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY only one is set.", id="mesh.E016"))
+        errors.append(Error("Of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY only one is set.", id="mesh.E016"))
     if not any(keys):
         hint = "That is right where the machine has a role; else set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
-        found.append(Warning("AWS_S3_BUCKET is set without keys.", hint=hint, id="mesh.W003"))
+        errors.append(Warning("AWS_S3_BUCKET is set without keys.", hint=hint, id="mesh.W003"))
     if endpoint and re.match(r"https?://[^/]", endpoint) is None:
-        found.append(Error("AWS_ENDPOINT_URL reads https://host:port.", id="mesh.E017"))
-    return found
+        errors.append(Error("AWS_ENDPOINT_URL reads https://host:port.", id="mesh.E017"))
+    return errors
 
 
 @register()
 def check_operations(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Names and routes are unique; every operation is documented, typed and bounded."""
+    """Checks that names and routes are unique, and that every operation is documented, typed and bounded."""
     operations = list(registry.operations.values())
-    found: list[CheckMessage] = [
+    errors: list[CheckMessage] = [
         Error(f"Two services or operations are called {name}.", id="mesh.E003") for name in registry.duplicates
     ]
     routes = Counter((r.method, _shape(r.path)) for op in operations for r in op.declaration.routes)
-    found += [Error(f"Two operations answer {m} {p}.", id="mesh.E004") for (m, p), n in routes.items() if n > 1]
+    errors += [Error(f"Two operations answer {m} {p}.", id="mesh.E004") for (m, p), n in routes.items() if n > 1]
     for operation in operations:
-        found += [
+        errors += [
             Error(f"{operation.service.__name__}.{operation.name} {fault}.", obj=operation.service, id=code)
             for code, fault in _faults(operation)
         ]
-    return found
+    return errors
 
 
 @register()
 def check_descriptions(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """What people and language models read of an operation says in one way what it does and what it takes."""
-    found: list[CheckMessage] = []
+    """Checks the descriptions of operations and arguments, which people and language models read."""
+    errors: list[CheckMessage] = []
     for operation in registry.operations.values():
         if operation.description and (operation.declaration.routes or operation.declaration.tool):
-            found += [
+            errors += [
                 Error(f"{operation.service.__name__}.{operation.name} {fault}.", obj=operation.service, id=code)
                 for code, fault in _unclear(operation)
             ]
-    return found
+    return errors
 
 
 @register(Tags.database)
 def check_database(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
-    """Search in any case needs a database that knows the letters of all languages."""
+    """Checks that the database can ignore case in all languages, which search needs."""
     if not databases or fetch("SELECT upper('ä') = 'Ä'")[0][0]:
         return []
     hint = "Create it with a UTF-8 locale, such as: CREATE DATABASE … TEMPLATE template0 LOCALE 'C.UTF-8'."

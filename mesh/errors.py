@@ -1,4 +1,4 @@
-"""Every way a call can be refused, and the one table of its HTTP and gRPC statuses.
+"""Every way in which a call can be refused, with its HTTP and gRPC statuses.
 
 Apps subclass with a code of their own: `class OutOfStock(Conflict): code = "shop.out_of_stock"`.
 The shape of an answer is RFC 9457 (`application/problem+json`).
@@ -20,9 +20,9 @@ class FieldError(TypedDict):
     type: str
 
 
-MAX_ERRORS = 100  # in one refusal,
-MAX_ERROR_BYTES = 32 * 1024  # which is no larger than its request needs,
-MAX_NAME = 100  # and in which no name of the caller's is longer
+MAX_ERRORS = 100  # errors in one refusal
+MAX_ERROR_BYTES = 32 * 1024  # bytes of all errors in one refusal
+MAX_NAME = 100  # characters of a name that the caller sent
 
 
 class MeshError(Exception):
@@ -33,7 +33,7 @@ class MeshError(Exception):
     code: str = "internal"
     title: ClassVar[str] = "Internal error"
     retry_after: int | None = None
-    #: Whether what the command did so far stays, though it is refused (a stolen token's session must end).
+    #: Whether the command's changes so far are committed although it is refused (a stolen token's session must end).
     keeps_changes: ClassVar[bool] = False
 
     def __init__(self, detail: str = "", *, retry_after: int | None = None, **extra: Any) -> None:
@@ -44,7 +44,7 @@ class MeshError(Exception):
             self.retry_after = retry_after
 
     def problem(self) -> dict[str, Any]:
-        """The RFC 9457 body: `type, title, status, detail, code`, and `errors` for validation."""
+        """The RFC 9457 body: `type, title, status, detail, code`, and `errors` for validation errors."""
         return {
             "type": "about:blank",
             "title": self.title,
@@ -80,7 +80,7 @@ class Invalid(MeshError):
 
 
 class NoDryRun(Invalid):
-    """The operation cannot be tried: `mesh.declarations.command` says which."""
+    """The operation has no dry run: see `dry_run` in `mesh.declarations.decorators.command`."""
 
     code = "mesh.no_dry_run"
 
@@ -106,7 +106,7 @@ class MethodNotAllowed(MeshError):
 
 
 class Conflict(MeshError):
-    """The state of things is against it. A subclass that names a unique `constraint` is what breaking it raises."""
+    """The current state does not allow it. A violation of a unique constraint raises the subclass that names it."""
 
     status, grpc, code, title = 409, "ABORTED", "conflict", "Conflict"
     constraint: ClassVar[str] = ""
@@ -145,7 +145,7 @@ class DeadlineExceeded(MeshError):
 
 
 def field_errors(error: ValidationError, *prefix: str | int) -> list[FieldError]:
-    """pydantic's errors in our shape, without the input that was sent (it may be a secret)."""
+    """pydantic's errors as FieldErrors, without the input that was sent, which may be a secret."""
     return [
         {"loc": [*prefix, *item["loc"]], "msg": item["msg"].removeprefix("Value error, "), "type": item["type"]}
         for item in error.errors(include_url=False, include_context=False, include_input=False)
@@ -153,7 +153,7 @@ def field_errors(error: ValidationError, *prefix: str | int) -> list[FieldError]
 
 
 def _listed(errors: Sequence[FieldError]) -> list[FieldError]:
-    """The first of them, as many as a refusal holds, with short names."""
+    """The first errors, as many as fit into a refusal, with names shortened."""
     found: list[FieldError] = []
     room = MAX_ERROR_BYTES
     for error in errors[:MAX_ERRORS]:
@@ -170,7 +170,7 @@ def _short(part: str | int) -> str | int:
 
 
 def _others(listed: Sequence[FieldError], more: int) -> FieldError:
-    """What stands for those that are not listed: where all of them are, as far as can be told."""
+    """The error that stands for those not listed; its place is their common one, as far as they have one."""
     columns = zip(*(error["loc"] for error in listed), strict=False)
     place = [column[0] for column in takewhile(lambda column: len(set(column)) == 1, columns)]
     return {"loc": place, "msg": f"{more:,} more are not listed. Correct these first.", "type": "more_errors"}

@@ -1,4 +1,4 @@
-"""The Prometheus metrics of all processes of this server, since it was started; and whether the schedule goes on."""
+"""The Prometheus metrics of all processes of this server since its start, and whether the schedule is alive."""
 
 import contextlib
 import math
@@ -14,33 +14,33 @@ from prometheus_client.registry import Collector
 from mesh.declarations.registry import registry
 from mesh.stores.postgres import fetch
 
-_OFTEN = 60  # seconds: what is begun more rarely says too late that nothing is
+_FREQUENT = 60  # seconds; jobs that run more rarely would show too late that the schedule has stopped
 
 
 def collector_registry() -> CollectorRegistry:
-    """What this server has counted, and what its database tells of the schedule."""
-    found = CollectorRegistry()
-    found.register(_counted())
-    found.register(_Schedule())
-    return found
+    """The Prometheus collectors of all processes of this server, and of the schedule."""
+    collectors = CollectorRegistry()
+    collectors.register(_process_collectors())
+    collectors.register(_Schedule())
+    return collectors
 
 
 def serve() -> None:
-    """Shows the metrics of a process that answers nothing else at METRICS_PORT, where one is set."""
+    """Serves metrics at METRICS_PORT, if set: for processes without web requests, such as worker and relay."""
     if settings.METRICS_PORT:
-        start_http_server(settings.METRICS_PORT, registry=_counted())
+        start_http_server(settings.METRICS_PORT, registry=_process_collectors())
 
 
-def _counted() -> CollectorRegistry:
+def _process_collectors() -> CollectorRegistry:
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return REGISTRY
-    found = CollectorRegistry()
-    multiprocess.MultiProcessCollector(found)  # type: ignore[no-untyped-call]
-    return found
+    collectors = CollectorRegistry()
+    multiprocess.MultiProcessCollector(collectors)  # type: ignore[no-untyped-call]
+    return collectors
 
 
 class _Schedule(Collector):
-    """How long ago periodic jobs were done: without beat, or without workers, none is any more."""
+    """How long ago each periodic job was last done, which shows whether beat and the workers run."""
 
     def collect(self) -> Iterator[Metric]:
         with contextlib.suppress(DatabaseError, InterfaceError):
@@ -53,10 +53,10 @@ class _Schedule(Collector):
 
 def _periodic() -> list[str]:
     jobs = ((name, operation.declaration.job) for name, operation in registry.operations.items())
-    return [name for name, job in jobs if job is not None and job.every and job.every <= _OFTEN]
+    return [name for name, job in jobs if job is not None and job.every and job.every <= _FREQUENT]
 
 
-#: By an index, newest first, and none that is older than an hour: a scrape reads few rows.
+#: Uses an index, newest first, and ignores rows older than an hour, so that a scrape reads few rows.
 _LAST_DONE = """
 SELECT operation, extract(epoch FROM clock_timestamp() - finished_at)::float8
 FROM unnest(%s::text[]) AS periodic (operation) LEFT JOIN LATERAL (

@@ -1,4 +1,4 @@
-"""The mesh's own tables: versions of scopes, idempotency keys, jobs, the audit trail, mail, documents to store."""
+"""The mesh's own tables: versions of cache tags, idempotency keys, jobs, the audit trail, mails, documents to store."""
 
 from django.conf import settings
 from django.db import models
@@ -6,7 +6,7 @@ from django.db.models.functions import Coalesce, Lower, Now
 
 
 class Version(models.Model):
-    """A scope's generation: it grows with every change to what the scope's cached reads show."""
+    """A cache tag's version: it grows with every change to what its cached answers show. `scope` is the tag."""
 
     scope = models.CharField(max_length=100, primary_key=True)
     number = models.BigIntegerField(default=1)
@@ -15,13 +15,13 @@ class Version(models.Model):
 class IdempotencyKey(models.Model):
     """The stored answer of a command that succeeded under an Idempotency-Key, kept for 24 hours."""
 
-    #: `user:7`, or `address:192.0.2.1` where nobody is signed in.
+    #: `user:7`, or `address:192.0.2.1` if nobody is signed in.
     owner = models.CharField(max_length=100)
     key = models.CharField(max_length=255)
     operation = models.CharField(max_length=100)
     #: HMAC over the operation and its arguments.
     fingerprint = models.BinaryField(max_length=32)
-    #: The JSON answer; encrypted where the operation's answer is secret.
+    #: The JSON answer; encrypted if it holds a credential.
     body = models.BinaryField()
     row_id = models.CharField(max_length=64, blank=True, default="")
     created_at = models.DateTimeField(db_default=Now(), editable=False, db_index=True)
@@ -40,22 +40,22 @@ class JobStatus(models.TextChoices):
 
 
 class Outbox(models.Model):
-    """One job to be run: written in the transaction of the command that asked for it."""
+    """One background job, written in the transaction of the command that started it."""
 
     operation = models.CharField(max_length=100)
     arguments = models.JSONField(default=dict)
     queue = models.CharField(max_length=20)
-    #: Who asked; null where the system did.
+    #: The user who started it; null for the system.
     actor = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, db_constraint=False, related_name="+"
     )
     request_id = models.CharField(max_length=128, blank=True, default="")
     status = models.CharField(max_length=7, choices=JobStatus.choices, default=JobStatus.WAITING)
-    #: How often it was begun; a run may write only while this is still its own number and its lease lasts.
+    #: How often it was started. A run may write only while this is still its own number and its lease lasts.
     attempt = models.PositiveSmallIntegerField(default=0)
     due_at = models.DateTimeField(db_default=Now())
     lease_until = models.DateTimeField(null=True, blank=True)
-    #: Seconds that a run may take before another may begin.
+    #: Seconds after which a run that has not finished counts as lost.
     lease = models.PositiveIntegerField(default=60)
     #: When it was last handed to the broker.
     sent_at = models.DateTimeField(null=True, blank=True)
@@ -91,7 +91,7 @@ class Outbox(models.Model):
 
 
 class AuditEntry(models.Model):
-    """One command that was asked for: by whom, through which door, and what became of it."""
+    """One command: who called it, through which door, and its outcome."""
 
     at = models.DateTimeField(db_default=Now(), editable=False)
     actor = models.ForeignKey(
@@ -103,11 +103,11 @@ class AuditEntry(models.Model):
         db_index=False,
         related_name="+",
     )
-    #: The id of the API key through which they asked, also after it is deleted.
+    #: The id of the API key that was used, also after it is deleted.
     key = models.BigIntegerField(null=True, blank=True)
     operation = models.CharField(max_length=100)
     door = models.CharField(max_length=20)
-    #: The id of the row that the command made or changed, where the answer has one.
+    #: The id of the row that the command created or changed, if the answer has one.
     row_id = models.CharField(max_length=64, blank=True, default="")
     #: `ok`, or the code of the refusal.
     outcome = models.CharField(max_length=64)
@@ -131,9 +131,9 @@ class MailStatus(models.TextChoices):
 
 
 class Mail(models.Model):
-    """One mail to one address: written with the change that it tells of, sent by a job."""
+    """One mail to one address: written with the change that it reports, sent by a job."""
 
-    #: Names the change; a change tells an address once.
+    #: Identifies the change; each address gets one mail for a key.
     key = models.CharField(max_length=200)
     recipient = models.CharField(max_length=254)
     kind = models.CharField(max_length=40)
@@ -143,9 +143,9 @@ class Mail(models.Model):
     #: `[{filename, mimetype, content}]`, the content in base64.
     attachments = models.JSONField(default=list)
     message_id = models.CharField(max_length=255, unique=True)
-    #: Where this kind can be turned off; empty where it cannot.
+    #: Where this kind can be turned off; empty if it cannot.
     unsubscribe_url = models.CharField(max_length=3000, blank=True, default="")
-    #: Whether it holds what opens an account.
+    #: Whether it holds a credential, such as a link to set a password.
     secret = models.BooleanField(default=False, db_default=False)
     status = models.CharField(max_length=7, choices=MailStatus.choices, default=MailStatus.WAITING)
     error = models.CharField(max_length=500, blank=True, default="")
@@ -162,7 +162,7 @@ class Mail(models.Model):
         return f"{self.subject} → {self.recipient}"
 
     def remains(self) -> dict[str, str]:
-        """What is kept of its content once it is sent: nothing of a mail that opens an account."""
+        """The fields to clear once it is sent: the content, if it is secret or its kind cannot be turned off."""
         return {} if self.unsubscribe_url and not self.secret else {"text": "", "html": ""}
 
 
@@ -182,7 +182,7 @@ class MailCount(models.Model):
 
 
 class DocumentChange(models.Model):
-    """A row that has a document was made, changed or deleted: a trigger says so, in the change's own transaction."""
+    """A change of a row that has a document; written by a trigger, in the transaction of the change."""
 
     kind = models.CharField(max_length=20)
     uuid = models.UUIDField()
@@ -190,20 +190,20 @@ class DocumentChange(models.Model):
 
 
 class WaitingDocument(models.Model):
-    """A document that is not yet what its row says; gone when it is."""
+    """A document that differs from its row; deleted once the document is stored."""
 
     kind = models.CharField(max_length=20)
     uuid = models.UUIDField()
-    #: Grows with the changes that become known.
+    #: Grows with each change that is gathered.
     version = models.BigIntegerField()
     changed_at = models.DateTimeField()
     due_at = models.DateTimeField()
-    #: The writer who has it; until its lease has passed, nobody else may.
+    #: The writer that holds the lease; nobody else may write until it expires.
     token = models.UUIDField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
-    #: Until then what a writer has sent may still arrive, though it got no answer or lost its lease.
+    #: Until then a request may still take effect whose writer got no answer or lost its lease.
     unsure_until = models.DateTimeField(null=True, blank=True)
-    #: How often storing it has failed.
+    #: How often storing it has failed in a row.
     attempt = models.PositiveIntegerField(default=0)
     error = models.CharField(max_length=500, blank=True, default="")
 

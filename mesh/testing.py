@@ -1,4 +1,4 @@
-"""Helpers for the tests: a JSON client for one person, and the two sides of visibility held against each other."""
+"""Test helpers: a JSON client for one user, and a comparison of the two sides of visibility."""
 
 import json
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from mesh.rows.visibility import MeshModel
 
 
 class Answered:
-    """A response with its JSON at hand."""
+    """A response and its JSON."""
 
     def __init__(self, response: HttpResponse | StreamingHttpResponse) -> None:
         self.status = response.status_code
@@ -26,7 +26,7 @@ class Answered:
 
 
 class Api:
-    """Calls the API as one person (`token`), or as nobody."""
+    """Calls the API as one user (`token`), or as nobody."""
 
     def __init__(self, token: str = "", mount: str = "/api/v1", **headers: str) -> None:
         self.client, self.token, self.mount, self.headers = Client(), token, mount, headers
@@ -58,24 +58,26 @@ class Api:
 
 
 def visibility_mismatches(model: type[MeshModel], actors: Iterable[Actor]) -> list[str]:
-    """Where `visible_to` and `audience` say different things of a row; for actors who are no ADMIN."""
-    found = []
+    """The rows for which `visible_to` and `audience` disagree, in words; `actors` must not be ADMINs."""
+    mismatches = []
     manager: Any = model._default_manager
     audiences = {row.pk: row.audience() for row in manager.all()}
     for actor in actors:
         visible = set(manager.all().visible_to(actor).values_list("pk", flat=True))
-        heard = {pk for pk, audience in audiences.items() if actor.cache_tag in audience or _is_public(audience)}
-        found += [
-            f"{_name(model)} {pk}: {actor.cache_tag} sees it, but is not in its audience" for pk in visible - heard
+        in_audience = {pk for pk, audience in audiences.items() if actor.cache_tag in audience or _is_public(audience)}
+        mismatches += [
+            f"{_name(model)} {pk}: {actor.cache_tag} sees it, but is not in its audience"
+            for pk in visible - in_audience
         ]
-        found += [
-            f"{_name(model)} {pk}: {actor.cache_tag} is in its audience, but does not see it" for pk in heard - visible
+        mismatches += [
+            f"{_name(model)} {pk}: {actor.cache_tag} is in its audience, but does not see it"
+            for pk in in_audience - visible
         ]
-    return found
+    return mismatches
 
 
 def _is_public(audience: set[str]) -> bool:
-    """Whether a shared cache tag is in it, such as `products`: everyone hears of the row."""
+    """Whether it includes a shared cache tag, such as `products`: everyone is in the audience."""
     return any(":" not in tag for tag in audience)
 
 

@@ -1,8 +1,8 @@
-"""Where rows are read without asking who may see them: each such place is listed, with its reason.
+"""The places that read rows without checking visibility, each listed with its reason.
 
-Services read through `self.rows(Model)`, which knows the actor. What reads past it is found in the source of the
-project's apps, and refused at the start unless it is listed: here what is the mesh's, and what is the apps' under
-`MESH["UNSCOPED"]`, as `{"app.module.Class.function": "why"}`.
+Services read through `self.rows(Model)`, which knows the actor. A system check finds all other reads in the source of
+the project's apps, and refuses to start the server unless they are listed: those of the mesh here, those of the apps
+under `MESH["UNSCOPED"]`, as `{"app.module.Class.function": "why"}`.
 """
 
 import ast
@@ -18,15 +18,15 @@ from django.utils.module_loading import import_string
 
 from mesh.declarations.registry import registry
 
-#: What reads any row, wherever it stands.
+#: Names that read any row, in whatever module they are used.
 READERS = frozenset({"read_row", "read_many", "_base_manager", "_default_manager"})
-#: What a service may do with a model's manager anyway: it only writes.
+#: Methods of a model's manager that a service may always use, since they only write.
 _WRITERS = frozenset({"create", "bulk_create"})
 _NAMED = re.compile(r"\b(?:objects|{})\b".format("|".join(sorted(READERS))))
 
 PLACES: Mapping[str, str] = {
     "mesh.doors.admin.MeshModelAdmin.save_form": "the row that the operation has just made, for an ADMIN",
-    "mesh.checks.check_models": "looks at the queryset's class, and reads nothing",
+    "mesh.checks.check_models": "inspects the queryset's class, and reads nothing",
     "mesh.documents.mirror.DocumentKind.bodies": "the mirror's documents, which nobody asks for through the mesh",
     "mesh.services.jobs.JobService.list_jobs": "jobs, which ADMINs alone see",
     "mesh.services.jobs.JobService.retry_job": "jobs, which ADMINs alone see",
@@ -51,7 +51,7 @@ PLACES: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Use:
-    """One use of an unscoped reader: where, and of what."""
+    """One use of such a name: its place, the name, and the line."""
 
     place: str
     name: str
@@ -59,13 +59,13 @@ class Use:
 
 
 def allowed() -> dict[str, str]:
-    """All places that are listed, with their reasons."""
+    """All listed places, with their reasons."""
     named = settings.MESH.get("UNSCOPED")
     return {**PLACES, **(import_string(named) if named else {})}
 
 
 def uses() -> Iterator[Use]:
-    """Every use in the source of the project's apps, but in tests and migrations."""
+    """Every use in the source of the project's apps, except in tests and migrations."""
     installed = sysconfig.get_path("purelib")
     serving = {service.__module__ for service in registry.services.values()}
     for app in apps.get_app_configs():
@@ -79,15 +79,15 @@ def uses() -> Iterator[Use]:
 
 
 def uses_in(source: str, module: str, *, serves: bool) -> list[Use]:
-    """The uses in a module's source. In one that `serves`, which has a service, a model's manager is one, too."""
-    found = _Finder(serves, [module])
-    found.visit(ast.parse(source))
-    return found.uses
+    """The uses in a module's source. If the module `serves`, that is, has a service, using a manager counts too."""
+    finder = _Finder(serves, [module])
+    finder.visit(ast.parse(source))
+    return finder.uses
 
 
 @dataclass
 class _Finder(ast.NodeVisitor):
-    """Goes through a module, and knows the class and the outermost function that it is in."""
+    """Visits a module, and tracks the class and the outermost function."""
 
     serves: bool
     names: list[str]
@@ -116,24 +116,24 @@ class _Finder(ast.NodeVisitor):
         if node.attr in _WRITERS and isinstance(inner, ast.Attribute) and inner.attr == "objects":
             self.visit(inner.value)
             return
-        # A job answers nobody.
+        # Jobs may: they answer nobody.
         if node.attr in READERS or (node.attr == "objects" and self.serves and not self.in_job):
-            self._found(node.attr, node)
+            self._add(node.attr, node)
         self.visit(inner)
 
     def visit_Name(self, node: ast.Name) -> None:
         if node.id in READERS:
-            self._found(node.id, node)
+            self._add(node.id, node)
 
     def visit_Constant(self, node: ast.Constant) -> None:
         if isinstance(node.value, str) and node.value in READERS:  # getattr(model, "_base_manager")
-            self._found(node.value, node)
+            self._add(node.value, node)
 
     def visit_alias(self, node: ast.alias) -> None:
-        if node.asname and node.name in READERS:  # under another name it would not be found
-            self._found(node.name, node)
+        if node.asname and node.name in READERS:  # an alias would hide later uses
+            self._add(node.name, node)
 
-    def _found(self, name: str, node: ast.expr | ast.alias) -> None:
+    def _add(self, name: str, node: ast.expr | ast.alias) -> None:
         self.uses.append(Use(".".join(self.names), name, node.lineno))
 
 

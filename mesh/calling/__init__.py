@@ -1,4 +1,4 @@
-"""The caller's half of a call: is it allowed, is the answer cached, over which transport does it go.
+"""The caller's half of a call: permission, cache, limits, transport.
 
 Imports `descriptions`, `rows` and what is below; it does not know the host.
 Begin with `client.Mesh`. A new transport implements `transports.Transport` and is registered in `mesh/apps.py`.

@@ -1,4 +1,4 @@
-"""Mesh, the caller's half: is it allowed, is it cached, else over the transport to the host."""
+"""Mesh, the caller's half: checks permission, looks into the cache, else sends over the transport to the host."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ from mesh.rows import versions
 
 S = TypeVar("S")
 
-_OF_WEB = ("rest", "tool", "admin")
+_WEB_DOORS = ("rest", "tool", "admin")
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 
@@ -30,9 +30,9 @@ class Mesh:
     """All operations, with exactly the rights of one actor.
 
     `Mesh(actor).meetings.schedule_meeting(data=…)`, typed as `mesh.of(MeetingService).schedule_meeting(data=…)`;
-    by name with plain arguments as `mesh.call_tool("schedule_meeting", {…})`. `known_versions`: those that the
-    statement which authenticated the actor gave. `look_up`: reads a key of the cache; it is asked once for each call,
-    with an empty key where the answer is not cached.
+    by name with plain arguments as `mesh.call_tool("schedule_meeting", {…})`. `known_versions`: the versions that were
+    read by the statement that authenticated the actor. `look_up`: reads a key of the cache. It is called once for each
+    operation that runs, with an empty key if the answer is not cached.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Mesh:
         dry_run: bool = False,
         fresh: bool = False,
     ) -> Answer:
-        """One call with bound arguments; `fresh` passes the cache by. Raises MeshError."""
+        """Checks permission, and calls with bound arguments; `fresh` bypasses the cache. Raises MeshError."""
         operation.permit(self.actor)
         return self.run(operation, values, arguments, idempotency_key=idempotency_key, dry_run=dry_run, fresh=fresh)
 
@@ -85,7 +85,7 @@ class Mesh:
         dry_run: bool = False,
         fresh: bool = False,
     ) -> Answer:
-        """The same of what the actor may call: whoever calls this has asked `Operation.permit`."""
+        """Like `call`, but without the permission check: the caller has already called `Operation.permit`."""
         if idempotency_key and not _KEY.fullmatch(idempotency_key):
             raise Invalid.field(["header", "Idempotency-Key"], "Send 1 to 255 printable ASCII characters.")
         invocation = Invocation(
@@ -100,24 +100,26 @@ class Mesh:
             dry_run=dry_run,
         )
         key = "" if fresh else self._cache_key(operation, arguments)
-        found = self._look_up(key)
+        cached_value = self._look_up(key)
         if not key:
-            return self._sent(operation, invocation)
-        return cached(operation, self.actor, self.whose, key, found, lambda: self._sent(operation, invocation))
+            return self._send(operation, invocation)
+        return cached(
+            operation, self.actor, self.limit_key, key, cached_value, lambda: self._send(operation, invocation)
+        )
 
-    def _sent(self, operation: Operation, invocation: Invocation) -> Answer:
-        """The host's answer; what is expensive waits for a place, where it comes through a door of web. Raises Busy."""
+    def _send(self, operation: Operation, invocation: Invocation) -> Answer:
+        """The host's answer. An expensive operation from a web door needs a free place first. Raises Busy."""
         transport = transport_of(operation.service_name)
-        if invocation.door not in _OF_WEB or not operation.is_expensive(invocation.arguments):
+        if invocation.door not in _WEB_DOORS or not operation.is_expensive(invocation.arguments):
             return transport.send(invocation)
         if operation.streams:
-            return concurrency.streamed(self.whose, lambda: transport.send(invocation))
-        with concurrency.expensive(self.whose):
+            return concurrency.streamed(self.limit_key, lambda: transport.send(invocation))
+        with concurrency.expensive(self.limit_key):
             return transport.send(invocation)
 
     @property
-    def whose(self) -> str:
-        """Against whose limits it counts: the user's, or those of the address where nobody is signed in."""
+    def limit_key(self) -> str:
+        """The key that limits are counted under: `user:7`, or the address if nobody is signed in."""
         return of_address(self.client.address) if self.actor.is_anonymous else f"user:{self.actor.id}"
 
     def get_tools(self, format: str = "mcp") -> list[dict[str, Any]]:
@@ -133,26 +135,26 @@ class Mesh:
             raise NotFound(f"There is no tool {name!r}. List the tools to see their names.")
         operation.permit(self.actor)
         arguments = dict(arguments)
-        wanted = arguments.pop("dry_run", False) if operation.is_command else False
+        asks_dry_run = arguments.pop("dry_run", False) if operation.is_command else False
         try:
             values, plain = bind_flat(operation, arguments)
             errors, more = list[FieldError](), 0
         except Invalid as invalid:
             errors, more = invalid.listed, invalid.more
-        if not isinstance(wanted, bool):
+        if not isinstance(asks_dry_run, bool):
             errors.append({"loc": ["dry_run"], "msg": "Input should be true or false", "type": "bool_type"})
         if errors:
             raise Invalid(errors, more=more)
-        return self.run(operation, values, plain, idempotency_key=idempotency_key, dry_run=wanted or dry_run)
+        return self.run(operation, values, plain, idempotency_key=idempotency_key, dry_run=asks_dry_run or dry_run)
 
     def _cache_key(self, operation: Operation, arguments: Mapping[str, Any]) -> str:
-        """Where the answer is cached; empty where it is not."""
+        """The key of the answer in the cache; empty if it is not cached."""
         if not self._may_be_cached(operation, arguments):
             return ""
         return key_of(operation, self.actor, self._versions(operation, arguments), arguments)
 
     def _may_be_cached(self, operation: Operation, arguments: Mapping[str, Any]) -> bool:
-        """Whether it may: what an ADMIN sees of everyone is not, for no tag covers it."""
+        """Whether the answer may be cached. What an ADMIN sees of everyone may not, since no tag covers it."""
         if not operation.declaration.ttl or not settings.MESH["CACHE"] or in_command():
             return False
         if not operation.is_likely_again(arguments):
@@ -179,14 +181,14 @@ class _Proxy:
             raise AttributeError(f"{name!r} is no operation; there are {', '.join(sorted(self._operations))}")
 
         def call(**values: Any) -> Any:
-            answer = self._mesh.call(operation, *_bound(operation, values))
+            answer = self._mesh.call(operation, *_bind_python(operation, values))
             return operation.decode(answer)
 
         return call
 
 
-def _bound(operation: Operation, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Keyword arguments of Python callers, completed with defaults, and the same as plain data."""
+def _bind_python(operation: Operation, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The keyword arguments of a Python caller, completed with defaults, and the same as plain data."""
     complete: dict[str, Any] = {}
     plain: dict[str, Any] = {}
     unknown = values.keys() - {parameter.name for parameter in operation.parameters}

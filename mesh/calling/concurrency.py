@@ -1,4 +1,4 @@
-"""Places for expensive requests: so few at once that each process has a thread left for all the others."""
+"""Concurrency limits: few expensive requests at once, so that each process keeps a thread for the others."""
 
 import threading
 from collections import Counter
@@ -12,7 +12,7 @@ from django.conf import settings
 from mesh.declarations.invocation import Answer
 from mesh.errors import Unavailable
 
-_WAIT = 1.0  # seconds that who has all of their own places waits for one of them
+_WAIT = 1.0  # seconds that a request waits if its limit key has all of its own places
 _BODY_WAIT = 1.0  # seconds that a request waits for its turn to read its body
 
 _inside: ContextVar[bool] = ContextVar("inside an expensive request", default=False)
@@ -23,9 +23,10 @@ class Busy(Unavailable):
 
 
 class Places:
-    """`EXPENSIVE_REQUESTS` in all, of which each person has `EXPENSIVE_REQUESTS_EACH`.
+    """`EXPENSIVE_REQUESTS` places in all, `EXPENSIVE_REQUESTS_EACH` for each limit key.
 
-    Who waits holds a thread too, so that those who wait and those who have a place are never more than all places.
+    A request that waits holds a thread too. So those that wait and those that have a place are together never more
+    than all places.
     """
 
     def __init__(self) -> None:
@@ -33,33 +34,33 @@ class Places:
         self._taken: Counter[str] = Counter()
         self._waiting = 0
 
-    def take(self, whose: str) -> Callable[[], None]:
-        """A place of this person's; what is returned gives it back. Raises Busy."""
+    def take(self, limit_key: str) -> Callable[[], None]:
+        """Takes a place; the function that is returned gives it back. Raises Busy."""
         with self._changed:
-            if self._has_all(whose) and not self._is_full():
+            if self._has_all(limit_key) and not self._is_full():
                 self._waiting += 1
                 try:
-                    self._changed.wait_for(lambda: not self._has_all(whose), _WAIT)
+                    self._changed.wait_for(lambda: not self._has_all(limit_key), _WAIT)
                 finally:
                     self._waiting -= 1
-            if self._has_all(whose):
+            if self._has_all(limit_key):
                 most = settings.MESH["EXPENSIVE_REQUESTS_EACH"]
                 raise Busy(f"You may have {most} searches, exports, imports and the like at once. Try again.")
             if self._is_full():
                 raise Busy("The server has as many searches, exports, imports and the like as it takes. Try again.")
-            self._taken[whose] += 1
-        return lambda: self._give_back(whose)
+            self._taken[limit_key] += 1
+        return lambda: self._give_back(limit_key)
 
-    def _has_all(self, whose: str) -> bool:
-        return self._taken[whose] >= int(settings.MESH["EXPENSIVE_REQUESTS_EACH"])
+    def _has_all(self, limit_key: str) -> bool:
+        return self._taken[limit_key] >= int(settings.MESH["EXPENSIVE_REQUESTS_EACH"])
 
     def _is_full(self) -> bool:
         return self._taken.total() + self._waiting >= int(settings.MESH["EXPENSIVE_REQUESTS"])
 
-    def _give_back(self, whose: str) -> None:
+    def _give_back(self, limit_key: str) -> None:
         with self._changed:
-            self._taken[whose] -= 1
-            self._taken += Counter()  # without those who have none
+            self._taken[limit_key] -= 1
+            self._taken += Counter()  # drops the zeros
             self._changed.notify_all()
 
 
@@ -67,12 +68,12 @@ _places = Places()
 
 
 @contextmanager
-def expensive(whose: str) -> Iterator[None]:
-    """Has a place meanwhile, unless what called has one. Raises Busy."""
+def expensive(limit_key: str) -> Iterator[None]:
+    """Holds a place, unless the caller already holds one. Raises Busy."""
     if _inside.get():
         yield
         return
-    give_back = _places.take(whose)
+    give_back = _places.take(limit_key)
     token = _inside.set(True)
     try:
         yield
@@ -81,23 +82,23 @@ def expensive(whose: str) -> Iterator[None]:
         give_back()
 
 
-def streamed(whose: str, begin: Callable[[], Answer]) -> Answer:
-    """A streamed answer, which has a place from its beginning until it is closed. Raises Busy."""
-    give_back = _places.take(whose)
+def streamed(limit_key: str, begin: Callable[[], Answer]) -> Answer:
+    """Begins a streamed answer, which holds a place until it is closed. Raises Busy."""
+    give_back = _places.take(limit_key)
     try:
         answer = begin()
     except BaseException:
         give_back()
         raise
     assert answer.stream is not None
-    parts = _kept(answer.stream, give_back)
+    parts = _with_place(answer.stream, give_back)
     next(parts)
     return replace(answer, stream=parts)
 
 
-def _kept(stream: Generator[str, None, None], give_back: Callable[[], None]) -> Generator[str, None, None]:
+def _with_place(stream: Generator[str, None, None], give_back: Callable[[], None]) -> Generator[str, None, None]:
     try:
-        yield ""  # it has begun: now closing it comes to the end of this
+        yield ""  # begin: only a generator that has begun runs its `finally` when it is closed
         yield from stream
     finally:
         stream.close()
@@ -105,27 +106,27 @@ def _kept(stream: Generator[str, None, None], give_back: Callable[[], None]) -> 
 
 
 @contextmanager
-def body(whose: str) -> Iterator[None]:
-    """While a body comes in: at most half of the threads wait for one, half of these for one address's. Raises Busy."""
+def body(limit_key: str) -> Iterator[None]:
+    """While a body is read: at most half of the threads may read one, half of these for one address. Raises Busy."""
     most = max(1, settings.WEB_THREADS // 2)
-    with _came_in:
-        if not _came_in.wait_for(lambda: _has_room(whose, most), _BODY_WAIT):
+    with _body_read:
+        if not _body_read.wait_for(lambda: _has_room(limit_key, most), _BODY_WAIT):
             raise Busy("Too many requests are still coming in. Try again.")
-        _coming[whose] += 1
+        _bodies_read[limit_key] += 1
     try:
         yield
     finally:
-        with _came_in:
-            _coming[whose] -= 1
-            if not _coming[whose]:
-                del _coming[whose]
-            _came_in.notify_all()
+        with _body_read:
+            _bodies_read[limit_key] -= 1
+            if not _bodies_read[limit_key]:
+                del _bodies_read[limit_key]
+            _body_read.notify_all()
 
 
-def _has_room(whose: str, most: int) -> bool:
-    return _coming.total() < most and _coming[whose] < max(1, most // 2)
+def _has_room(limit_key: str, most: int) -> bool:
+    return _bodies_read.total() < most and _bodies_read[limit_key] < max(1, most // 2)
 
 
-#: Whose bodies come in, and what says that one has.
-_coming: Counter[str] = Counter()
-_came_in = threading.Condition()
+#: The number of bodies that are being read, by limit key, and what signals that one has been read.
+_bodies_read: Counter[str] = Counter()
+_body_read = threading.Condition()

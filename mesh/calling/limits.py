@@ -1,8 +1,10 @@
-"""Rate limits: so many requests a minute, and so much of what they cost. Without Redis nothing is limited.
+"""Rate limits on the number of requests and on what they cost. Without Redis nothing is limited.
 
-A request is counted in one atomic step in Redis, on the way of which its cached answer is looked up. What it cost is
-known when it is answered: the process adds it up, and hands it along, once it is a hundredth of the budget, with the
-next request of the same person. Who is over a budget is refused until its window ends.
+A request is counted in one atomic step in Redis. The same round trip looks up its cached answer. What a request cost is
+known when it is answered. The process adds the costs up by limit key; once they are a hundredth of the budget, they go
+to Redis with the next request. A limit key that is over a budget is refused until the window ends.
+
+A limit key is `user:7`, or `address:…` if nobody is signed in.
 """
 
 import math
@@ -23,14 +25,14 @@ from mesh.stores.redis import Script
 
 _SECONDS = {"s": 1, "sec": 1, "min": 60, "h": 3600, "hour": 3600}
 _UNITS = {"": 1, "kB": 1000, "MB": 1000**2, "GB": 1000**3}
-#: People of whom a process remembers what they spent; of more, those who came first are forgotten.
+#: Limit keys whose costs a process remembers; beyond that the oldest is forgotten.
 _MOST_TALLIED = 10_000
 
-# Each counter's window begins with the first request and ends by itself. No key of it expires, since a server that
-# needs room throws away what does: counters stand in two hashes for each length of window, the current one and the one
-# before, and a hash whose counters have all ended is emptied for the next.
-# KEYS: the two hashes. ARGV: the window in milliseconds, and of each counter its name and what is added. HDEL may be
-# called when memory is full, and after it so may be what adds something.
+# Each counter's window begins with its first request and ends by itself. The Redis keys have no expiry, because Redis
+# evicts keys that expire when it needs memory. Instead, counters are kept in two hashes for each length of window, the
+# current one and the one before; a hash whose counters have all ended is emptied and used again.
+# KEYS: the two hashes. ARGV: the window in milliseconds, then for each counter its name and the amount to add. The HDEL
+# comes first because it is allowed when memory is full; after it the script may also run commands that add something.
 _COUNT = Script("""
 local time, window = redis.call('TIME'), tonumber(ARGV[1])
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -71,7 +73,7 @@ return answers
 
 @lru_cache(maxsize=4096)
 def of_address(address: str) -> str:
-    """Against whose limits an address counts; of IPv6 its network of 64 bits, for one machine has all of those."""
+    """The limit key of an address: of IPv6 the /64 network, since one machine has all addresses in it."""
     try:
         parsed = ip_address(address)
     except ValueError:
@@ -93,7 +95,7 @@ class Limit:
     @classmethod
     @cache
     def parse(cls, text: str) -> "Limit | None":
-        """`600/min` (or `/s`, `/h`), of bytes `200MB/min`; `off` is none."""
+        """`600/min` (or `/s`, `/h`), for bytes `200MB/min`; None for `off`. Raises ValueError."""
         if text == "off":
             return None
         match = re.fullmatch(r"(\d+)(kB|MB|GB|)/(s|sec|min|h|hour)", text)
@@ -104,7 +106,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What is left of a limit for one key; `what` the limit is of."""
+    """How much of a limit one key has used, seconds until the window ends, and `what` is limited."""
 
     limit: Limit
     used: int
@@ -126,7 +128,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """A limit of what requests may cost, and how many of the parts that are counted are one of it."""
+    """A limit on what requests may cost. Costs are counted in `parts` of its unit, such as 1000 for milliseconds."""
 
     name: str
     what: str
@@ -135,12 +137,12 @@ class Budget:
 
     @property
     def least(self) -> int:
-        """How many parts are told to Redis at once."""
+        """The parts that must add up before Redis is told."""
         return self.limit.quota * self.parts // 100
 
 
 def _budgets() -> tuple[Budget | None, ...]:
-    """Of the server's time, and of the bytes of answers."""
+    """The budgets of server time and of answer bytes, in this order."""
     return _parsed_budgets(settings.MESH["RATE_LIMIT_SECONDS"], settings.MESH["RATE_LIMIT_BYTES"])
 
 
@@ -154,119 +156,119 @@ def _parsed_budgets(seconds: str, bytes: str) -> tuple[Budget | None, ...]:
 
 
 class _Ledger:
-    """What requests cost that Redis was not told of yet, in milliseconds and bytes, and who is over a budget."""
+    """Costs that Redis does not know of yet, in milliseconds and bytes, and which limit keys are over a budget."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._spent: dict[str, tuple[int, int]] = {}
         self._over: dict[str, tuple[float, Usage]] = {}
 
-    def add(self, whose: str, milliseconds: int, size: int) -> None:
+    def add(self, limit_key: str, milliseconds: int, size: int) -> None:
         with self._lock:
-            before = self._spent.get(whose, (0, 0))
-            self._spent[whose] = before[0] + milliseconds, before[1] + size
+            before = self._spent.get(limit_key, (0, 0))
+            self._spent[limit_key] = before[0] + milliseconds, before[1] + size
             if len(self._spent) > _MOST_TALLIED:
                 del self._spent[next(iter(self._spent))]
 
-    def take(self, whose: str, budgets: Sequence[Budget | None]) -> list[tuple[Budget, int]]:
-        """What is to be told, if it is enough of one of them."""
-        spent = self._spent.get(whose)
+    def take(self, limit_key: str, budgets: Sequence[Budget | None]) -> list[tuple[Budget, int]]:
+        """Takes the costs that Redis should be told of; none while they are small."""
+        spent = self._spent.get(limit_key)
         if spent is None or not any(b and amount > b.least for b, amount in zip(budgets, spent, strict=True)):
             return []
         with self._lock:
-            spent = self._spent.pop(whose, (0, 0))
+            spent = self._spent.pop(limit_key, (0, 0))
         return [(budget, amount) for budget, amount in zip(budgets, spent, strict=True) if budget is not None]
 
-    def refuse(self, whose: str, usage: Usage) -> None:
-        """Remembers who is over a budget, until its window ends."""
+    def refuse(self, limit_key: str, usage: Usage) -> None:
+        """Remembers that this key is over a budget, until the window ends."""
         with self._lock:
-            self._over[whose] = time.monotonic() + usage.resets_in, usage
+            self._over[limit_key] = time.monotonic() + usage.resets_in, usage
             if len(self._over) > _MOST_TALLIED:
                 del self._over[next(iter(self._over))]
 
-    def over(self, whose: str) -> list[Usage]:
-        """The budget that they are over, if any."""
-        found = self._over.get(whose)
-        if found is None:
+    def over(self, limit_key: str) -> list[Usage]:
+        """The budget that this key is over, if any."""
+        entry = self._over.get(limit_key)
+        if entry is None:
             return []
-        left = found[0] - time.monotonic()
+        left = entry[0] - time.monotonic()
         if left <= 0:
             with self._lock:
-                self._over.pop(whose, None)
+                self._over.pop(limit_key, None)
             return []
-        return [replace(found[1], resets_in=math.ceil(left))]
+        return [replace(entry[1], resets_in=math.ceil(left))]
 
 
 _ledger = _Ledger()
 
 
-def spend(whose: str, seconds: float, size: int) -> None:
-    """Notes what a request cost: the server's time, and the bytes of its answer."""
+def spend(limit_key: str, seconds: float, size: int) -> None:
+    """Records what a request cost: the server's time, and the bytes of its answer."""
     if any(_budgets()):
-        _ledger.add(whose, round(seconds * 1000), size)
+        _ledger.add(limit_key, round(seconds * 1000), size)
 
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A request that was counted: what is left of the requests, the budgets that are spent, what was looked up."""
+    """A counted request: the usage of its limit, the budgets that are used up, and the value read from the cache."""
 
     requests: Usage | None
     spent: Sequence[Usage]
-    found: bytes | None
+    cached_value: bytes | None
     looked_up: bool
 
     def refuse(self) -> None:
-        """Raises RateLimited where any limit is exceeded."""
+        """Raises RateLimited if any limit is exceeded."""
         refuse_if_exceeded(*self.spent, *([self.requests] if self.requests else []))
 
 
-def count_request(kind: Literal["READ", "WRITE"], whose: str, wanted: str = "") -> Counted:
-    """Counts one request, and what earlier ones cost; reads the value under `wanted`, if any, on the same way."""
+def count_request(kind: Literal["READ", "WRITE"], limit_key: str, cache_key: str = "") -> Counted:
+    """Counts one request, and what earlier ones cost; reads `cache_key`, if any, in the same round trip."""
     limit = Limit.parse(settings.MESH[f"RATE_LIMIT_{kind}"])
-    spent = _ledger.take(whose, _budgets())
-    counters = [] if limit is None else [(f"{kind}:{whose}", limit.window, 1)]
-    counters += [(f"{budget.name}:{whose}", budget.limit.window, amount) for budget, amount in spent]
-    answers, value = _counted(counters, wanted) if counters else (None, None)
+    spent = _ledger.take(limit_key, _budgets())
+    counters = [] if limit is None else [(f"{kind}:{limit_key}", limit.window, 1)]
+    counters += [(f"{budget.name}:{limit_key}", budget.limit.window, amount) for budget, amount in spent]
+    answers, cached_value = _count(counters, cache_key) if counters else (None, None)
     requests = Usage(limit, *answers[0]) if answers and limit is not None else None
     for (budget, _), (used, resets_in) in zip(spent, (answers or [])[-len(spent) :], strict=False):
         usage = Usage(budget.limit, -(-used // budget.parts), resets_in, budget.what)
         if usage.exceeded:
-            _ledger.refuse(whose, usage)
-    return Counted(requests, _ledger.over(whose), value, looked_up=answers is not None)
+            _ledger.refuse(limit_key, usage)
+    return Counted(requests, _ledger.over(limit_key), cached_value, looked_up=answers is not None)
 
 
 def count(limit: Limit, key: str) -> Usage | None:
-    """Counts one attempt; None where Redis is away."""
-    answers, _ = _counted([(key, limit.window, 1)])
+    """Counts one attempt; None if Redis is unreachable."""
+    answers, _ = _count([(key, limit.window, 1)])
     return None if answers is None else Usage(limit, *answers[0])
 
 
-def _counted(
-    counters: Sequence[tuple[str, int, int]], wanted: str = ""
+def _count(
+    counters: Sequence[tuple[str, int, int]], cache_key: str = ""
 ) -> tuple[list[tuple[int, int]] | None, bytes | None]:
-    """Adds to some counters (name, window in seconds, amount): of each what it has, and in how many seconds it ends.
+    """Adds to counters, given as (name, window in seconds, amount). Returns each one's (total, seconds until it ends).
 
-    One write to Redis for each length of window; by default all have a minute.
+    Also returns the value under `cache_key`. One write to Redis for each length of window; by default all are a minute.
     """
     windows = sorted({window for _, window, _ in counters})
-    found: dict[str, tuple[int, int]] = {}
+    counted: dict[str, tuple[int, int]] = {}
     value = None
     for window in windows:
-        mine = [(name, amount) for name, its_window, amount in counters if its_window == window]
-        then = (("GET", wanted),) if wanted and window == windows[-1] else ()
+        of_window = [(name, amount) for name, its_window, amount in counters if its_window == window]
+        lookup = (("GET", cache_key),) if cache_key and window == windows[-1] else ()
         keys = [f"meshwork:limits:{window}:{half}" for half in (0, 1)]
-        answers = _COUNT.attempt(keys, window * 1000, *(item for counter in mine for item in counter), then=then)
+        answers = _COUNT.attempt(keys, window * 1000, *(item for counter in of_window for item in counter), then=lookup)
         if answers is None or not isinstance(answers[0], list):
             return None, None
         numbers = list(map(int, answers[0]))
         pairs = zip(numbers[::2], numbers[1::2], strict=True)
-        found |= {name: (used, -(-left // 1000)) for (name, _), (used, left) in zip(mine, pairs, strict=True)}
-        value = answers[1] if then else None
-    return [found[name] for name, _, _ in counters], value
+        counted |= {name: (used, -(-left // 1000)) for (name, _), (used, left) in zip(of_window, pairs, strict=True)}
+        value = answers[1] if lookup else None
+    return [counted[name] for name, _, _ in counters], value
 
 
 def count_login(address: str, account: str, counter: str = "login") -> None:
-    """Counts an attempt to sign in, or another one that a `counter` is for, per address and account.
+    """Counts an attempt to sign in, or whatever the `counter` is for, per address and per account.
 
     Raises RateLimited.
     """
@@ -275,12 +277,12 @@ def count_login(address: str, account: str, counter: str = "login") -> None:
 
 
 def count_login_from(address: str, counter: str = "login") -> None:
-    """Counts an attempt, before anything of it is looked at. Raises RateLimited."""
+    """Counts an attempt by address, before its arguments are read. Raises RateLimited."""
     _count_login(f"{counter}:{of_address(address)}")
 
 
 def count_login_of(account: str, counter: str = "login") -> None:
-    """Counts an attempt that is about an account; about none where the name is empty. Raises RateLimited."""
+    """Counts an attempt by account; does nothing if the name is empty. Raises RateLimited."""
     if account:
         digest = blake2b(account.lower().encode(errors="replace"), digest_size=16)
         _count_login(f"{counter}:account:{digest.hexdigest()}")
@@ -293,7 +295,7 @@ def _count_login(key: str) -> None:
 
 
 def refuse_if_exceeded(*usages: Usage) -> None:
-    """Raises RateLimited."""
+    """Raises RateLimited for the first usage over its limit."""
     for usage in usages:
         if usage.exceeded:
             limit = usage.limit

@@ -1,4 +1,4 @@
-"""How an Invocation travels to the host that runs it: one small protocol, chosen per service by `MESH_ROUTES`."""
+"""How an Invocation travels to the host that runs it: a small protocol, chosen for each service by `MESH_ROUTES`."""
 
 from collections.abc import Callable
 from functools import cache
@@ -22,7 +22,7 @@ def transport_of(service: str) -> Transport:
 
 
 def register(scheme: str, transport: Callable[[], Transport]) -> None:
-    """Makes a transport known under the scheme by which `MESH_ROUTES` names it; `local` serves what has no route."""
+    """Registers a transport under the scheme that `MESH_ROUTES` uses for it. Services without a route use `local`."""
     _schemes[scheme] = cache(transport)
 
 
@@ -31,12 +31,12 @@ _schemes: dict[str, Callable[[], Transport]] = {}
 
 @cache
 def _transports(routes: str) -> dict[str, Transport]:
-    """`orders=local://,events=local://`: each service's transport."""
-    found: dict[str, Transport] = {}
+    """Parses `orders=local://,events=local://` into the transport of each service. Raises ImproperlyConfigured."""
+    transports: dict[str, Transport] = {}
     for route in filter(None, routes.split(",")):
         service, _, address = route.partition("=")
         scheme = address.partition("://")[0]
         if scheme not in _schemes:
             raise ImproperlyConfigured(f"MESH_ROUTES: {route!r} needs one of {', '.join(_schemes)}://")
-        found[service.strip()] = _schemes[scheme]()
-    return found
+        transports[service.strip()] = _schemes[scheme]()
+    return transports

@@ -1,6 +1,6 @@
-"""What an operation is: the decorators, the signature behind them, its fields and schemas, and who calls it.
+"""What an operation is: the decorators, the method's signature, fields and schemas, permissions, and actors.
 
 Imports `mesh.errors` alone; nothing here touches a server.
-Begin with `decorators` (`@query`, `@command`, `@job`), then `operations.Operation`, then `arguments`, which binds what
-was sent.
+Begin with `decorators` (`@query`, `@command`, `@job`), then `operations.Operation`, then `arguments`, which binds
+what was sent.
 """

@@ -1,4 +1,4 @@
-"""Who asks: a user, perhaps through an API key, or nobody; and where the request came from."""
+"""Actors: a user, perhaps through an API key, or nobody; and the client that a request came from."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,14 +8,14 @@ Role = Literal["ADMIN", "AGENT", ""]
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks: a user, or nobody (`ANONYMOUS`, id 0). Made anew from the database for each request."""
+    """Who makes a request: a user, or nobody (`ANONYMOUS`, id 0). Read from the database for each request."""
 
     id: int = 0
     role: Role = ""
     email: str = ""
     name: str = ""
     session_id: int | None = None
-    #: The API key that asks for the user, and what it may do of all that they may; None where no key does.
+    #: The id of the API key that acts for the user, and its scopes; both None without a key.
     key_id: int | None = None
     scopes: tuple[str, ...] | None = None
 
@@ -29,23 +29,23 @@ class Actor:
 
     @property
     def cache_tag(self) -> str:
-        """The cache tag of what this actor alone sees."""
+        """The cache tag of what is shown to this actor: `user:7`."""
         return f"user:{self.id}"
 
     def may(self, scope: str) -> bool:
-        """Whether the API key's scopes hold this one, such as `orders:read`; without a key, always."""
+        """Whether the API key's scopes include this one, such as `orders:read`; always true without a key."""
         service, _, access = scope.partition(":")
         return self.scopes is None or not {"*", access, f"{service}:*", scope}.isdisjoint(self.scopes)
 
 
 ANONYMOUS = Actor()
-#: Who runs what nobody asked for: periodic work, and jobs that serve many at once.
+#: The actor of periodic work, and of jobs that serve many users at once.
 SYSTEM = Actor(role="ADMIN", name="Meshwork")
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Where a request came from: the address that limits count, and what a list of sessions shows."""
+    """Where a request came from: its IP address, which rate limits use, and its user agent."""
 
     address: str = ""
     user_agent: str = ""

@@ -1,4 +1,4 @@
-"""Arguments as they were sent become the method's keyword arguments, or all their errors at once."""
+"""Binding: turns the arguments that were sent into the method's keyword arguments, or reports all errors at once."""
 
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
@@ -15,38 +15,44 @@ Values = dict[str, Any]
 
 
 class Texts(dict[str, Any]):
-    """Arguments of a form or an address, not of JSON: a text such as `7` is an integer there."""
+    """Arguments from a form or a URL, not from JSON: the text `7` is an integer here."""
 
 
 def bind_flat(operation: Operation, arguments: Mapping[str, Any]) -> tuple[Values, Values]:
-    """One flat object, of JSON or `Texts`, as tools and forms send it: (keyword arguments, the same as plain data)."""
+    """Binds one flat object, JSON or `Texts`, as tools and forms send it. Raises Invalid.
+
+    Returns (keyword arguments, the same as plain data).
+    """
     return _Binding({"": arguments}).bind(operation, lambda _: ("",))
 
 
 def bind_rest(
     operation: Operation, route: Route, path: Mapping[str, str], query: Mapping[str, str], body: Any
 ) -> tuple[Values, Values]:
-    """A request's path parameters, query string and body, of JSON or `Texts`; `body` is empty where none was sent.
+    """Binds a request's path parameters, query string and body (JSON or `Texts`; empty if none was sent).
 
-    Raises NotFound for an id in the path that no row can have, else Invalid.
+    Returns (keyword arguments, the same as plain data). Raises NotFound for an id in the path that no row can have,
+    else Invalid.
     """
     if not (body or operation.is_body_operation):
-        values, plain = _bound_to_url(operation, route, tuple(path.items()), tuple(query.items()))
+        values, plain = _bind_url(operation, route, tuple(path.items()), tuple(query.items()))
         return {**values}, {**plain}
     if not isinstance(body, dict):
         raise Invalid.field(["body"], "Send a JSON object.", "dict_type")
-    return _bound(operation, route, {"path": path, "query": query, "body": body})
+    return _bind_sources(operation, route, {"path": path, "query": query, "body": body})
 
 
 @lru_cache(maxsize=4096)
-def _bound_to_url(
+def _bind_url(
     operation: Operation, route: Route, path: tuple[tuple[str, str], ...], query: tuple[tuple[str, str], ...]
 ) -> tuple[Values, Values]:
-    """The arguments of a query that was sent nothing else: the same again and again."""
-    return _bound(operation, route, {"path": dict(path), "query": dict(query), "body": {}})
+    """Binds path and query string alone; cached, since the same ones come again and again."""
+    return _bind_sources(operation, route, {"path": dict(path), "query": dict(query), "body": {}})
 
 
-def _bound(operation: Operation, route: Route, sources: Mapping[str, Mapping[str, Any]]) -> tuple[Values, Values]:
+def _bind_sources(
+    operation: Operation, route: Route, sources: Mapping[str, Mapping[str, Any]]
+) -> tuple[Values, Values]:
     places = {"path": ("path",), "query": ("query",), "body": ("body",), "any": ("query", "body")}
     return _Binding(sources).bind(operation, lambda parameter: places[operation.where(parameter, route)])
 
@@ -54,7 +60,7 @@ def _bound(operation: Operation, route: Route, sources: Mapping[str, Mapping[str
 class _Binding:
     def __init__(self, sources: Mapping[str, Mapping[str, Any]]) -> None:
         self.sources = sources
-        #: False where what was sent is text, in which an integer is written; None for JSON, which has integers.
+        #: False for texts, in which an integer is written as digits; None for JSON, which has integers of its own.
         self.strict = {source: False if _is_text(source, sent) else None for source, sent in sources.items()}
         self.left = {source: set(sent) for source, sent in sources.items()}
         self.values: Values = {}
@@ -87,21 +93,23 @@ class _Binding:
             else:
                 self.values[parameter.name] = parameter.default
             return
-        found = []
+        validated = []
         for source, name in sent:
             try:
-                found.append(parameter.adapter.validate_python(self.sources[source][name], strict=self.strict[source]))
+                validated.append(
+                    parameter.adapter.validate_python(self.sources[source][name], strict=self.strict[source])
+                )
             except ValidationError as error:
                 if source == "path" and (name == "id" or name.endswith("_id")):
                     raise NotFound("There is no such row, or it is not yours to see.") from None
                 for item in field_errors(error):
                     self._error(source, {**item, "loc": [name, *_plain_loc(item["loc"])]})
-        if len(found) < len(sent):
+        if len(validated) < len(sent):
             return
-        if any(value != found[0] for value in found):
+        if any(value != validated[0] for value in validated):
             self._error(sent[-1][0], {"loc": [sent[-1][1]], "msg": "Sent twice, and different", "type": "value_error"})
-        self.values[parameter.name] = found[0]
-        self.plain[parameter.name] = parameter.adapter.dump_python(found[0], mode="json")
+        self.values[parameter.name] = validated[0]
+        self.plain[parameter.name] = parameter.adapter.dump_python(validated[0], mode="json")
 
     def _model(self, parameter: Parameter, model: type[BaseModel], source: str, operation: Operation) -> None:
         sent = self.sources[source]
@@ -111,8 +119,8 @@ class _Binding:
             self.values[parameter.name] = _default(model)
             return
         try:
-            taken = {name: sent[name] for name in sent if name in names}
-            value = model.model_validate(taken, strict=self.strict[source])
+            fields = {name: sent[name] for name in sent if name in names}
+            value = model.model_validate(fields, strict=self.strict[source])
         except ValidationError as error:
             for item in field_errors(error):
                 self._error(source, item)
@@ -129,7 +137,7 @@ def _is_text(source: str, sent: Mapping[str, Any]) -> bool:
 
 
 def _plain_loc(loc: list[str | int]) -> list[str | int]:
-    """Places in a list stay; the names that pydantic gives to the branches of a union go."""
+    """Keeps positions in lists, and drops the names that pydantic gives to the branches of a union."""
     return [part for part in loc if isinstance(part, int)]
 
 

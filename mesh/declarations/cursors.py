@@ -1,4 +1,4 @@
-"""Cursors: a place in a list, opaque to callers."""
+"""Cursors: positions in a list, opaque to clients."""
 
 import base64
 from collections.abc import Callable
@@ -11,13 +11,13 @@ P = TypeVar("P")
 
 
 def sealed(place: str) -> str:
-    """A cursor: a place in a list, which is ASCII, opaque to callers."""
+    """The cursor for a position in a list, given as ASCII text."""
     return base64.urlsafe_b64encode(place.encode("ascii")).decode().rstrip("=")
 
 
 def unsealed(cursor: str, read: Callable[[str], P], write: Callable[[P], str]) -> P:
-    """What `read` makes of the place in a cursor. Raises ValueError, also where `write` would make another cursor."""
-    with suppress(ValueError):  # a binascii.Error and a UnicodeError are such, too
+    """The position in a cursor, parsed by `read`. Raises ValueError, also if `write` would make a different cursor."""
+    with suppress(ValueError):  # binascii.Error and UnicodeError are ValueErrors
         place = read(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii"))
         if write(place) == cursor:
             return place
@@ -25,7 +25,7 @@ def unsealed(cursor: str, read: Callable[[str], P], write: Callable[[P], str]) -
 
 
 class Cursor:
-    """The place in a keyset list: the id after which the next page begins."""
+    """The cursor of a keyset list: the id after which the next page begins."""
 
     @staticmethod
     def encode(row_id: int) -> str:

@@ -1,4 +1,4 @@
-"""@query, @command, @job and @dispatch: what a service writes down beside a method, and who may call it."""
+"""@query, @command, @job and @dispatch: the declarations of operations."""
 
 import re
 from collections.abc import Callable
@@ -16,7 +16,7 @@ _ROUTE = re.compile(r"^(GET|POST|PUT|PATCH|DELETE) (/[^\s]*)$")
 
 @dataclass(frozen=True)
 class Also:
-    """Another name under which a query parameter is taken: `Annotated[Status, Also("new_status")]`."""
+    """Another name that is accepted for a query parameter: `Annotated[Status, Also("new_status")]`."""
 
     name: str
 
@@ -44,7 +44,7 @@ class Route:
 
 @dataclass(frozen=True)
 class Declaration:
-    """What a decorator wrote down; `Operation.of` reads the method's signature beside it."""
+    """The arguments of a decorator; `Operation.of` adds what the method's signature says."""
 
     kind: Kind
     routes: tuple[Route, ...]
@@ -92,14 +92,15 @@ def query(
     filename: str = "",
     any_key: bool = False,
 ) -> Callable[[F], F]:
-    """A read. Without a route it is called only inside the mesh.
+    """Declares a read. Without a route it can only be called inside the mesh.
 
-    `ttl` seconds: the answer is cached, under the versions of `cache_tags`: by default the actor's own; shared ones,
-    such as `events`, or of one row, such as `event:{id}`, are for what is the same for everyone who may see it.
-    `media`: the answer, a text, goes out over REST as this media type in place of JSON, with an ETag. A method that
-    returns an `Iterator[str]` is streamed, from one transaction, so that its answer may have any size; `filename` is
-    what it is saved as. `any_key`: an API key needs no scope for it, since what it does with the key's rights is
-    another operation, which asks for its own.
+    `ttl`: seconds for which the answer is cached, under the versions of `cache_tags`. The default tag is the actor's
+    own. Shared tags, such as `events`, or the tag of one row, such as `event:{id}`, are for answers that are the same
+    for everyone who may see them.
+    `media`: over REST the answer, a text, has this media type instead of JSON, with an ETag. A method that returns an
+    `Iterator[str]` is streamed, from one transaction, so its answer may have any size. `filename`: the file name that
+    browsers save it under.
+    `any_key`: an API key needs no scope for it, since it only calls other operations, which require their own.
     """
     return _declare(
         "query",
@@ -131,20 +132,24 @@ def command(
     unlimited: str = "",
     expensive: bool = False,
 ) -> Callable[[F], F]:
-    """A change, in one transaction.
+    """Declares a change, which runs in one transaction.
 
-    `location`: where the row it creates is read, such as `/users/{id}`; a POST beside a `GET …/{id}` of the same
-    service has it already. `secret`: the answer holds a credential, so it is stored encrypted for replays.
-    `form`: the body may be form-encoded too. `account`: counted against the login limits, per address and per
-    account, which the argument of this name holds (an empty name: per address alone). `counter`: what counts these
-    attempts; who uses up one counter has not used up the others. `takes`: the body may be a text
-    of this media type too, which is the one argument. `status`: the HTTP status of success, where it is not what the
-    answer makes it (202: it will be done later). `any_key`: an API key needs no scope for it, since it does not
-    matter who asks. `dry_run`: whether it can be tried; by default not where it is `secret` or counted for an
-    `account`. What issues or consumes a credential has none: it would be tried without a trace. `creates`: the model
-    of which it makes a row for the actor, who may have so many of them (`mesh/execution/quotas.py`); what makes a row
-    without that says in `unlimited` why rows have an end all the same. `expensive`: it takes so long, as passwords do,
-    that few of it may run at once; so do searches, streamed answers and what `takes` a text, by themselves.
+    `location`: the path of the row that it creates, such as `/users/{id}`. The default, for a POST in a service that
+    has a `GET …/{id}`, is that path.
+    `secret`: the answer holds a credential, so it is stored encrypted for replays.
+    `form`: the body may also be form-encoded.
+    `account`: calls count against the login limits, per address and per account. This is the name of the argument that
+    holds the account; with an empty name they count per address alone.
+    `counter`: the name of the counter for these attempts. Each counter has a limit of its own.
+    `takes`: the body may also be a text of this media type, which becomes the one argument.
+    `status`: the HTTP status of success, if it does not follow from the answer (202: it will be done later).
+    `any_key`: an API key needs no scope for it, since it does not matter who calls.
+    `dry_run`: whether it has a dry run; by default not if it is `secret` or has an `account`. A command that issues or
+    consumes a credential has none, since a dry run would allow trying credentials without a trace.
+    `creates`: the model of which it creates a row for the actor, who may have a limited number of them
+    (`mesh/execution/quotas.py`). A command that creates rows without it says in `unlimited` what else limits them.
+    `expensive`: it takes so long, like password hashing, that only a few may run at once. Searches, streamed answers
+    and commands with `takes` always count as expensive.
     """
     return _declare(
         "command",
@@ -169,23 +174,29 @@ def command(
 def job(
     *, queue: str, attempts: int = 5, lease: int = 30, every: int = 0, gave_up: str = "", mails_only: bool = False
 ) -> Callable[[F], F]:
-    """Work in the background, begun with `self.defer(self.the_method, …)`; its effects happen once.
+    """Declares background work, started with `self.defer(self.the_method, …)`. Its effects happen once.
 
-    It runs as who asked, in one transaction with the mark that it is done. A method that yields calls out: what it
-    yields is called with no transaction open, and the method goes on in a second one with the result.
+    It runs as the user who started it, in the transaction that marks it as done. A method that yields calls out: the
+    function that it yields is called with no transaction open, and the method continues in a second transaction with
+    the result.
 
-    A job without parameters serves all that waits of its kind in one run, as the system. `attempts`: how often it is
-    tried, with growing pauses. `lease`: seconds after which a run that is not finished counts as lost. `every`: it is
-    also begun by itself, so many seconds apart. `gave_up`: the method that is called, with the same arguments and
-    `error`, when it has failed for good. `mails_only`: it does nothing but write mails, so that a dry run of the
-    command that begins it runs it too, and lists them.
+    A job without parameters serves everything of its kind that waits in one run, as the system.
+    `attempts`: how often it is tried, with growing backoff.
+    `lease`: seconds after which a run that has not finished counts as lost.
+    `every`: seconds between periodic runs; 0 is never.
+    `gave_up`: the name of the method that is called, with the same arguments and `error`, when it has failed for good.
+    `mails_only`: it does nothing but write mails, so that a dry run of the command that starts it can run it too, and
+    list them.
     """
     options = JobOptions(queue, attempts, lease, every, gave_up, mails_only)
     return _declare("job", (), allow=nobody, tool=False, job=options)
 
 
 def dispatch(*routes: str, to: str) -> Callable[[F], F]:
-    """Calls another operation, whose name is the argument `to`: it is counted, permitted and run as that one."""
+    """Declares an operation that calls another one: that is the one which is counted and permitted.
+
+    `to` is the name of the argument that holds the other operation's name.
+    """
     return _declare("dispatch", routes, allow=signed_in, tool=False, any_key=True, dispatches_to=to)
 
 

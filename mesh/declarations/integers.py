@@ -1,6 +1,6 @@
-"""Integers of JSON: `true` and `"7"` are none. Of a text, such as a query string's, `7` is one.
+"""Integers in JSON: `true` and `"7"` are not integers. In a text, such as a query string, `7` is one.
 
-As JSON Schema has it, `7.0` is the same number as `7`.
+As in JSON Schema, `7.0` is the same number as `7`.
 """
 
 from collections.abc import Callable
@@ -8,14 +8,14 @@ from typing import Any, cast
 
 from pydantic_core import CoreSchema, core_schema
 
-#: What a core schema holds beside other core schemas; the keys of a JSON object are texts.
-_OTHER = {"metadata", "default", "serialization", "keys_schema"}
+#: Entries of a core schema that hold no values of JSON; the keys of a JSON object are always texts.
+_NOT_SCHEMAS = {"metadata", "default", "serialization", "keys_schema"}
 
 
 class JsonIntegers:
-    """`Annotated[T, JsonIntegers()]`: every integer in T is one of JSON.
+    """`Annotated[T, JsonIntegers()]`: every integer in T must be a JSON integer.
 
-    Who validates texts says so: `validate_python(…, strict=False)`.
+    To validate texts instead, use `validate_python(…, strict=False)`.
     """
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], CoreSchema]) -> CoreSchema:
@@ -23,7 +23,7 @@ class JsonIntegers:
 
 
 def with_json_integers(schema: Any) -> Any:
-    """The core schema of a type, with every integer in it one of JSON."""
+    """A core schema in which every integer must be a JSON integer."""
     if isinstance(schema, (list, tuple)):
         return type(schema)(map(with_json_integers, schema))
     if not isinstance(schema, dict) or _is_done(schema):
@@ -31,9 +31,9 @@ def with_json_integers(schema: Any) -> Any:
     if schema.get("type") == "int":
         integer = core_schema.no_info_before_validator_function(_without_fraction, {**schema, "strict": True})
         return core_schema.lax_or_strict_schema(lax_schema=schema, strict_schema=integer, strict=True)
-    if schema.get("type") == "model-fields":  # whose names are anyone's
+    if schema.get("type") == "model-fields":  # field names are arbitrary, so do not treat them as schema keys
         return {**schema, "fields": {name: with_json_integers(field) for name, field in schema["fields"].items()}}
-    return {key: part if key in _OTHER else with_json_integers(part) for key, part in schema.items()}
+    return {key: part if key in _NOT_SCHEMAS else with_json_integers(part) for key, part in schema.items()}
 
 
 def _is_done(schema: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""The envelope in which a request travels, and what comes back."""
+"""Invocation, the envelope in which a request travels to the host, and Answer, which comes back."""
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
@@ -11,10 +11,10 @@ Door = Literal["python", "rest", "tool", "cli", "admin", "job"]
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One request's envelope, the same through every door and over every transport.
+    """One request to run an operation, the same for every door and every transport.
 
-    `values` are the method's keyword arguments, validated; `arguments` is the same as plain JSON-able data
-    (flat, only what was sent): what audit, idempotency and remote transports use.
+    `values` are the method's keyword arguments, validated. `arguments` is the same as plain data for JSON (flat, only
+    what was sent), for audit, idempotency and remote transports.
     """
 
     operation: str
@@ -30,7 +30,7 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a call brought: the JSON body (empty where there is none) and what the edges need to know of it."""
+    """The result of a call: the JSON body (empty if there is none), and what the doors need to know about it."""
 
     body: bytes
     row_id: int | str | None = None
@@ -38,5 +38,5 @@ class Answer:
     replayed: bool = False
     dry_run: bool = False
     cache: Literal["", "hit", "miss"] = ""
-    #: A text that is made while it goes out, in place of a body; who does not read it to its end closes it.
+    #: A streamed text instead of a body. A reader that stops before its end must close it.
     stream: Generator[str, None, None] | None = None

@@ -1,7 +1,7 @@
-"""A declared method's signature becomes a frozen Operation, from which every door is made.
+"""Operation: a declared method and its signature, from which every door is made.
 
 The convention is FastAPI's: a parameter named in the route is a path parameter; the one pydantic model of a
-command is the body; the rest are query parameters. A query's pydantic models (filters, the page) are query
+command is the body; the others are query parameters. A query's pydantic models (filters, the page) are query
 parameters too. A command without a body takes its other parameters from the query string or a JSON body.
 """
 
@@ -61,7 +61,7 @@ class Parameter:
 
 @dataclass(frozen=True, eq=False)
 class Operation:
-    """A query or command, with everything the doors need to know."""
+    """One operation, with everything that the doors need to know about it."""
 
     name: str
     service: type[Any]
@@ -145,16 +145,16 @@ class Operation:
 
     @cached_property
     def key_scope(self) -> str:
-        """The scope that an API key needs for it, such as `orders:read`; empty where it needs none.
+        """The scope that an API key needs for it, such as `orders:read`; empty if it needs none.
 
-        What is called inside the mesh alone needs none: the operation that calls it has asked for its own.
+        An operation that is only called inside the mesh needs none: its caller has already been checked.
         """
         if self.declaration.any_key or not (self.declaration.routes or self.declaration.tool):
             return ""
         return f"{self.service_name}:{'write' if self.is_command else 'read'}"
 
     def permit(self, actor: Actor) -> None:
-        """Refuses who may not call it: by their role, or by the scopes of their API key. Raises MeshError."""
+        """Checks that the actor may call it, by their role and by the scopes of their API key. Raises MeshError."""
         self.declaration.allow(actor)
         if self.key_scope and not actor.may(self.key_scope):
             raise Forbidden(f"This API key lacks the scope `{self.key_scope}`.")
@@ -166,9 +166,9 @@ class Operation:
         return None if self.adapter is None else self.adapter.validate_json(answer.body)
 
     def cache_tags_of(self, arguments: Mapping[str, Any]) -> Sequence[str]:
-        """The cache tags of this cached read; `{actor}` still stands for the actor's id.
+        """The cache tags of this query; none if it is not cached. `{actor}` still stands for the actor's id.
 
-        `arguments` may be what was sent: what is no id is none here, and will be refused.
+        `arguments` need not be validated: an invalid id gives the tag of id 0, and is refused later.
         """
         tags = self.declaration.cache_tags if self.declaration.ttl else ()
         return [_cache_tag_of_row(tag, arguments["id"]) for tag in tags] if self._cached_by_row else tags
@@ -194,25 +194,28 @@ class Operation:
 
     @cached_property
     def word_arguments(self) -> frozenset[str]:
-        """The arguments that are words to look for."""
+        """The names of the arguments that are search texts."""
         annotations = {p.name: p.annotation for p in self.parameters if p.model is None}
         for model in (p.model for p in self.parameters if p.model is not None):
             annotations |= {name: info.annotation for name, info in model.model_fields.items()}
         return frozenset(name for name, annotation in annotations.items() if _takes_words(annotation))
 
     def searches(self, arguments: Mapping[str, Any]) -> bool:
-        """Whether a call with these plain arguments looks into texts, row by row."""
+        """Whether a call with these plain arguments is a search, which reads texts row by row."""
         return any(arguments.get(name) for name in self.word_arguments)
 
     def is_expensive(self, arguments: Mapping[str, Any]) -> bool:
-        """Whether a call with these plain arguments takes a place among the few that there are (`mesh/places.py`)."""
+        """Whether a call with these plain arguments needs one of the few places for expensive requests.
+
+        See `mesh/calling/concurrency.py`.
+        """
         declared = self.declaration
         return declared.expensive or self.streams or bool(declared.takes) or self.searches(arguments)
 
     def is_likely_again(self, arguments: Mapping[str, Any]) -> bool:
-        """Whether others, or the same one, will soon ask with these plain arguments again.
+        """Whether a call with these plain arguments is likely to be repeated soon, so that caching is worthwhile.
 
-        Not of what has countless values: words to look for, a place in a list, a time that is no whole minute.
+        Arguments with countless values make it unlikely: search texts, cursors, times that are not a whole minute.
         """
         if self.searches(arguments) or arguments.get("cursor"):
             return False
@@ -223,7 +226,7 @@ class Operation:
         return frozenset(name for p in self.parameters for name in p.argument_names)
 
     def where(self, parameter: Parameter, route: Route) -> Where:
-        """Where a parameter is sent over REST; `any` is the query string or the body."""
+        """Where a parameter is sent over REST; `any` means in the query string or in the body."""
         if parameter.name in route.names:
             return "path"
         if parameter is self.body:
@@ -241,10 +244,12 @@ def _cache_tag_of_row(tag: str, id: Any) -> str:
 
 
 def _created_at(service: type[Any], declaration: Declaration) -> str:
-    """`/things/{id}` for `POST /things` where the service has `GET /things/{id}`; else nothing."""
-    read = {route.path for item in service.declarations().values() for route in item.routes if route.method == "GET"}
-    found = (f"{r.path}/{{id}}" for r in declaration.routes if r.method == "POST" and f"{r.path}/{{id}}" in read)
-    return next(found, "")
+    """`/things/{id}` for `POST /things` if the service has `GET /things/{id}`; else empty."""
+    readable = {
+        route.path for item in service.declarations().values() for route in item.routes if route.method == "GET"
+    }
+    paths = (f"{r.path}/{{id}}" for r in declaration.routes if r.method == "POST" and f"{r.path}/{{id}}" in readable)
+    return next(paths, "")
 
 
 def _parameter(parameter: inspect.Parameter, annotation: Any) -> Parameter:

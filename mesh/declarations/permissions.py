@@ -9,7 +9,7 @@ Allow = Callable[[Actor], None]
 
 
 def anyone(actor: Actor) -> None:
-    """Also who is not signed in."""
+    """Anyone, signed in or not."""
 
 
 def signed_in(actor: Actor) -> None:
@@ -19,7 +19,7 @@ def signed_in(actor: Actor) -> None:
 
 
 def in_person(actor: Actor) -> None:
-    """Any active user, but not through an API key: what is about credentials."""
+    """Any active user, but not through an API key: for operations on credentials."""
     signed_in(actor)
     if actor.key_id is not None:
         raise Forbidden("Sign in to do this; an API key may not.")
@@ -33,5 +33,5 @@ def admins(actor: Actor) -> None:
 
 
 def nobody(actor: Actor) -> None:
-    """Only the host itself."""
+    """Nobody: commands start jobs, and the host runs them without asking."""
     raise Forbidden("Jobs are begun by commands.")

@@ -1,13 +1,9 @@
 """Every service and operation of the process, by name."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from mesh.declarations.operations import Operation
 from mesh.declarations.permissions import in_person
-
-if TYPE_CHECKING:
-    pass
-from typing import Any
 
 
 class Registry:
@@ -31,7 +27,7 @@ class Registry:
         return {name: op for name, op in self.operations.items() if op.service is service}
 
     def open_to_keys(self) -> list[str]:
-        """The services of which API keys may have scopes."""
+        """The names of the services for which API keys can have scopes."""
         open_ = (op for op in self.operations.values() if op.key_scope and op.declaration.allow is not in_person)
         return sorted({operation.service_name for operation in open_})
 

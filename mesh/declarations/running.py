@@ -1,4 +1,7 @@
-"""Which command runs in this thread: what is read in its transaction is not yet true for others."""
+"""The command that runs in this thread.
+
+What its transaction reads is not yet visible to others, so it is not cached.
+"""
 
 import contextvars
 
@@ -8,5 +11,5 @@ running_command: contextvars.ContextVar[Invocation | None] = contextvars.Context
 
 
 def in_command() -> bool:
-    """Whether a command runs here: what is read in its transaction is not yet true for others."""
+    """Whether a command runs in this thread."""
     return running_command.get() is not None

@@ -1,4 +1,4 @@
-"""The vocabulary of inputs and answers: every text has a length, every integer a maximum, every list a size."""
+"""Base classes for inputs and answers. Every text has a length, every integer a maximum, every list a size."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -26,8 +26,8 @@ from mesh.declarations.integers import with_json_integers
 class In(BaseModel):
     """What a caller sends. Unknown fields are refused.
 
-    `class MeetingPatch(MeetingIn, partial=True)` has the same fields, none of them required: only what was
-    sent changes. A text is taken for an integer only where it is validated with `strict=False`.
+    `class MeetingPatch(MeetingIn, partial=True)` has the same fields, none of them required: only fields that were
+    sent change. A text is accepted as an integer only if it is validated with `strict=False`.
     """
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
@@ -53,7 +53,9 @@ class In(BaseModel):
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         schema = handler.resolve_ref_schema(handler(core))
         for prop in schema.get("properties", {}).values():
-            if cls.partial or prop.get("default", ...) is None:  # an absent field is unchanged, or just absent
+            if (
+                cls.partial or prop.get("default", ...) is None
+            ):  # no default to show: a field that is not sent stays as it is
                 prop.pop("default", None)
         for info in cls.model_fields.values():
             if isinstance(info.validation_alias, AliasChoices):
@@ -66,7 +68,7 @@ class In(BaseModel):
 
 
 def _add_names(schema: JsonSchemaValue, names: list[str]) -> None:
-    """Documents a field's other names, of which one is enough."""
+    """Documents the alternative names of a field; one of them is enough."""
     first, *others = names
     for other in others:
         schema["properties"][other] = {**schema["properties"][first], "description": f"The same as `{first}`."}
@@ -89,7 +91,7 @@ class Out(BaseModel):
 
 @dataclass(frozen=True)
 class Column:
-    """Where an Out field comes from, when not from the column of its name: a lookup or an expression."""
+    """The source of an Out field that is not the column of the same name: a lookup or an expression."""
 
     source: str | Combinable
 
@@ -122,7 +124,7 @@ T = TypeVar("T")
 class Page(BaseModel, Generic[T]):
     """A page of a list, newest first."""
 
-    # Which the class of a page of something does not inherit.
+    # Repeated here, because `Page[T]` does not inherit the docstring as its description.
     model_config = ConfigDict(extra="forbid", json_schema_extra={"description": "A page of a list, newest first."})
 
     count: int | None = Field(description="The number of items on all pages; only on the first page, else null.")
@@ -132,5 +134,5 @@ class Page(BaseModel, Generic[T]):
 
 @cache
 def page_of(schema: type[T]) -> type[Page[T]]:
-    """`Page[schema]`, for a schema that is known only when the program runs."""
+    """`Page[schema]`, for a schema that is only known at run time."""
     return Page[schema]  # type: ignore[valid-type]

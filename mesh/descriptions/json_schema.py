@@ -14,7 +14,7 @@ Schema = dict[str, Any]
 
 
 class _Generator(GenerateJsonSchema):
-    """Leaves out what pydantic makes up: titles of properties, which only repeat their names."""
+    """Leaves out the titles that pydantic generates for properties, which only repeat their names."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
@@ -28,13 +28,13 @@ def _schema_of(annotation: Any, mode: JsonSchemaMode, by_reference: str) -> Sche
 
 
 def component_name(name: str) -> str:
-    """`Page[MeetingOut]` as the OpenAPI document names it: `MeetingPage`."""
-    found = re.fullmatch(r"Page[_\[](\w+?)(?:Out)?[_\]]", name)
-    return f"{found[1]}Page" if found else name.removesuffix("Out")
+    """A schema's name in the OpenAPI document: `MeetingPage` for `Page[MeetingOut]`, `Meeting` for `MeetingOut`."""
+    match = re.fullmatch(r"Page[_\[](\w+?)(?:Out)?[_\]]", name)
+    return f"{match[1]}Page" if match else name.removesuffix("Out")
 
 
 def with_components(annotation: Any, mode: JsonSchemaMode, components: dict[str, Schema]) -> Schema:
-    """The schema, with every model in it moved to `components` and referred to."""
+    """The schema of a type; its models are moved into `components` and replaced by references."""
     schema = copy.deepcopy(_schema_of(annotation, mode, "{model}"))
     definitions = schema.pop("$defs", {})
     title = schema.get("title")
@@ -42,25 +42,25 @@ def with_components(annotation: Any, mode: JsonSchemaMode, components: dict[str,
         definitions[title] = schema
         schema = {"$ref": title}
     for definition in definitions.values():
-        _point(definition)
+        _point_to_components(definition)
     for name, definition in definitions.items():
         named = component_name(name)
         definition = {**definition, "title": named} if "title" in definition else definition
         if components.setdefault(named, definition) != definition:
             raise TypeError(f"two different schemas are called {named}: rename one of them")
-    _point(schema)
+    _point_to_components(schema)
     return schema
 
 
-def _point(schema: Any) -> None:
+def _point_to_components(schema: Any) -> None:
     if isinstance(schema, dict):
         if isinstance(schema.get("$ref"), str) and not schema["$ref"].startswith("#"):
             schema["$ref"] = f"#/components/schemas/{component_name(schema['$ref'])}"
         for value in schema.values():
-            _point(value)
+            _point_to_components(value)
     elif isinstance(schema, list):
         for item in schema:
-            _point(item)
+            _point_to_components(item)
 
 
 def inlined(annotation: Any, mode: JsonSchemaMode = "validation") -> Schema:

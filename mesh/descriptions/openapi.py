@@ -40,17 +40,17 @@ PROBLEM: Schema = {
     },
 }
 
-#: The components that the operations refer to; filled while the document is made.
+#: The components that the operations refer to; filled while the document is generated.
 _components: dict[str, Schema] = {}
 
 
 class OperationSchema(AutoSchema):
-    """Describes a path of the mesh from its operation; other views as drf-spectacular does."""
+    """Describes a path of the mesh by its operation, and other views as drf-spectacular does."""
 
-    def get_operation(self, path: str, path_regex: str, path_prefix: str, method: str, registry: Any) -> Any:
+    def get_operation(self, path: str, path_regex: str, path_prefix: str, method: str, component_registry: Any) -> Any:
         resource = getattr(self.view, "resource", None)
         if resource is None:
-            return super().get_operation(path, path_regex, path_prefix, method, registry)
+            return super().get_operation(path, path_regex, path_prefix, method, component_registry)
         operation, route = resource.methods[method]
         return describe(operation, route)
 
@@ -58,7 +58,7 @@ class OperationSchema(AutoSchema):
 def describe(operation: Operation, route: Route) -> Schema:
     """The OpenAPI Operation Object of one route."""
     first = route is operation.declaration.routes[0]
-    found: Schema = {
+    described: Schema = {
         "operationId": operation.name if first else f"{operation.name}_{_suffix(operation, route)}",
         "summary": operation.summary,
         "description": operation.details or operation.description,
@@ -68,12 +68,12 @@ def describe(operation: Operation, route: Route) -> Schema:
         "responses": _responses(operation, route),
     }
     if (body := _body(operation, route)) is not None:
-        found["requestBody"] = body
-    return found
+        described["requestBody"] = body
+    return described
 
 
 def _security(operation: Operation) -> list[dict[str, list[str]]]:
-    """The credentials that it takes, any one of them; with an API key, the scope that it must have."""
+    """The credentials that the operation accepts, any one of them; for an API key, the scope that it needs."""
     allow, key = operation.declaration.allow, {"apiKey": [operation.key_scope] if operation.key_scope else []}
     if allow is anyone:
         return [{}] if operation.declaration.any_key else [{}, {"bearer": []}, key]
@@ -81,45 +81,45 @@ def _security(operation: Operation) -> list[dict[str, list[str]]]:
 
 
 def _suffix(operation: Operation, route: Route) -> str:
-    """What tells an operation's further routes apart: the method, or the place in the list."""
+    """The suffix for the id of a further route: its method, or its position in the list."""
     same_path = [r for r in operation.declaration.routes if r.path == operation.declaration.routes[0].path]
     return route.method.lower() if route in same_path else str(operation.declaration.routes.index(route) + 1)
 
 
 def _parameters(operation: Operation, route: Route) -> list[Schema]:
-    found = []
+    described = []
     for parameter in operation.parameters:
         where = operation.where(parameter, route)
         if where == "path":
-            found.append(_parameter(parameter.name, "path", parameter_schema(parameter), required=True))
+            described.append(_parameter(parameter.name, "path", parameter_schema(parameter), required=True))
         elif where in ("query", "any") and parameter.model is None:
             names = (parameter.name, *parameter.aliases)
             needed = parameter.required and where == "query" and len(names) == 1
-            found += [_parameter(name, "query", parameter_schema(parameter), required=needed) for name in names]
+            described += [_parameter(name, "query", parameter_schema(parameter), required=needed) for name in names]
         elif where == "query" and parameter.model is not None:
             model = inlined(parameter.model)
             required = model.get("required", [])
-            found += [_parameter(n, "query", s, required=n in required) for n, s in model["properties"].items()]
-    return found
+            described += [_parameter(n, "query", s, required=n in required) for n, s in model["properties"].items()]
+    return described
 
 
 def _parameter(name: str, where: str, schema: Schema, *, required: bool) -> Schema:
     schema = dict(schema)
-    found: Schema = {"name": name, "in": where, "required": required, "schema": schema}
+    described: Schema = {"name": name, "in": where, "required": required, "schema": schema}
     if "description" in schema:
-        found["description"] = schema.pop("description")
+        described["description"] = schema.pop("description")
     options = [option for option in schema.get("anyOf", []) if option != {"type": "null"}]
-    if options and len(options) < len(schema["anyOf"]):  # a query string holds no null: absent says the same
+    if options and len(options) < len(schema["anyOf"]):  # a query string has no null: leave the parameter out instead
         rest = {key: value for key, value in schema.items() if key != "anyOf"}
-        found["schema"] = {**rest, **options[0]} if len(options) == 1 else {**rest, "anyOf": options}
-    return found
+        described["schema"] = {**rest, **options[0]} if len(options) == 1 else {**rest, "anyOf": options}
+    return described
 
 
 def _headers(operation: Operation) -> list[Schema]:
     if not operation.is_command:
         return []
     key = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[\x20-\x7e]+$"}
-    found: list[Schema] = [
+    headers: list[Schema] = [
         {
             "name": "Idempotency-Key",
             "in": "header",
@@ -129,7 +129,7 @@ def _headers(operation: Operation) -> list[Schema]:
         }
     ]
     if operation.has_dry_run:
-        found.append(
+        headers.append(
             {
                 "name": "Prefer",
                 "in": "header",
@@ -138,7 +138,7 @@ def _headers(operation: Operation) -> list[Schema]:
                 "description": "`dry-run` reports what would happen, and changes nothing.",
             }
         )
-    return found
+    return headers
 
 
 def _body(operation: Operation, route: Route) -> Schema | None:
@@ -174,21 +174,21 @@ def _responses(operation: Operation, route: Route) -> Schema:
         success["headers"] = {"Link": _header('The address of the next page, as `<…>; rel="next"`.')}
     elif operation.declaration.filename:
         success["headers"] = {"Content-Disposition": _header("The name of the file.")}
-    found = {str(operation.status): success}
+    responses = {str(operation.status): success}
     if operation.has_dry_run and operation.status != 200:
-        found["200"] = {
+        responses["200"] = {
             "description": "A dry run: what would have happened.",
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/DryRun"}}},
         }
     for error in _refusals(operation, route):
         content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-        refused: Schema = {"description": error.title, "content": content}
+        response: Schema = {"description": error.title, "content": content}
         if error is errors.Unauthenticated:
-            refused["headers"] = {"WWW-Authenticate": _header("The kind of credential to send.")}
+            response["headers"] = {"WWW-Authenticate": _header("The kind of credential to send.")}
         elif error in (errors.RateLimited, errors.Unavailable):
-            refused["headers"] = {"Retry-After": _header("The seconds to wait before the next try.")}
-        found[str(error.status)] = refused
-    return dict(sorted(found.items()))
+            response["headers"] = {"Retry-After": _header("The seconds to wait before the next try.")}
+        responses[str(error.status)] = response
+    return dict(sorted(responses.items()))
 
 
 def _header(description: str) -> Schema:
@@ -196,17 +196,17 @@ def _header(description: str) -> Schema:
 
 
 def _refusals(operation: Operation, route: Route) -> list[type[errors.MeshError]]:
-    found: list[type[errors.MeshError]] = [errors.Invalid, errors.Unauthenticated, errors.Forbidden]
-    found += [errors.RateLimited, errors.Malformed, errors.Unavailable]
-    if route.names or operation.declaration.media:  # a file is looked up by its parameters too
-        found.append(errors.NotFound)
+    refusals: list[type[errors.MeshError]] = [errors.Invalid, errors.Unauthenticated, errors.Forbidden]
+    refusals += [errors.RateLimited, errors.Malformed, errors.Unavailable]
+    if route.names or operation.declaration.media:  # a file may be looked up by its query parameters
+        refusals.append(errors.NotFound)
     if operation.is_command or operation.is_body_operation:
-        found += [errors.Conflict, errors.TooLarge, errors.UnsupportedMediaType]
-    return found
+        refusals += [errors.Conflict, errors.TooLarge, errors.UnsupportedMediaType]
+    return refusals
 
 
 def add_components(result: Schema, generator: SchemaGenerator, request: Any, public: bool) -> Schema:
-    """Puts the schemas, the security schemes, the tags and health into drf-spectacular's document."""
+    """Adds the schemas, the security schemes and the tags to drf-spectacular's document."""
     components = result.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     schemas.update(_components)
@@ -230,7 +230,7 @@ def add_components(result: Schema, generator: SchemaGenerator, request: Any, pub
         },
     }
     groups = {config.verbose_name: _services_of(config.label) for config in apps.get_app_configs()}
-    groups["Mesh"] = groups.pop("Mesh")  # last: what is about the server itself
+    groups["Mesh"] = groups.pop("Mesh")  # last, since it is about the server itself
     result["tags"] = [
         {"name": service.name, "description": (service.__doc__ or "").strip()}
         for services in groups.values()

@@ -1,4 +1,4 @@
-"""Operations as tools for LLMs: those that an actor may use, in the shapes that LLM APIs take."""
+"""Operations as tools for LLMs: those that an actor may use, in the formats of LLM APIs."""
 
 from typing import Literal, get_args
 

@@ -1,5 +1,5 @@
 """Rows mirrored as JSON documents in object storage.
 
 Imports `rows` and what is below.
-Begin with `mirror`; `bulk` compares, rebuilds and restores all documents at once.
+Begin with `mirror`. `bulk` compares, rebuilds and restores all documents at once.
 """

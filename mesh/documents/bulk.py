@@ -1,4 +1,4 @@
-"""All documents at once: compared with their rows, stored anew, and made rows of again."""
+"""All documents at once: compare them with their rows, store them anew, restore rows from them."""
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,31 +20,31 @@ from mesh.stores.postgres import fetch
 T = TypeVar("T")
 Finding = Literal["", "missing", "stale", "extra", "waiting"]
 
-_AT_ONCE = 500  # documents that are in memory at a time
-_LOOKS = 3
+_AT_ONCE = 500  # documents in memory at a time
+_ATTEMPTS = 3
 
 
 class Compared(NamedTuple):
-    """What a look at a document or a row found; nothing where both agree."""
+    """The result of comparing one document with its row; `finding` is empty if they agree."""
 
     name: str
     finding: Finding = ""
 
 
 class NotEmpty(Exception):
-    """There are rows that are not what their documents say, or have none."""
+    """There are rows that differ from their documents, or have none."""
 
 
 class NotStored(Exception):
-    """The storage did not take a document."""
+    """The storage did not store a document."""
 
 
-class _Unknown(Exception):
-    """A document refers to a row that is not there."""
+class _UnknownReference(Exception):
+    """A document refers to a row that does not exist."""
 
 
 class Restored(NamedTuple):
-    """What became of a document; an `error` where it is broken."""
+    """The result of restoring one document; `error` says what is wrong with it, if anything."""
 
     name: str
     made: bool = False
@@ -52,15 +52,15 @@ class Restored(NamedTuple):
 
 
 def size() -> int:
-    """About how many documents there should be."""
+    """About how many documents there should be, which is the number of rows."""
     return sum(each.model._base_manager.count() for each in document_kinds.values())
 
 
 def compare() -> Iterator[Compared]:
-    """Holds every row against its document, and every document against the rows.
+    """Compares every row with its document, and every document with the rows.
 
-    A document that is still to be stored is `waiting`. What seems wrong is looked at again, for it may have changed
-    between the look at the row and the look at the document.
+    A document that is still to be stored is `waiting`. Whatever seems wrong is compared again, since it may have
+    changed between reading the row and reading the document.
     """
     for each in document_kinds.values():
         for uuids in _uuids(each):
@@ -69,15 +69,15 @@ def compare() -> Iterator[Compared]:
         for names in _batched(storage().names(each.kind)):
             for name in _without_row(each, names):
                 uuid = _uuid_in(each, name)
-                found = _findings(each, [uuid]).get(uuid) if uuid else _extra(name)
-                if found in ("extra", "waiting"):
-                    yield Compared(name, found)
+                finding = _findings(each, [uuid]).get(uuid) if uuid else _extra(name)
+                if finding in ("extra", "waiting"):
+                    yield Compared(name, finding)
 
 
 def rebuild() -> Iterator[int]:
-    """Stores every document anew, and removes what has no row; yields how many it has done.
+    """Stores every document anew, and removes those without a row. Yields how many are done so far.
 
-    What it has begun is done in any case: where this is interrupted, by the job. Raises NotStored.
+    If it is interrupted, the job does the rest of what has begun. Raises NotStored.
     """
     done = 0
     for each in document_kinds.values():
@@ -100,29 +100,29 @@ def rebuild() -> Iterator[int]:
             done += len(tried)
             yield done
         elif fetch("SELECT 1 FROM mesh_waitingdocument WHERE lease_until > clock_timestamp() LIMIT 1"):
-            time.sleep(0.2)  # a worker stores the last of them
+            time.sleep(0.2)  # a worker is storing the last ones
         else:
             return
 
 
 def restore(user_id: int) -> Iterator[Restored]:
-    """Makes the rows of all documents, as this user's; those that are there already stay.
+    """Creates the rows of all documents, owned by this user. Rows that already exist stay.
 
-    Raises NotEmpty, before anything is written, where a row is not what its document says.
+    Raises NotEmpty, before anything is written, if a row differs from its document.
     """
     for each in document_kinds.values():
         for uuids in _uuids(each):
             _refuse_others(each, uuids)
     for each in document_kinds.values():
         for names in _batched(storage().names(each.kind)):
-            known = set(names) - set(_without_row(each, names))
-            yield from (Restored(name) for name in known)
-            new = [name for name in names if name not in known]
-            yield from _restored(each, dict(zip(new, _contents(new), strict=True)), user_id)
+            existing = set(names) - set(_without_row(each, names))
+            yield from (Restored(name) for name in existing)
+            new = [name for name in names if name not in existing]
+            yield from _restore_batch(each, dict(zip(new, _contents(new), strict=True)), user_id)
 
 
 def _uuids(each: DocumentKind) -> Iterator[list[UUID]]:
-    """The uuids of all rows, some at a time, in their order."""
+    """The uuids of all rows in order, in batches of _AT_ONCE."""
     uuids = each.model._base_manager.order_by("uuid").values_list("uuid", flat=True)
     some = list(uuids[:_AT_ONCE])
     while some:
@@ -131,23 +131,23 @@ def _uuids(each: DocumentKind) -> Iterator[list[UUID]]:
 
 
 def _findings(each: DocumentKind, uuids: Iterable[UUID]) -> dict[UUID, Finding]:
-    """What is not as it should be, after another look where it may just be changing."""
+    """What is wrong with these documents, compared several times since they may just be changing."""
     suspects, waiting = list(uuids), set[UUID]()
-    found: dict[UUID, Finding] = {}
-    for _ in range(_LOOKS):
-        found = _look(each, suspects)
-        waiting |= _waiting(each, list(found)) if found else set()
-        suspects = [uuid for uuid in found if uuid not in waiting]
+    findings: dict[UUID, Finding] = {}
+    for _ in range(_ATTEMPTS):
+        findings = _compare_batch(each, suspects)
+        waiting |= _waiting(each, list(findings)) if findings else set()
+        suspects = [uuid for uuid in findings if uuid not in waiting]
         if not suspects:
             break
     late: dict[UUID, Finding] = dict.fromkeys(waiting, "waiting")
-    return late | {uuid: found[uuid] for uuid in suspects}
+    return late | {uuid: findings[uuid] for uuid in suspects}
 
 
-def _look(each: DocumentKind, uuids: Sequence[UUID]) -> dict[UUID, Finding]:
+def _compare_batch(each: DocumentKind, uuids: Sequence[UUID]) -> dict[UUID, Finding]:
     bodies = each.bodies(uuids)
-    kept = zip(uuids, _contents([each.name(uuid) for uuid in uuids]), strict=True)
-    return {uuid: _finding(bodies.get(uuid), content) for uuid, content in kept if bodies.get(uuid) != content}
+    stored = zip(uuids, _contents([each.name(uuid) for uuid in uuids]), strict=True)
+    return {uuid: _finding(bodies.get(uuid), content) for uuid, content in stored if bodies.get(uuid) != content}
 
 
 def _extra(name: str) -> Finding:
@@ -168,15 +168,15 @@ def _waiting(each: DocumentKind, uuids: Sequence[UUID]) -> set[UUID]:
 
 
 def _without_row(each: DocumentKind, names: Sequence[str]) -> list[str]:
-    """Those of the names that are no row's."""
+    """The names of documents that have no row."""
     uuids = [uuid for name in names if (uuid := _uuid_in(each, name))]
     rows = each.model._base_manager.filter(uuid__in=uuids).values_list("uuid", flat=True)
-    known = {each.name(uuid) for uuid in rows}
-    return [name for name in names if name not in known]
+    existing = {each.name(uuid) for uuid in rows}
+    return [name for name in names if name not in existing]
 
 
 def _uuid_in(each: DocumentKind, name: str) -> UUID | None:
-    """The uuid that a name is made of; None where it is a name that we do not make."""
+    """The uuid in a document's name; None if it is not a name that we make."""
     try:
         uuid = UUID(name.removeprefix(f"{each.kind}/").removesuffix(".json"))
     except ValueError:
@@ -208,7 +208,7 @@ def _parsed(each: DocumentKind, content: bytes) -> BaseModel | None:
         return None
 
 
-def _restored(each: DocumentKind, contents: dict[str, bytes | None], user_id: int) -> Iterator[Restored]:
+def _restore_batch(each: DocumentKind, contents: dict[str, bytes | None], user_id: int) -> Iterator[Restored]:
     bodies: dict[str, Any] = {}
     for name, content in contents.items():
         try:
@@ -218,12 +218,12 @@ def _restored(each: DocumentKind, contents: dict[str, bytes | None], user_id: in
                 yield Restored(name, error="it has another id than its name says")
         except ValidationError as error:
             yield Restored(name, error=_in_a_line(error))
-    referred = _referred(each, list(bodies.values()))
+    references = _referred(each, list(bodies.values()))
     rows: dict[str, Model] = {}
     for name, body in bodies.items():
         try:
-            rows[name] = _row(each, body, referred, user_id)
-        except _Unknown as error:
+            rows[name] = _row(each, body, references, user_id)
+        except _UnknownReference as error:
             yield Restored(name, error=str(error))
     try:
         _write(each, list(rows.values()))
@@ -242,7 +242,7 @@ def _in_a_line(error: ValidationError) -> str:
 
 
 def _write(each: DocumentKind, rows: list[Model]) -> None:
-    """The documents stay as they are: they have said all this before."""
+    """Writes the rows, and drops their document changes: the documents are already up to date."""
     with transaction.atomic():
         each.complete(rows)
         each.model._base_manager.bulk_create(rows)
@@ -251,37 +251,37 @@ def _write(each: DocumentKind, rows: list[Model]) -> None:
 
 
 def _sources(each: DocumentKind) -> dict[str, tuple[str, str]]:
-    """For each field of the schema: the field of the model, and of a row it refers to, the column it is known by."""
-    found = {}
+    """For each field of the schema: the model's field, and for a reference the column that identifies the other row."""
+    sources = {}
     for name, info in each.schema.model_fields.items():
         source = column_of(name, info)
         field, _, key = (source if isinstance(source, str) else name).partition("__")
-        found[name] = field, key
-    return found
+        sources[name] = field, key
+    return sources
 
 
 def _referred(each: DocumentKind, bodies: Sequence[BaseModel]) -> dict[tuple[str, Any], int]:
-    """The primary keys of rows that bodies refer to, by the body's field and what is in it."""
-    found: dict[tuple[str, Any], int] = {}
+    """The primary keys of the rows that bodies refer to, by the body's field and its value."""
+    keys: dict[tuple[str, Any], int] = {}
     for name, (field, key) in _sources(each).items():
         if key:
             related: Any = each.model._meta.get_field(field).related_model
             values = {getattr(body, name) for body in bodies} - {None}
             rows = related._base_manager.filter(**{f"{key}__in": values}).values_list(key, "pk")
-            found |= {(name, value): pk for value, pk in rows}
-    return found
+            keys |= {(name, value): pk for value, pk in rows}
+    return keys
 
 
-def _row(each: DocumentKind, body: BaseModel, referred: dict[tuple[str, Any], int], user_id: int) -> Model:
-    """The row that a body was made of, not yet written. Raises _Unknown."""
+def _row(each: DocumentKind, body: BaseModel, references: dict[tuple[str, Any], int], user_id: int) -> Model:
+    """The row for a body, not yet written. Raises _Unknown."""
     row = each.model()
     for name, (field_name, key) in _sources(each).items():
         field: Any = each.model._meta.get_field(field_name)
         value = getattr(body, name)
         if key and value is not None:
-            if (name, value) not in referred:
-                raise _Unknown(f"{name}: there is no {value}")
-            value = referred[name, value]
+            if (name, value) not in references:
+                raise _UnknownReference(f"{name}: there is no {value}")
+            value = references[name, value]
         elif value is None and not field.null:
             value = ""
         setattr(row, field.attname, value)

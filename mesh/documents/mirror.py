@@ -1,11 +1,13 @@
 """Documents: rows mirrored as JSON in object storage, a moment after each commit. Postgres is the truth.
 
-A trigger of the row's table appends a `DocumentChange` in the change's own transaction, whoever makes it, and locks
-nothing. The job `store_documents` gathers changes as `WaitingDocument`s, one for each document, and leases them, so
-that one writer has a document at a time. What is stored is the row as it is when the lease begins; a change that comes
-later waits for the next turn. So an older version could come after a newer one only from a writer that hung past its
-lease, or got no answer. Such a writer finds out when it goes on, and says that the document changed; where it cannot,
-whoever took over, or tries again, stores the document once more when nothing of it can be on its way any more.
+A trigger of the row's table appends a `DocumentChange` in the change's own transaction, whatever makes the change. It
+takes no locks. The job `store_documents` gathers changes into `WaitingDocument`s, one for each document, and leases
+them, so that only one writer has a document at a time. It stores the row as it is when the lease begins; a later change
+waits for the next lease.
+
+So only a writer that hung past its lease, or got no answer, could store an older version after a newer one. When such a
+writer continues, it notices, and appends a change, so the document is stored again. If it cannot (it was killed),
+the writer that took over or retries stores the document once more, when no old request can still be on its way.
 """
 
 import time
@@ -27,13 +29,13 @@ from mesh.stores.postgres import fetch
 
 log = structlog.get_logger(__name__)
 
-LEASE = 60.0  # seconds; more than _LONGEST and the time-outs of a storage together
-IN_DOUBT_SECONDS = 300.0  # seconds for which what was sent without an answer may still arrive
+LEASE = 60.0  # seconds; more than _MAX_SECONDS and the timeouts of a storage together
+IN_DOUBT_SECONDS = 300.0  # seconds for which a request without an answer may still take effect
 THREADS = 8  # documents that one run stores at once
-_GATHERED = 1000  # changes that one run looks at
-_TOGETHER = 100  # documents that one run stores
-_LONGEST = 20.0  # seconds after which a run begins with no other document
-_LONGEST_PAUSE = 300.0
+_GATHERED = 1000  # changes that one run gathers
+_BATCH = 100  # documents that one run stores
+_MAX_SECONDS = 20.0  # seconds after which a run begins no further document
+_MAX_BACKOFF = 300.0
 
 
 @dataclass(frozen=True)
@@ -43,20 +45,20 @@ class DocumentKind:
     kind: str
     model: type[Model]
     schema: type[BaseModel]
-    #: The field of the user whose the row is; empty where it is another row's.
+    #: The field that holds the row's owner, a user; empty if it belongs to another row.
     owner: str
-    #: What restored rows need that their documents do not say.
+    #: Fills in what restored rows need and their documents do not contain.
     complete: Callable[[list[Any]], None]
 
     def name(self, uuid: UUID) -> str:
         return f"{self.kind}/{uuid}.json"
 
     def bodies(self, uuids: Sequence[UUID]) -> dict[UUID, bytes]:
-        """What the documents of these rows hold; nothing of rows that are not there."""
+        """The contents of these rows' documents, by uuid; rows that do not exist are left out."""
         return read_many(self.model, self.schema, "uuid", uuids)
 
 
-#: By kind; what others refer to comes first.
+#: By kind. Kinds that others refer to come first, so that they are restored first.
 document_kinds: dict[str, DocumentKind] = {}
 
 
@@ -68,7 +70,7 @@ def register_document(
     owner: str = "",
     complete: Callable[[list[Any]], None] = lambda rows: None,
 ) -> None:
-    """Every row of `model`, which has a `uuid`, has a document of this schema; see `DocumentKind`.
+    """Mirrors every row of `model`, which must have a `uuid`, as a document of this schema; see `DocumentKind`.
 
     Its table needs a trigger: `AFTER INSERT OR UPDATE OR DELETE … EXECUTE FUNCTION mesh_document_changed('<kind>')`.
     """
@@ -80,7 +82,7 @@ def has_documents(model: type[Model]) -> bool:
 
 
 class Leased(NamedTuple):
-    """A document that this run stores; without a body, its row is gone, and it is removed."""
+    """A document that this run stores. Without a body its row was deleted, and so the document is removed."""
 
     id: int
     kind: str
@@ -98,45 +100,45 @@ class Batch:
 
 
 class Tried(NamedTuple):
-    """What came of storing a document; `in_doubt`: it may still arrive."""
+    """The result of storing a document; `in_doubt`: the request got no answer, and may still take effect."""
 
     error: str = ""
     in_doubt: bool = False
 
 
 def lease() -> Batch:
-    """Gathers changes, and takes those documents that are due and free, with what they shall hold. In a transaction."""
+    """Gathers changes, and leases documents that are due and free, with their new bodies. Call it in a transaction."""
     fetch(_GATHER, [_GATHERED])
     token = uuid.uuid4()
-    rows = fetch(_LEASE, [token, LEASE, IN_DOUBT_SECONDS, list(document_kinds), _TOGETHER])
+    rows = fetch(_LEASE, [token, LEASE, IN_DOUBT_SECONDS, list(document_kinds), _BATCH])
     by_kind: dict[str, list[UUID]] = defaultdict(list)
     for _, kind, key, _ in rows:
         by_kind[kind].append(key)
-    # In a statement of its own, after the one that took the versions: a body is never older than its version.
+    # A separate statement, after the one that read the versions: so a body is never older than its version.
     bodies = {kind: document_kinds[kind].bodies(keys) for kind, keys in by_kind.items()}
     leased = [Leased(id, kind, key, version, bodies[kind].get(key)) for id, kind, key, version in rows]
     return Batch(token, leased)
 
 
 def store(batch: Batch) -> dict[int, Tried]:
-    """Stores and removes, several at once, and returns what came of each that was tried. In no transaction.
+    """Stores or removes these documents, several at once. Returns the result of each that was tried, by id.
 
-    Where the first all fail the storage is away, and the others are left for another time.
+    Call it outside a transaction. If the first ones all fail, the storage is down, and the rest is not tried.
     """
-    ends, tried = time.monotonic() + _LONGEST, dict[int, Tried]()
+    deadline, tried = time.monotonic() + _MAX_SECONDS, dict[int, Tried]()
 
     def store_one(document: Leased) -> None:
-        away = len(tried) >= THREADS and all(result.error for result in list(tried.values()))
-        if not away and time.monotonic() < ends:
-            tried[document.id] = _stored(document)
+        is_down = len(tried) >= THREADS and all(result.error for result in list(tried.values()))
+        if not is_down and time.monotonic() < deadline:
+            tried[document.id] = _store_one(document)
 
     with ThreadPoolExecutor(THREADS, thread_name_prefix="documents") as threads:
         list(threads.map(store_one, batch.documents))
-    _find_out(batch, tried)
+    _store_overtaken_again(batch, tried)
     return tried
 
 
-def _stored(document: Leased) -> Tried:
+def _store_one(document: Leased) -> Tried:
     name = document_kinds[document.kind].name(document.uuid)
     try:
         if document.body is None:
@@ -150,8 +152,8 @@ def _stored(document: Leased) -> Tried:
     return Tried()
 
 
-def _find_out(batch: Batch, tried: Iterable[int]) -> None:
-    """Of a document that another writer has taken over meanwhile, it is not known whose write came last."""
+def _store_overtaken_again(batch: Batch, tried: Iterable[int]) -> None:
+    """Has documents stored again that another writer took over meanwhile: it is unknown whose write came last."""
     documents = [document for document in batch.documents if document.id in set(tried)]
     columns = [[getattr(document, name) for document in documents] for name in ("id", "kind", "uuid")]
     for kind, key in fetch(_CHANGED_AGAIN, [*columns, batch.token]):
@@ -159,9 +161,9 @@ def _find_out(batch: Batch, tried: Iterable[int]) -> None:
 
 
 def finish(batch: Batch, tried: dict[int, Tried]) -> bool:
-    """Gives the leases back: what is stored waits no more, what failed does for a while. In a transaction.
+    """Gives the leases back: removes what is stored, and schedules a retry for what failed. Call it in a transaction.
 
-    Returns whether it makes sense to go on: something was stored, and more is due.
+    Returns whether to continue at once: something was stored, and more is due.
     """
     ids = [document.id for document in batch.documents]
     fetch(_LOCK, [ids, batch.token])
@@ -171,25 +173,25 @@ def finish(batch: Batch, tried: dict[int, Tried]) -> bool:
     fetch(_STORED_ONCE_MORE, [*versions, batch.token])
     failed = {id: result for id, result in tried.items() if result.error}
     columns = [list(failed), [result.error for result in failed.values()], [f.in_doubt for f in failed.values()]]
-    fetch(_FAILED, [_LONGEST_PAUSE, IN_DOUBT_SECONDS, *columns, batch.token])
+    fetch(_FAILED, [_MAX_BACKOFF, IN_DOUBT_SECONDS, *columns, batch.token])
     fetch(_NOT_TRIED, [ids, batch.token])
     return bool(stored) and bool(fetch(_MORE)[0][0])
 
 
 def waiting() -> tuple[int, float]:
-    """How many documents are not yet stored, and for how many seconds the oldest of them."""
+    """The number of documents that are not yet stored, and for how many seconds the oldest of them has waited."""
     count, seconds = fetch(_WAITING)[0]
     return count, max(0.0, seconds)
 
 
 def changed_anew(kind: str, uuids: Sequence[UUID]) -> None:
-    """Has these documents stored anew, or removed where they have no row."""
+    """Appends changes, so that these documents are stored anew, or removed if they have no row."""
     fetch("INSERT INTO mesh_documentchange (kind, uuid) SELECT %s, * FROM unnest(%s::uuid[])", [kind, list(uuids)])
 
 
-#: In the order of the keys, as whoever gives leases back locks them: else two could wait for each other. The version
-#: is counted here, since ids of changes need not become visible in their order.
-# Arrays and not IN, here and below: a plan may run what IN holds again for each row, and so take more than the limit.
+#: In key order, the same order in which `_LOCK` locks rows, to avoid deadlocks. The version is counted here, since ids
+#: of changes need not become visible in order.
+# Arrays instead of IN, here and below: a plan may run the subquery of IN again for each row, and so exceed the limit.
 _GATHER = """
 WITH change AS (
     DELETE FROM mesh_documentchange
@@ -200,7 +202,7 @@ INSERT INTO mesh_waitingdocument AS w (kind, uuid, version, changed_at, due_at, 
 SELECT kind, uuid, 1, min(at), min(at), 0, '' FROM change GROUP BY kind, uuid ORDER BY kind, uuid
 ON CONFLICT (kind, uuid) DO UPDATE SET version = w.version + 1, due_at = excluded.due_at
 """
-#: Who finds a token took over from a writer that was lost.
+#: If there still is a token, the writer before was lost.
 _LEASE = """
 UPDATE mesh_waitingdocument SET
     token = %s, lease_until = clock_timestamp() + make_interval(secs => %s),
@@ -225,7 +227,7 @@ DELETE FROM mesh_waitingdocument w USING unnest(%s::bigint[], %s::bigint[]) AS s
 WHERE w.id = stored.id AND w.version = stored.version AND w.token = %s AND w.unsure_until IS NULL
 """
 _FREE = "UPDATE mesh_waitingdocument AS w SET token = NULL, lease_until = NULL"
-#: What changed meanwhile, at once; else what may not be the last to arrive, when it is.
+#: If the row changed meanwhile, at once. Else, if an old request is in doubt, when that can no longer take effect.
 _STORED_ONCE_MORE = f"""
 {_FREE}, attempt = 0, error = '', changed_at = clock_timestamp(),
     due_at = CASE WHEN w.version = stored.version THEN unsure_until ELSE clock_timestamp() END

@@ -1,4 +1,4 @@
-"""mesh.doors.admin."""
+"""The Django admin as a door: it reads rows as usual, and changes them through operations."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -26,9 +26,9 @@ from mesh.errors import Invalid, MeshError
 
 
 class MeshModelAdmin(ModelAdmin):  # type: ignore[misc]
-    """Changes rows through operations: `add`, `change` and `remove` name them; without one, it cannot be done here.
+    """Changes rows through operations: `add`, `change` and `remove` name them. Without one, the action is absent.
 
-    The form's fields are the operation's arguments; of a foreign key, its id.
+    The form's fields are the operation's arguments. A foreign key is sent as its id.
     """
 
     add: ClassVar[str] = ""
@@ -37,7 +37,7 @@ class MeshModelAdmin(ModelAdmin):  # type: ignore[misc]
     add_fields: ClassVar[tuple[str, ...]] = ()
     change_fields: ClassVar[tuple[str, ...]] = ()
     shown_fields: ClassVar[tuple[str, ...]] = ()
-    #: In which order an operation is called for several rows.
+    #: The order in which an operation is called for several rows.
     order: ClassVar[tuple[str, ...]] = ("pk",)
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> tuple[str, ...]:
@@ -56,7 +56,7 @@ class MeshModelAdmin(ModelAdmin):  # type: ignore[misc]
         return bool(self.remove) and super().has_delete_permission(request, obj)
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> type[Any]:
-        """The form whose validation runs the operation, so that its refusals stand beside the fields."""
+        """The form whose validation runs the operation, so that refusals are shown beside the fields."""
         form: type[Any] = super().get_form(request, obj, change, **kwargs)
         operation = self.change if change else self.add
 
@@ -90,17 +90,17 @@ class MeshModelAdmin(ModelAdmin):  # type: ignore[misc]
         return form.instance
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Nothing: the operation has saved the row."""
+        """Does nothing: the operation has saved the row."""
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Nothing: the operation has saved what belongs to the row."""
+        """Does nothing: the operation has saved what belongs to the row."""
 
     def get_inline_instances(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
-        """Inlines only show rows: nothing of them is read from what was sent."""
+        """No inlines on POST: they only show rows, and nothing is read from them."""
         return [] if request.method == "POST" else super().get_inline_instances(request, obj)
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Long texts have several lines, and keep the blanks around them."""
+        """Long texts get several lines, and keep leading and trailing whitespace."""
         if isinstance(db_field, CharField) and (db_field.max_length or 0) > 255:
             kwargs["widget"] = UnfoldAdminTextareaWidget
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
@@ -109,7 +109,7 @@ class MeshModelAdmin(ModelAdmin):  # type: ignore[misc]
         return field
 
     def key_of(self, row: Any) -> dict[str, Any]:
-        """The arguments that name a row."""
+        """The arguments that identify a row."""
         return {"id": row.pk}
 
     def delete_model(self, request: HttpRequest, obj: Model) -> None:
@@ -119,12 +119,12 @@ class MeshModelAdmin(ModelAdmin):  # type: ignore[misc]
         self.call_each(request, queryset, self.remove, "Deleted")
 
     def get_deleted_objects(self, objs: Iterable[Any], request: HttpRequest) -> Any:
-        """What was chosen: what goes with it, or keeps it, is for the operation to say."""
+        """Only the chosen rows. The operation decides what is deleted with them, or prevents it."""
         names = [str(row) for row in objs]
         return names, {self.opts.verbose_name_plural: len(names)}, set(), []
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> None:
-        """Nothing: the audit trail has them, and what was refused."""
+        """Does nothing: deletions and refusals are in the audit trail."""
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         actions: dict[str, Any] = super().get_actions(request)
@@ -133,7 +133,7 @@ class MeshModelAdmin(ModelAdmin):  # type: ignore[misc]
         return actions
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        """As Django's, but not in a transaction of its own: a refusal would roll its trace back."""
+        """Like Django's, but without a transaction around it: a refusal would roll back its own audit entry."""
         try:
             response: HttpResponse = self._delete_view(request, object_id, extra_context)
             return response
@@ -143,7 +143,7 @@ class MeshModelAdmin(ModelAdmin):  # type: ignore[misc]
             return HttpResponseRedirect(reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[object_id]))
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """A time in the address that is none, such as the end of the year 9999, is like any other odd lookup."""
+        """Treats times in the URL that are out of range, such as the end of the year 9999, as invalid lookups."""
         try:
             return super().get_changelist_instance(request)
         except (OverflowError, ValueError) as error:
@@ -163,24 +163,24 @@ class MeshModelAdmin(ModelAdmin):  # type: ignore[misc]
         return admission.call(mesh, operation, lambda: bind_flat(operation, Texts(arguments)), dry_run=dry_run)
 
     def call_each(self, request: HttpRequest, rows: QuerySet[Any], operation: str, done: str, **arguments: Any) -> None:
-        """Calls an operation for each row, in `order`; a refusal is told, and the others go on."""
-        times = 0
+        """Calls an operation for each row, in `order`. A refusal is shown as a message, and the other rows go on."""
+        count = 0
         for row in rows.order_by(*self.order):
             try:
                 self.call(request, operation, {**self.key_of(row), **arguments})
-                times += 1
+                count += 1
             except MeshError as refusal:
                 messages.error(request, f"{row}: {refusal.detail}")
-        if times:
-            messages.success(request, f"{done}: {times}.")
+        if count:
+            messages.success(request, f"{done}: {count}.")
 
     def download(self, request: HttpRequest, name: str, **arguments: Any) -> HttpResponseBase:
-        """The file that a query streams. Raises MeshError."""
+        """The response that streams a query's file. Raises MeshError."""
         return streamed(registry.operations[name], self.call(request, name, arguments))
 
 
 def _delete_selected(admin: MeshModelAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-    """Asks first, as Django's; then a refusal is told, and the others go on."""
+    """Asks for confirmation like Django's; then a refusal is shown as a message, and the other rows go on."""
     if "post" not in request.POST:
         return delete_selected(admin, request, queryset)
     admin.delete_queryset(request, queryset)
@@ -188,22 +188,22 @@ def _delete_selected(admin: MeshModelAdmin, request: HttpRequest, queryset: Quer
 
 
 def _admitted(request: HttpRequest) -> tuple[Admission, Mesh]:
-    """The way in of this request, which counts once, however many rows it is about."""
+    """The admission of this request, made once, so that the request counts once however many rows it changes."""
     if "meshwork.admission" not in request.META:
         admission = Admission(request, _by_session, changes=True, door="admin")
         request.META["meshwork.admission"] = admission, admission.enter()
-    found: tuple[Admission, Mesh] = request.META["meshwork.admission"]
-    return found
+    admitted: tuple[Admission, Mesh] = request.META["meshwork.admission"]
+    return admitted
 
 
 def _by_session(request: HttpRequest, cache_tags: Sequence[str]) -> tuple[Actor, None]:
-    """Who is signed in to the admin."""
+    """Authenticates by the admin's session."""
     return identity().actor(request.user.pk or 0), None
 
 
 def arguments_of(form: Any, names: list[str]) -> dict[str, Any]:
-    """The form's values as an operation takes them: rows as ids, empty optional fields left out of an addition."""
-    found: dict[str, Any] = {}
+    """The form's values as an operation takes them: rows as ids; when adding, empty optional fields are left out."""
+    arguments: dict[str, Any] = {}
     for name in names:
         value = form.cleaned_data[name]
         if isinstance(value, str):
@@ -217,12 +217,12 @@ def arguments_of(form: Any, names: list[str]) -> dict[str, Any]:
             if form.instance.pk is None:
                 continue
             value = ""
-        found[f"{name}_id" if isinstance(model_field, ForeignKey) else name] = value
-    return found
+        arguments[f"{name}_id" if isinstance(model_field, ForeignKey) else name] = value
+    return arguments
 
 
 def badge(text: str, colours: Mapping[Any, str]) -> str:
-    """A badge on a page, as Unfold makes it in lists."""
+    """The HTML of a badge, as Unfold shows it in lists."""
     return render_to_string("unfold/helpers/label.html", {"text": text, "type": colours.get(text, "")})
 
 

@@ -1,4 +1,4 @@
-"""The way in of every request over the web: who asks, how often, what they may call, and what they get for it."""
+"""The one way in for every web request: authenticate, count, permit, bind, call, refuse."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,30 +27,30 @@ from mesh.stores.postgres import refusal_of
 log = structlog.get_logger("mesh.requests")
 
 R = TypeVar("R", HttpResponse, HttpResponseBase | Reply)
-#: Who asks, and the versions of these cache tags where the same statement gave them. Raises MeshError.
+#: Returns the actor, and the versions of these cache tags if the same statement read them. Raises MeshError.
 Authenticate = Callable[[HttpRequest, Sequence[str]], tuple[Actor, Mapping[str, int] | None]]
 
 
 def by_credentials(request: HttpRequest, cache_tags: Sequence[str]) -> tuple[Actor, Mapping[str, int] | None]:
-    """Who a bearer token or an API key stands for; nobody in particular where neither was sent."""
+    """Authenticates by bearer token or API key; without either, the actor is ANONYMOUS. Raises MeshError."""
     authorization, api_key = request.META.get("HTTP_AUTHORIZATION", ""), request.META.get("HTTP_X_API_KEY", "")
     if authorization or api_key:
         return identity().authenticate(authorization, api_key, cache_tags)
-    own = any("{actor}" in tag for tag in cache_tags)
-    return ANONYMOUS, versions.current(cache_tags) if cache_tags and not own else None
+    is_per_actor = any("{actor}" in tag for tag in cache_tags)
+    return ANONYMOUS, versions.current(cache_tags) if cache_tags and not is_per_actor else None
 
 
 def as_nobody(request: HttpRequest, cache_tags: Sequence[str]) -> tuple[Actor, None]:
-    """Nobody in particular: what they may do, they may by what they send."""
+    """Always ANONYMOUS: for doors whose requests carry their own proof, such as a signed link."""
     return ANONYMOUS, None
 
 
 class Admission:
-    """One request, from who asks to the answer or the refusal.
+    """One request, from authentication to the answer or the refusal.
 
-    `respond` makes a response of whatever happens inside it. `enter` says who asks; `call` counts the request, asks
-    whether the actor may, binds the arguments and calls. A door that does not `call` says `count`. Every request that
-    is refused has been counted: against its user, or its address where nobody is known.
+    `respond` turns whatever happens inside it into a response. `enter` authenticates. `call` counts the request,
+    checks permission, binds the arguments and calls. A door that does not `call` must `count`. Every refused request
+    has been counted: against its user, or against its address if the user is unknown.
     """
 
     def __init__(
@@ -66,32 +66,35 @@ class Admission:
         self.door: Door = door
         self._authenticate = authenticate
         self._kind = "write" if changes else "read"
-        self._whose = ""
+        self._limit_key = ""
         self._usage: Usage | None = None
         self._is_counted = False
 
     def respond(self, answer: Callable[[], R], refuse: Callable[[MeshError], R]) -> R:
-        """The response of `answer`, or to the refusal that it raised; what it cost is noted."""
+        """The response of `answer`, or of `refuse` for the error that it raised; records what the request cost."""
         started = time.perf_counter()
         try:
-            response = self._counted(answer)
+            response = self._answer_counted(answer)
         except MeshError as refusal:
             response = refuse(refusal)
         except DisallowedHost:
             response = refuse(Malformed(UNKNOWN_HOST))
         except (DatabaseError, InterfaceError) as error:
-            response = refuse(refusal_of(error) or self._bug())
+            response = refuse(refusal_of(error) or self._log_bug())
         except Exception:
-            response = refuse(self._bug())
+            response = refuse(self._log_bug())
         response["X-Content-Type-Options"] = "nosniff"
         if self._usage is not None:
             for name, value in self._usage.headers(self._kind).items():
                 response[name] = value
-        self._note_cost(response, time.perf_counter() - started)
+        self._record_cost(response, time.perf_counter() - started)
         return response
 
     def enter(self, cache_tags: Sequence[str] = ()) -> Mesh:
-        """All operations, with the rights of who asks; `cache_tags` are of what may be cached. Raises MeshError."""
+        """Authenticates, and returns all operations with the actor's rights. Raises MeshError.
+
+        `cache_tags`: those of the query that will be called, if its answer may be cached.
+        """
         host_of(self.request)
         client = client_of(self.request)
         actor, known_versions = self._authenticate(self.request, cache_tags)
@@ -106,7 +109,7 @@ class Admission:
             known_versions=known_versions,
             look_up=self._look_up,
         )
-        self._whose = mesh.whose
+        self._limit_key = mesh.limit_key
         return mesh
 
     def call(
@@ -121,8 +124,8 @@ class Admission:
     ) -> Answer:
         """The operation's answer. Raises MeshError.
 
-        `bind` reads the arguments. A body may be long in coming: it is read only of who may call the operation. What
-        may be cached is counted by the look into the cache.
+        `bind` reads the arguments. It runs after the permission check, since a body may take long to arrive. A query
+        that may be cached is counted by its cache lookup, in the same round trip to Redis.
         """
         structlog.contextvars.bind_contextvars(operation=operation.name)
         account, counter = operation.declaration.account, operation.declaration.counter
@@ -137,43 +140,43 @@ class Admission:
         return mesh.run(operation, values, arguments, idempotency_key=idempotency_key, dry_run=dry_run, fresh=fresh)
 
     def count(self) -> None:
-        """Counts the request, unless it was. Raises RateLimited."""
+        """Counts the request, unless it has been counted. Raises RateLimited."""
         self._look_up("")
 
     def _look_up(self, key: str) -> bytes | None:
-        """What is cached under a key, if any; the first time, the request is counted on the same way."""
+        """Reads a key of the cache (empty: none). The first call also counts the request, in the same round trip."""
         if self._is_counted:
             return cache.look_up(key)
         self._is_counted = True
-        counted = count_request("WRITE" if self._kind == "write" else "READ", self._whose, key)
+        counted = count_request("WRITE" if self._kind == "write" else "READ", self._limit_key, key)
         self._usage = counted.requests
         counted.refuse()
-        return counted.found if counted.looked_up else cache.look_up(key)
+        return counted.cached_value if counted.looked_up else cache.look_up(key)
 
-    def _counted(self, answer: Callable[[], R]) -> R:
+    def _answer_counted(self, answer: Callable[[], R]) -> R:
         try:
             return answer()
         except MeshError:
-            self._whose = self._whose or of_address(client_of(self.request).address)
+            self._limit_key = self._limit_key or of_address(client_of(self.request).address)
             self.count()
             raise
 
-    def _bug(self) -> MeshError:
+    def _log_bug(self) -> MeshError:
         log.exception("bug")
         return MeshError(f"Something went wrong here. Quote request {self.request_id}.")
 
-    def _note_cost(self, response: HttpResponseBase | Reply, seconds: float) -> None:
-        if not self._whose or response.status_code == 429:
+    def _record_cost(self, response: HttpResponseBase | Reply, seconds: float) -> None:
+        if not self._limit_key or response.status_code == 429:
             return
         if isinstance(response, (HttpResponse, Reply)):
-            spend(self._whose, seconds, len(response.content))
+            spend(self._limit_key, seconds, len(response.content))
         else:
-            spend(self._whose, seconds, 0)
+            spend(self._limit_key, seconds, 0)
             stream: Any = response
-            stream.streaming_content = self._accounted(stream.streaming_content)
+            stream.streaming_content = self._record_stream_cost(stream.streaming_content)
 
-    def _accounted(self, parts: Iterator[Any]) -> Iterator[Any]:
-        """The parts of a streamed answer; what making them cost is noted when it ends, however it does."""
+    def _record_stream_cost(self, parts: Iterator[Any]) -> Iterator[Any]:
+        """Passes on the parts of a streamed answer, and records their cost when the stream ends or is closed."""
         seconds, size = 0.0, 0
         try:
             while True:
@@ -185,4 +188,4 @@ class Admission:
                 size += len(part)
                 yield part
         finally:
-            spend(self._whose, seconds, size)
+            spend(self._limit_key, seconds, size)

@@ -12,38 +12,39 @@ from mesh.execution.invoke import method_of
 from mesh.execution.unit_of_work import Work
 from mesh.mail import messages as mails
 
-MAX_PREVIEWED_JOBS = 5  # runs of jobs in a dry run, each of which may write hundreds of mails
+MAX_PREVIEWED_JOBS = 5  # job runs in one dry run; each may write hundreds of mails
 
 
 class RolledBack(Exception):
-    """Ends a dry run's transaction; carries its answer out."""
+    """Rolls a dry run's transaction back, and carries its answer out."""
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
 
 
 def list_effects(invocation: Invocation, work: Work) -> None:
-    """Writes the mails of a dry run: its own, and those of the jobs that do nothing else.
+    """Writes the mails of a dry run: those of the command, and those of its `mails_only` jobs, which it runs.
 
-    A job that begins its next part is told with it, as one. Of very many the next part is left, as a job.
+    A job that defers its own next part is listed once, with the mails of all parts. After MAX_PREVIEWED_JOBS runs the
+    next part is listed as a job instead.
     """
-    asked, parts = len(work.jobs), list[int]()
-    for place, job in enumerate(work.jobs):  # which grows
-        if not job.options.mails_only or len(parts) == MAX_PREVIEWED_JOBS:
+    deferred, previewed = len(work.jobs), list[int]()
+    for place, job in enumerate(work.jobs):  # the list grows meanwhile
+        if not job.options.mails_only or len(previewed) == MAX_PREVIEWED_JOBS:
             continue
-        parts.append(place)
+        previewed.append(place)
         values, _ = bind_flat(job.operation, job.arguments)
-        user = replace(invocation.actor, key_id=None, scopes=None)  # as whom it will run
-        told = replace(invocation, operation=job.operation.name, actor=user, door="job")
-        method_of(job.operation, told, work)(**values)
-    work.jobs = [job for place, job in enumerate(work.jobs) if place < asked or place not in parts]
+        user = replace(invocation.actor, key_id=None, scopes=None)  # the job will run as the user, not as the API key
+        preview = replace(invocation, operation=job.operation.name, actor=user, door="job")
+        method_of(job.operation, preview, work)(**values)
+    work.jobs = [job for place, job in enumerate(work.jobs) if place < deferred or place not in previewed]
     write_mails(work, mails.preview(work.outgoing_mails))
 
 
 def dry_run_answer(answer: Answer, work: Work, budget: dict[str, int] | None) -> Answer:
     jobs = [{"operation": job.operation.name, "arguments": job.arguments} for job in work.jobs]
-    told: dict[str, Any] = {"jobs": jobs, "mails": work.mails}
+    effects: dict[str, Any] = {"jobs": jobs, "mails": work.mails}
     if work.mails and budget is not None:
-        told["mail_budget"] = budget
-    rest = msgspec.json.encode(told)[1:]
+        effects["mail_budget"] = budget
+    rest = msgspec.json.encode(effects)[1:]
     return Answer(b'{"dry_run":true,"result":' + (answer.body or b"null") + b"," + rest, dry_run=True)

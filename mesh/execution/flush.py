@@ -1,4 +1,4 @@
-"""The end of a transaction: mails, jobs, audit and versions, in one last statement."""
+"""The end of a transaction: its mails, then jobs, audit and versions in one last statement."""
 
 from functools import partial
 from typing import Any
@@ -19,6 +19,7 @@ Step = tuple[str, list[Any]]  # a statement and its parameters
 
 
 def require_declared(invocation: Invocation, work: Work) -> None:
+    """Raises RuntimeError if the method never called `self.changed`."""
     if not work.declared:
         raise RuntimeError(
             f"{invocation.operation} must say what it changed: self.changed(row), or self.changed() for nothing"
@@ -26,15 +27,16 @@ def require_declared(invocation: Invocation, work: Work) -> None:
 
 
 def write_mails(work: Work, written: list[tuple[int, str, str]]) -> None:
+    """Adds a `send_mail` job for each mail that was written, given as (id, address, subject)."""
     for id, to, subject in written:
         work.jobs.append(Job(registry.operations["send_mail"], {"id": id}))
         work.mails.append({"to": to, "subject": subject})
 
 
 def flush(invocation: Invocation, work: Work, steps: dict[str, Step]) -> None:
-    """The end of a transaction: its mails, and then all that must be written beside the rows, in one last statement.
+    """Ends a transaction: writes its mails, then everything else that goes with the rows, in one last statement.
 
-    Jobs are handed to the broker after the commit.
+    `steps` are further statements, by a name for each. Jobs are handed to the broker after the commit.
     """
     if work.outgoing_mails:
         write_mails(work, mails.write(work.outgoing_mails))
@@ -57,7 +59,7 @@ def flush(invocation: Invocation, work: Work, steps: dict[str, Step]) -> None:
         sent = [
             Sent(row[0], job.options.queue, job.operation.calls_out, job.wakeup)
             for row, job in zip(rows, work.jobs, strict=True)
-            if job.wakeup != invocation.operation  # else whoever runs it goes on with it
+            if job.wakeup != invocation.operation  # else the job that is running takes these rows too
         ]
         transaction.on_commit(partial(publisher.send_soon, sent), robust=True)
     work.reset()

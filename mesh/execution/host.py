@@ -22,10 +22,10 @@ from mesh.stores.postgres import fetch
 
 
 def run(invocation: Invocation) -> Answer:
-    """The answer of a call that is allowed and bound. Raises MeshError; a bug is any other exception."""
+    """Runs an invocation that is permitted and bound. Raises MeshError; any other exception is a bug."""
     operation = registry.operations[invocation.operation]
     if operation.streams:
-        return with_refusals(lambda: _streamed(operation, invocation))
+        return with_refusals(lambda: _open_stream(operation, invocation))
     if not operation.is_command:
         return with_refusals(lambda: run_query(operation, invocation))
     if (outer := running_command.get()) is not None:
@@ -47,37 +47,37 @@ def run(invocation: Invocation) -> Answer:
 def run_job(
     invocation: Invocation, mark: Callable[[bool, bool], None], call_out: Callable[[Callable[[], Any]], Any]
 ) -> bool:
-    """Runs a job's method, and returns whether there was anything to do: a run that found nothing is not audited.
+    """Runs a job's method. Returns whether there was anything to do; a run without work is not audited.
 
-    `mark(finished, idle)` is called inside each of its transactions, as their last look; `idle`: nothing was written.
-    A method that yields calls out: `call_out` calls what it yields with no transaction open, and the result is sent
-    back in.
+    `mark(finished, idle)` is called at the end of each of its transactions; `idle` means that nothing was written.
+    A method that yields calls out: `call_out` makes the call that was yielded, with no transaction open, and its
+    result is sent back into the method.
     """
     operation = registry.operations[invocation.operation]
     work = Work()
     token = running_command.set(invocation)
     try:
         with transaction.atomic():
-            steps = _started(method_of(operation, invocation, work)(**invocation.values))
-            outside = next(steps, None)
-            idle = outside is None and not work.to_write and not _has_written()
-            _end_phase(invocation, work, mark, finished=outside is None, idle=idle)
-        while outside is not None:
-            result = call_out(outside)
+            steps = _phases_of(method_of(operation, invocation, work)(**invocation.values))
+            outside_call = next(steps, None)
+            idle = outside_call is None and not work.to_write and not _has_written()
+            _end_phase(invocation, work, mark, finished=outside_call is None, idle=idle)
+        while outside_call is not None:
+            result = call_out(outside_call)
             with transaction.atomic():
-                outside = _resumed(steps, result)
-                _end_phase(invocation, work, mark, finished=outside is None)
+                outside_call = _resume(steps, result)
+                _end_phase(invocation, work, mark, finished=outside_call is None)
     finally:
         running_command.reset(token)
     return not idle
 
 
-def _started(result: Any) -> Generator[Callable[[], Any], Any, None]:
+def _phases_of(result: Any) -> Generator[Callable[[], Any], Any, None]:
     if isinstance(result, GeneratorType):
         yield from result
 
 
-def _resumed(steps: Generator[Callable[[], Any], Any, None], result: Any) -> Callable[[], Any] | None:
+def _resume(steps: Generator[Callable[[], Any], Any, None], result: Any) -> Callable[[], Any] | None:
     try:
         return steps.send(result)
     except StopIteration:
@@ -94,12 +94,12 @@ def _end_phase(
 
 
 def _has_written() -> bool:
-    """Whether this transaction has changed or locked a row: only then has it a number of its own."""
+    """Whether this transaction has changed or locked a row: only then Postgres has given it an id."""
     return bool(fetch("SELECT pg_current_xact_id_if_assigned() IS NOT NULL")[0][0])
 
 
 def give_up(operation: Operation, actor: Actor, arguments: Mapping[str, Any], request_id: str, error: str) -> None:
-    """Tells a job's service that it has failed for good, in the transaction that marks it so."""
+    """Calls the job's `gave_up` method, in the transaction that marks the job as failed."""
     invocation = Invocation(operation.name, actor, {}, arguments, "job", request_id)
     work = Work()
     options = operation.declaration.job
@@ -109,15 +109,18 @@ def give_up(operation: Operation, actor: Actor, arguments: Mapping[str, Any], re
     flush(invocation, work, {"audit": audit_statement(invocation, "failed", None)})
 
 
-def _streamed(operation: Operation, invocation: Invocation) -> Answer:
-    """The answer whose text is still to come; what refuses it does so now."""
-    parts = _parts(operation, invocation)
+def _open_stream(operation: Operation, invocation: Invocation) -> Answer:
+    """A streamed answer. Reads the first part, so that a refusal is raised here and not while streaming."""
+    parts = _stream_parts(operation, invocation)
     next(parts)
     return Answer(b"", stream=parts)
 
 
-def _parts(operation: Operation, invocation: Invocation) -> Generator[str, None, None]:
-    """The parts of a streamed answer, from one transaction; before them an empty one, when the first is at hand."""
+def _stream_parts(operation: Operation, invocation: Invocation) -> Generator[str, None, None]:
+    """The parts of a streamed answer, all from one transaction.
+
+    An empty part comes first, once the real first is ready.
+    """
     with transaction.atomic():
         parts = iter(method_of(operation, invocation, Work())(**invocation.values))
         first = next(parts, "")

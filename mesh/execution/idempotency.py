@@ -1,4 +1,4 @@
-"""One effect per owner, key and request: the answer of a command that succeeded is kept, and replayed for 24 hours."""
+"""Idempotency keys: a command that succeeded takes effect once; its answer is stored, and replayed for 24 hours."""
 
 import base64
 import hashlib
@@ -25,8 +25,8 @@ def _owner(invocation: Invocation) -> str:
 
 
 def _fingerprint(invocation: Invocation) -> bytes:
-    asked = msgspec.json.encode([invocation.operation, invocation.arguments], order="sorted")
-    return hmac.digest(settings.SECRET_KEY.encode(), asked, "sha256")
+    request = msgspec.json.encode([invocation.operation, invocation.arguments], order="sorted")
+    return hmac.digest(settings.SECRET_KEY.encode(), request, "sha256")
 
 
 @cache
@@ -35,19 +35,22 @@ def _fernet(secret: str) -> Fernet:
 
 
 def stored(operation: Operation, invocation: Invocation) -> Answer | None:
-    """The answer stored under this key. Holds the key until the transaction ends."""
+    """The answer stored under this key, if any. Locks the key until the transaction ends.
+
+    Raises InProgress if another request holds the key, and IdempotencyMismatch if it was used for another request.
+    """
     owner, key = _owner(invocation), invocation.idempotency_key
     number = int.from_bytes(hashlib.blake2b(f"{owner} {key}".encode(), digest_size=8).digest(), signed=True)
     if not fetch("SELECT pg_try_advisory_xact_lock(%s::bigint)", [number])[0][0]:
         raise InProgress("The first request with this Idempotency-Key is still running.")
-    found = fetch(
+    rows = fetch(
         "SELECT fingerprint, body, row_id, created_at > now() - interval '24 hours' FROM mesh_idempotencykey "
         "WHERE owner = %s AND key = %s",
         [owner, key],
     )
-    if not found:
+    if not rows:
         return None
-    fingerprint, body, row_id, fresh = found[0]
+    fingerprint, body, row_id, fresh = rows[0]
     if not fresh:
         fetch("DELETE FROM mesh_idempotencykey WHERE owner = %s AND key = %s", [owner, key])
         return None
@@ -59,6 +62,7 @@ def stored(operation: Operation, invocation: Invocation) -> Answer | None:
 
 
 def keep(operation: Operation, invocation: Invocation, answer: Answer) -> tuple[str, list[Any]]:
+    """The statement that stores an answer; encrypted if it holds a credential."""
     body = _fernet(settings.SECRET_KEY).encrypt(answer.body) if operation.declaration.secret else answer.body
     return (
         "INSERT INTO mesh_idempotencykey (owner, key, operation, fingerprint, body, row_id) "

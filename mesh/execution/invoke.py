@@ -13,11 +13,13 @@ from mesh.rows.encoded import encoded_of
 
 
 def method_of(operation: Operation, invocation: Invocation, work: Work) -> Callable[..., Any]:
+    """The operation's method, bound to a new instance of its service."""
     service: Service = operation.service(invocation.actor, invocation=invocation, work=work)
     return cast(Callable[..., Any], getattr(service, operation.name))
 
 
 def encode_answer(operation: Operation, result: Any) -> Answer:
+    """What the method returned, as JSON; with `CHECK_ANSWERS` it is validated against the schema."""
     if (encoded := encoded_of(result)) is not None:
         answer = Answer(encoded.body, encoded.row_id, encoded.next_cursor, encoded.replayed)
     elif operation.adapter is None:

@@ -1,4 +1,4 @@
-"""The host in this process: a call is a function call, in the caller's thread."""
+"""The transport to the host in this process: a function call in the caller's thread."""
 
 from mesh.declarations.invocation import Answer, Invocation
 from mesh.execution import host

@@ -1,8 +1,8 @@
-"""The budget of mails: how many a day a user, and an API key, may cause to others' addresses.
+"""The mail budget: how many mails a day a user, and an API key, may cause to other people's addresses.
 
-Counted in Postgres, in the transaction of the command that causes them, and so taken back with it. A command is charged
-for what it writes (`mesh/host.py`) and for what its jobs will write (`Service.will_mail`); jobs are not charged again,
-and what the system does by itself, such as reminding, is free.
+It is counted in Postgres, in the transaction of the command that causes the mails, so a rollback takes the count back.
+A command is charged for the mails it writes (`mesh/execution/transaction.py`) and for those its jobs will write
+(`Service.will_mail`). Jobs are not charged again. Mails that the system sends by itself, such as reminders, are free.
 """
 
 from django.conf import settings
@@ -11,7 +11,7 @@ from mesh.declarations.actors import Actor
 from mesh.errors import RateLimited
 from mesh.stores.postgres import fetch
 
-ADMINS_TIMES = 10  # an ADMIN's budget beside an AGENT's
+ADMINS_TIMES = 10  # an ADMIN's budget, as a multiple of an AGENT's
 KEEP_DAYS = 7
 
 _CHARGE = """
@@ -28,13 +28,13 @@ class MailBudgetSpent(RateLimited):
 
 
 def charge(actor: Actor, count: int, *, owed: int = 0) -> dict[str, int] | None:
-    """Counts mails that the actor causes today, for the user and for the API key that asks.
+    """Counts mails that the actor causes today, for the user and for the API key, if any.
 
-    Where all of them are `owed` they are counted and not refused: who may not tell people that an event is cancelled
-    could not cancel it, and whoever registered enough people for it would have seen to that.
+    If all of them are `owed`, they are counted but never refused. Otherwise somebody could register so many people for
+    an event that its owner could not cancel it, for lack of budget to tell them.
 
-    Returns `{limit, used}` of the one with less left, these mails among those used; None where there is no limit.
-    Raises MailBudgetSpent: the transaction must end, which takes the count back.
+    Returns `{limit, used}` of whichever has less left, these mails included; None if there is no limit.
+    Raises MailBudgetSpent; the caller must then roll back, which takes the count back.
     """
     per_day = settings.MESH["MAILS_PER_DAY"]
     if per_day is None or not actor.id:
@@ -42,13 +42,13 @@ def charge(actor: Actor, count: int, *, owed: int = 0) -> dict[str, int] | None:
     limits = {f"user:{actor.id}": per_day * (ADMINS_TIMES if actor.is_admin else 1)}
     if actor.key_id is not None:
         limits[f"key:{actor.key_id}"] = per_day
-    counted = fetch(_CHARGE, [count, list(limits)])
-    owner, used, seconds = min(counted, key=lambda row: limits[row[0]] - row[1])
+    counts = fetch(_CHARGE, [count, list(limits)])
+    owner, used, seconds = min(counts, key=lambda row: limits[row[0]] - row[1])
     budget = {"limit": limits[owner], "used": used}
     if count > owed and used > limits[owner]:
-        whose = "this API key" if owner.startswith("key:") else "you"
+        spender = "this API key" if owner.startswith("key:") else "you"
         raise MailBudgetSpent(
-            f"This would send {count:,} mails. Of the {limits[owner]:,} a day that {whose} may send,"
+            f"This would send {count:,} mails. Of the {limits[owner]:,} a day that {spender} may send,"
             f" {used - count:,} are used. Send fewer, or wait for the next day (in UTC); whoever runs this server can"
             " raise MAILS_PER_DAY.",
             retry_after=max(1, seconds),
@@ -58,5 +58,5 @@ def charge(actor: Actor, count: int, *, owed: int = 0) -> dict[str, int] | None:
 
 
 def prune() -> None:
-    """Forgets the counts of days gone by."""
+    """Deletes the counts of days before KEEP_DAYS ago."""
     fetch(_PRUNE, [KEEP_DAYS])

@@ -1,11 +1,12 @@
-"""Quotas: how many rows of a kind one user may have, which `ROWS_PER_USER` says.
+"""Quotas: how many rows of a kind one user may have (`ROWS_PER_USER`).
 
-A command says what it creates (`@command(…, creates=Task)`), a model whose its rows are (`owner_field`); the host asks
-for room before the method runs, and what makes many rows at once asks for all of them (`Service.room_for`).
+A command declares what it creates (`@command(…, creates=Task)`), and a model declares who owns its rows
+(`owner_field`). The host checks for room before the method runs. A command that creates many rows checks for all of
+them itself (`Service.room_for`).
 
-Counting is cheap, since it is rare: a count allows its process a tenth of what is left, so that ten processes stay
-within the quota together. Where that is nothing, those who create rows of this kind come one after another, and each
-counts: a quota is met to the row.
+Counting is rare, and so cheap. After a count a process may create a tenth of what is left without counting again, so
+that ten processes together stay within the quota. Near the quota, an advisory lock serializes the commands that create
+rows of this kind for the user, and each of them counts. So the quota is exact.
 """
 
 from collections import OrderedDict
@@ -19,8 +20,8 @@ from mesh.errors import Conflict
 from mesh.rows.visibility import MeshModel
 from mesh.stores.postgres import fetch
 
-_SHARE = 10  # of what is left, one part is allowed to a process
-_MOST_KEPT = 10_000  # allowances, of as many users and kinds
+_SHARE = 10  # after a count, a process may create one part in so many of what is left
+_MOST_KEPT = 10_000  # allowances, one for each user and kind
 _REFUSALS = Counter("meshwork_row_quota_refusals_total", "Commands refused for want of room for rows.", ["kind"])
 
 
@@ -29,7 +30,7 @@ class RowQuota(Conflict):
 
 
 class _Allowances:
-    """How many rows may be made before they are counted again, by user, kind and quota; the oldest are forgotten."""
+    """How many rows may be created before the next count, by user, kind and quota; the oldest entries are dropped."""
 
     def __init__(self) -> None:
         self._left: OrderedDict[tuple[str, int, int], int] = OrderedDict()
@@ -55,7 +56,7 @@ _allowances = _Allowances()
 
 
 def require_room(model: type[MeshModel], owner_id: int, rows: int = 1) -> None:
-    """Raises RowQuota where a user would have more rows of this kind than the quota; within a transaction."""
+    """Raises RowQuota if `rows` more of this kind would exceed the user's quota. Call it within a transaction."""
     quota: int | None = settings.MESH["ROWS_PER_USER"]
     if quota is None or not owner_id or not rows:
         return
@@ -73,7 +74,7 @@ def require_room(model: type[MeshModel], owner_id: int, rows: int = 1) -> None:
 
 
 def _count(model: type[MeshModel], owner_id: int, quota: int) -> int:
-    """How many rows of this kind a user has, and no more than the quota: from the index by its owner alone."""
+    """How many rows of this kind a user has, counting no further than the quota. Reads only the index on the owner."""
     field = model.owner_field
     number: int = model._base_manager.filter(**{field: owner_id}).order_by().values(field)[:quota].count()
     return number

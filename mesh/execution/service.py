@@ -1,4 +1,4 @@
-"""Service, the base class of every resource: who asks, which rows they see, what was changed."""
+"""Service, the base class of every resource: the actor, the rows they see, and what was changed."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,10 +30,10 @@ from mesh.rows.visibility import MeshModel, visible_rows
 M = TypeVar("M", bound=MeshModel)
 Schema = TypeVar("Schema", bound=BaseModel)
 S = TypeVar("S", bound="Service")
-#: Rows that one run of a periodic job takes.
+#: The most rows that one run of a periodic job claims.
 MAX_DUE_ROWS = 50
-#: A query that answers with the id of a row that the actor sees, or with null; what is said where there is none.
-Known = tuple[Callable[..., int | None], str]
+#: A query that returns the id of a row that the actor sees, or None; and the error message if there is none.
+Finder = tuple[Callable[..., int | None], str]
 
 
 class Service:
@@ -57,11 +57,11 @@ class Service:
 
     @property
     def mesh(self) -> Mesh:
-        """The mesh, for this actor, as part of this call."""
+        """The mesh for this actor, as part of this call."""
         return self.mesh_through(self.invocation.door)
 
     def mesh_through(self, door: Door) -> Mesh:
-        """The mesh, for this actor, as if asked through another door."""
+        """The mesh for this actor, as if the call came through another door."""
         return Mesh(self.actor, door=door, request_id=self.invocation.request_id, client=self.invocation.client)
 
     def of(self, service: type[S]) -> S:
@@ -73,7 +73,10 @@ class Service:
         return visible_rows(model, self.actor)
 
     def lock(self, model: type[M], ref: int | UUID) -> M:
-        """The row, locked for a change, with its audience as it was. Raises NotFound where the actor sees none."""
+        """The row, locked for a change; remembers its audience before the change.
+
+        Raises NotFound if the actor sees none.
+        """
         if isinstance(ref, UUID):
             ref = model._default_manager.filter(uuid=ref).values_list("pk", flat=True).first() or 0
         row: M | None = lock_row(self.rows(model), ref)
@@ -84,27 +87,28 @@ class Service:
         return row
 
     def lock_to_change(self, model: type[M], ref: int | UUID) -> M:
-        """The same of a row that the actor may change. Raises Forbidden where they only see it."""
+        """Like `lock`, for a row that the actor may change. Raises NotFound, or Forbidden if they may only see it."""
         row = self.lock(model, ref)
         if not row.may_be_changed_by(self.actor):
             raise Forbidden(model.change_refusal)
         return row
 
     def update(self, row: MeshModel, fields: Mapping[str, Any]) -> None:
-        """Writes these fields of a locked row, and says that it changed."""
+        """Writes these fields of a locked row, with the time of the change, and declares it changed."""
         row.assign(fields)
         self.save(row, fields)
 
     def save(self, row: MeshModel, fields: Iterable[str] | None = None) -> None:
-        """Writes the fields of a locked row (by default all) with the time of the change, and says that it changed."""
+        """Writes these fields of a locked row (default: all) with the time of the change, and declares it changed."""
         row.assign({"updated_at": Now()})
         row.save(update_fields=None if fields is None else {*fields, "updated_at"})
         self.changed(row)
 
     def claim_due(self, due: QuerySet[M], again: Callable[..., None], **mark: Any) -> list[M]:
-        """The first of the rows that a periodic job serves, marked so that none is served twice.
+        """Claims rows that are due for a periodic job: locks the first MAX_DUE_ROWS, and sets the fields in `mark`.
 
-        Rows that another run has taken are left to it. Where there may be more, the job `again` begins once more.
+        The mark takes the rows out of `due`, so that none is served twice. Rows that another run has locked are
+        skipped. If there may be more rows, the job `again` is deferred.
         """
         rows = list(due.select_for_update(of=("self",), no_key=True, skip_locked=True)[:MAX_DUE_ROWS])
         due.model._base_manager.filter(pk__in=[row.pk for row in rows]).update(**mark)
@@ -114,34 +118,37 @@ class Service:
         return rows
 
     def find_id(self, model: type[MeshModel], ref: int | UUID) -> int | None:
-        """The id of the row, where the actor sees one."""
+        """The id of the row, or None if the actor sees none."""
         if not isinstance(ref, UUID):
             return next(iter(self.find_ids(model, [ref])), None)
-        found: int | None = self.rows(model).filter(uuid=ref).values_list("pk", flat=True).first()
-        return found
+        row_id: int | None = self.rows(model).filter(uuid=ref).values_list("pk", flat=True).first()
+        return row_id
 
     def find_ids(self, model: type[MeshModel], ids: Sequence[int]) -> set[int]:
-        """Which of these ids are of rows that the actor may see."""
+        """Those of these ids whose rows the actor may see."""
         return read_ids(self.rows(model), ids)
 
-    def resolve_references(self, fields: Mapping[str, Any], known: Mapping[str, Known]) -> dict[str, Any]:
-        """The fields, each reference in them as the id of a row that the actor sees.
+    def resolve_references(self, fields: Mapping[str, Any], finders: Mapping[str, Finder]) -> dict[str, Any]:
+        """The fields, with each reference in them replaced by the id of a row that the actor sees.
 
-        `known`: by the name of a field, who finds the row's id, and what is said where there is none. Raises Invalid,
-        which names every reference that leads nowhere.
+        `finders`: for each field that is a reference, the query that finds the row's id, and the error message if
+        there is no such row. Raises Invalid, which lists every reference without a row.
         """
-        referring, errors = dict(fields), list[FieldError]()
-        for name, (find, message) in known.items():
-            if referring.get(name) is not None:
-                referring[name] = find(ref=referring[name])
-                if referring[name] is None:
+        resolved, errors = dict(fields), list[FieldError]()
+        for name, (find, message) in finders.items():
+            if resolved.get(name) is not None:
+                resolved[name] = find(ref=resolved[name])
+                if resolved[name] is None:
                     errors.append({"loc": ["body", name], "msg": message, "type": "not_found"})
         if errors:
             raise Invalid(errors)
-        return referring
+        return resolved
 
     def changed(self, *rows: MeshModel) -> None:
-        """These rows are new, other or gone: everyone in their audience reads afresh. No rows: nothing changed."""
+        """Declares that these rows were created, changed or deleted, so that everyone in their audience reads afresh.
+
+        Without rows it declares that nothing that is cached changed.
+        """
         self.work.declared = True
         for row in rows:
             self.work.documents |= has_documents(type(row))
@@ -151,14 +158,17 @@ class Service:
                     self.work.open_rows.append(row)
 
     def room_for(self, model: type[MeshModel], rows: int) -> None:
-        """Before so many rows are made for the actor by a command that does not declare it. Raises RowQuota."""
+        """Checks the quota before `rows` are created for the actor, if the command has no `creates=`.
+
+        Raises RowQuota.
+        """
         require_room(model, self.actor.id, rows)
 
     def defer(self, job: Callable[..., Any], **arguments: Any) -> None:
-        """Begins a job when this command commits: `self.defer(self.summarize_note, id=note.pk)`."""
+        """Starts a job when this command commits: `self.defer(self.summarize_note, id=note.pk)`."""
         operation = registry.operations[job.__name__]
-        _, plain = bind_flat(operation, arguments)
-        self.work.jobs.append(Job(operation, plain))
+        _, plain_arguments = bind_flat(operation, arguments)
+        self.work.jobs.append(Job(operation, plain_arguments))
 
     def mail(
         self,
@@ -171,22 +181,22 @@ class Service:
         attachments: Sequence[Attachment] = (),
         secret: bool = False,
     ) -> None:
-        """A mail to one address, sent when this command or job commits: see `mesh/mail/messages.py` for its templates.
+        """Sends a mail to one address when this command or job commits. See `mesh/mail/messages.py` for templates.
 
         All mails of a transaction are rendered and written together at its end, with `context` as it is then. `key`
-        names the change: a second mail with it to the same address is the same mail. `kind` is what people turn off
-        (`GET /users/me/notifications`); who turned it off gets none. `secret`: it holds what opens an account, so its
-        text is forgotten once it is sent.
+        identifies the change: a second mail with the same key to the same address is not written. `kind` is what
+        people can turn off (`GET /users/me/notifications`). `secret`: the mail holds a credential, so its text is
+        deleted once it is sent.
 
         A user's command is charged for it: see `mesh/execution/mail_budget.py`.
         """
         self.work.outgoing_mails.append(OutgoingMail(to, kind, template, context, key, attachments, secret))
 
     def will_mail(self, count: int, *, owed: bool = False) -> None:
-        """So many mails will be written by the jobs that this command begins, to addresses other than the actor's own.
+        """Declares how many mails the jobs of this command will write, to addresses other than the actor's own.
 
-        The actor is charged for them with the command (`mesh/execution/mail_budget.py`). `owed`: those whom they are
-        for count on what is called off, so they are told also by somebody who has no budget left.
+        The actor is charged for them with the command (`mesh/execution/mail_budget.py`). `owed`: the recipients rely
+        on something that is being cancelled, so they are told even if the actor has no budget left.
         """
         self.work.mails_to_come += count
         self.work.mails_owed += count * owed
@@ -194,27 +204,27 @@ class Service:
     def one(self, rows: QuerySet[Any], schema: type[Schema], ref: int | UUID) -> Schema:
         """The one of `rows` with this primary key or uuid, as `schema`. Raises NotFound.
 
-        It is read straight to JSON, and decoded when a field is first looked at: see `mesh/rows/encoded.py`.
+        It is read straight to JSON, and decoded only when a field is accessed: see `mesh/rows/encoded.py`.
         """
-        found = read_one(rows.filter(uuid=ref), schema) if isinstance(ref, UUID) else read_one(rows, schema, ref)
-        if found is None:
+        encoded = read_one(rows.filter(uuid=ref), schema) if isinstance(ref, UUID) else read_one(rows, schema, ref)
+        if encoded is None:
             raise absent(rows.model)
-        return undecoded(schema, found)
+        return undecoded(schema, encoded)
 
     def result_of(self, row: MeshModel, schema: type[Schema], *, id: int | None = None) -> Schema:
-        """A row that was just made or changed, as `schema`; `id` is what `Location` names, where not the row's key."""
-        found = read_row(type(row), schema, row.pk)
-        if found is None:
+        """A row that was just created or changed, as `schema`; `id` goes into `Location` if it is not the row's key."""
+        encoded = read_row(type(row), schema, row.pk)
+        if encoded is None:
             raise absent(type(row))
-        return undecoded(schema, found if id is None else replace(found, row_id=id))
+        return undecoded(schema, encoded if id is None else replace(encoded, row_id=id))
 
     def page(self, rows: QuerySet[Any], schema: type[Schema], page: PageParams) -> Page[Schema]:
-        """A page of `rows` as `schema`, newest first, encoded straight to JSON where the answer goes out."""
+        """A page of `rows` as `schema`, newest first, read straight to JSON."""
         return undecoded(page_of(schema), read_page(rows, schema, page))
 
     @contextmanager
     def naming(self, *loc: str) -> Iterator[None]:
-        """A NotFound inside becomes Invalid on the field `loc`: an id in a body that the actor cannot see."""
+        """Turns a NotFound inside into Invalid on the body's field `loc`, which refers to a row that is not visible."""
         try:
             yield
         except NotFound as error:
@@ -222,4 +232,5 @@ class Service:
 
 
 def absent(model: type[Any]) -> NotFound:
+    """The refusal for a row that does not exist, or that the actor may not see."""
     return NotFound(f"There is no such {model._meta.verbose_name}, or it is not yours to see.")

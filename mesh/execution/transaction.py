@@ -1,4 +1,4 @@
-"""The one transaction of a command: idempotency, the method, and the flush; database errors as refusals."""
+"""The one transaction of a command: idempotency, the method, the flush. Database errors become refusals."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ _ATTEMPTS = 4
 
 
 def with_refusals(step: Callable[[], Answer]) -> Answer:
-    """Database errors become refusals; a deadlock's victim tries again where the transaction is its own."""
+    """Runs a step. Turns database errors into refusals, and retries deadlocks unless a transaction is already open."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             return step()
@@ -41,6 +41,7 @@ def with_refusals(step: Callable[[], Answer]) -> Answer:
 
 
 def run_query(operation: Operation, invocation: Invocation) -> Answer:
+    """Runs a query; a search runs in a transaction of its own, with a shorter statement timeout."""
     method = method_of(operation, invocation, Work())
     if not operation.searches(invocation.arguments) or connection.in_atomic_block:
         return encode_answer(operation, method(**invocation.values))
@@ -50,6 +51,7 @@ def run_query(operation: Operation, invocation: Invocation) -> Answer:
 
 
 def run_command(operation: Operation, invocation: Invocation) -> Answer:
+    """Runs a command in one transaction. A dry run is rolled back; some refusals keep their changes."""
     try:
         with transaction.atomic():
             limit_statements(settings.MESH["STATEMENT_TIMEOUT"].total_seconds())
@@ -59,8 +61,8 @@ def run_command(operation: Operation, invocation: Invocation) -> Answer:
                 if invocation.dry_run or not error.keeps_changes:
                     raise
                 refusal = error
-    except RolledBack as dry:
-        return dry.answer
+    except RolledBack as rolled_back:
+        return rolled_back.answer
     raise refusal
 
 
@@ -85,18 +87,19 @@ def _in_transaction(operation: Operation, invocation: Invocation) -> Answer:
 
 
 def _charge(invocation: Invocation, work: Work) -> dict[str, int] | None:
-    """Counts the mails of a command and of its jobs, wanted or not, so that the count tells nothing of anyone.
+    """Charges the mail budget for the mails of a command and of its jobs.
 
-    Before they are written: who waits here for another command of the same user holds no mail up.
+    It counts mails that nobody wants too, so that the count reveals no one's settings. It runs before the mails are
+    written: a command that waits here for another one of the same user holds no locks on mails.
     """
-    own = invocation.actor.email.lower()
-    addressed = {(mail.key, address) for mail in work.outgoing_mails if (address := mail.to.lower()) != own}
-    count = len(addressed) + work.mails_to_come
+    own_address = invocation.actor.email.lower()
+    others = {(mail.key, address) for mail in work.outgoing_mails if (address := mail.to.lower()) != own_address}
+    count = len(others) + work.mails_to_come
     return mail_budget.charge(invocation.actor, count, owed=work.mails_owed) if count or invocation.dry_run else None
 
 
 def record_refusal(invocation: Invocation, refusal: MeshError) -> None:
-    """A refused command leaves its trace too, after its own transaction was rolled back; at best effort."""
+    """Writes an audit entry for a refused command, after its transaction was rolled back; best effort."""
     if refusal.status >= 500 or (invocation.dry_run and not isinstance(refusal, NoDryRun)):
         return
     try:

@@ -1,5 +1,5 @@
 """Files that people exchange: iCalendar (`ical`) and CSV (`sheets`).
 
 Imports `declarations` and `mesh.errors`.
-Each file stands alone.
+The two files are independent of each other.
 """

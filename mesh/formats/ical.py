@@ -1,4 +1,4 @@
-"""iCalendar (RFC 5545): how a calendar, and a person in it, is written."""
+"""iCalendar (RFC 5545): writing calendars, their entries, and the people in them."""
 
 import re
 from collections.abc import Iterable
@@ -15,7 +15,10 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def calendar(entries: Iterable[Event], method: Literal["", "REQUEST", "CANCEL", "PUBLISH"] = "", name: str = "") -> str:
-    """The entries as a file; with a `method` as a message between calendars (iTIP, RFC 5546), `name`d to subscribe."""
+    """The entries as a calendar file.
+
+    With a `method` it is a message between calendars (iTIP, RFC 5546). With a `name` it is a calendar to subscribe to.
+    """
     calendar = Calendar()
     calendar.add("prodid", "-//Meshwork//Calendar//EN")
     calendar.add("version", "2.0")
@@ -24,7 +27,7 @@ def calendar(entries: Iterable[Event], method: Literal["", "REQUEST", "CANCEL", 
     if name:
         name = _one_line(name)
         calendar.add("name", name)
-        calendar.add("x-wr-calname", name)  # what most clients read in place of NAME
+        calendar.add("x-wr-calname", name)  # what most clients read instead of NAME
         calendar.add("refresh-interval", timedelta(minutes=15), parameters={"VALUE": "DURATION"})
     for entry in entries:
         calendar.add_component(entry)
@@ -44,7 +47,7 @@ def entry(
     title: str,
     **texts: str | None,
 ) -> Event:
-    """An entry that calendars know again by its `key`, such as `meeting-7`; `texts` are left out where empty."""
+    """A calendar entry. Calendars recognize it by its `key`, such as `meeting-7`. Empty `texts` are left out."""
     event = Event()
     event.add("uid", f"{key}@{urlsplit(settings.SITE_URL).hostname}")
     event.add("sequence", sequence)
@@ -52,7 +55,7 @@ def entry(
     event.add("created", created)
     event.add("last-modified", changed)
     event.add("dtstart", begins)
-    if ends > begins:  # else it has none: an end may not be the beginning
+    if ends > begins:  # else no end: it may not equal the beginning
         event.add("dtend", ends)
     event.add("summary", clean(title))
     for name, text in texts.items():
@@ -73,5 +76,5 @@ def _one_line(value: str) -> str:
 
 
 def clean(value: str) -> str:
-    """The text without the control characters that iCalendar has no way to write."""
+    """The text without control characters, which iCalendar cannot represent."""
     return _CONTROL.sub("", value.replace("\r\n", "\n").replace("\r", "\n"))

@@ -1,7 +1,8 @@
-"""CSV as spreadsheets write and read it, made and taken apart while it flows by.
+"""CSV as spreadsheets write and read it, written and parsed as a stream.
 
-Every cell is quoted. What a spreadsheet would take for a formula goes out behind a `'`, and comes in without it: at the
-beginning of a cell, and within it behind a separator or line break, for not every program separates cells by commas.
+Every cell is quoted. Text that a spreadsheet would take for a formula is written with a `'` before it, which is removed
+when it is read back. This applies to the beginning of a cell, and also after a separator or line break inside it, since
+not every program separates cells by commas.
 """
 
 import csv
@@ -23,19 +24,19 @@ D = TypeVar("D", bound=BaseModel)
 
 MEDIA = "text/csv; charset=utf-8"
 
-PART = 1000  # rows that are read, or go out, at once
-MAX_ROWS = 10_000  # that come in at once
-MAX_SHEET = 2**21  # characters
+PART = 1000  # rows that are read or written at once
+MAX_ROWS = 10_000  # rows of an uploaded sheet
+MAX_SHEET = 2**21  # characters of an uploaded sheet
 _MOST_IN_CHUNK = 500_000  # characters
-_MOST_NAMES = 10  # in a header, for each column that there is: beyond that it is none
-# Quotes and a `'` that were there before do not count, so that a text with a `'` of its own comes back with it.
+_MOST_NAMES = 10  # names in a header for each known column; a line with more is not taken for a header
+# Existing quotes and `'` are skipped, so that a text that has a `'` of its own keeps it.
 _PLACES = (r"(?:\A|(?<=[;\t\r\n]))", r"""(?=['"]*[=+\-@])""", r"\A", r"""(?=['"]*[\t\r\n])""")
 _FORMULA = re.compile("{}{}|{}{}".format(*_PLACES))
 _GUARD = re.compile("{}'{}|{}'{}".format(*_PLACES))
 
 
 def written(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
-    """A sheet of these rows below the names of their columns, in parts."""
+    """A sheet with a header and these rows, as a stream of CSV texts."""
     out = io.StringIO()
     writer = csv.writer(out, quoting=csv.QUOTE_ALL)
     writer.writerow(columns)
@@ -55,18 +56,18 @@ def _cell(value: Any) -> Any:
 
 
 def value_of(cell: str) -> str:
-    """What a cell says."""
+    """The value of a cell, without the guard against formulas."""
     return _GUARD.sub("", cell) if "'" in cell else cell
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One row of a sheet: the line on which it begins, its cells, and its text as it was."""
+    """One row of a sheet: the line on which it begins, its cells, and its original text."""
 
     line: int
     cells: list[str]
     text: str
-    #: Why it is none; nothing after it can be made out.
+    #: Why it could not be parsed; then no rows follow it.
     fault: str = ""
 
     @property
@@ -75,59 +76,59 @@ class Record:
 
 
 def records(lines: Iterable[str]) -> Iterator[Record]:
-    """The rows of a sheet, its header first, whose cells stand between commas or semicolons."""
+    """The rows of a sheet, header first. The separator is a comma or a semicolon, whichever the header has more of."""
     rest = iter(lines)
     header = next(rest, "").removeprefix("\ufeff")
-    taken: list[str] = []
+    read_lines: list[str] = []
     reader = csv.reader(
-        _kept(chain([header], rest), taken),
+        _remember_lines(chain([header], rest), read_lines),
         delimiter=";" if header.count(";") > header.count(",") else ",",
         strict=True,
     )
     line = 1
     try:
         for cells in reader:
-            yield Record(line, cells, "".join(taken))
-            line += len(taken)
-            taken.clear()
+            yield Record(line, cells, "".join(read_lines))
+            line += len(read_lines)
+            read_lines.clear()
     except csv.Error as error:
-        yield Record(line, [], "".join(taken), f"The row is no CSV from here on: {error}.")
+        yield Record(line, [], "".join(read_lines), f"The row is no CSV from here on: {error}.")
 
 
 @dataclass(frozen=True, slots=True)
 class SheetRow:
-    """A row by the names in the header: its cells that are not blank."""
+    """A row: its line, and its non-blank cells by the names in the header."""
 
     line: int
     cells: dict[str, str]
 
 
 def rows(csv: str, columns: Sequence[str], key: str, errors: list[FieldError], *, more: str) -> Iterator[SheetRow]:
-    """The rows of a sheet with some of these columns, of which `key` must be one; what is no row is added to `errors`.
+    """The rows of a sheet that has some of these columns, at least `key`. Adds what is not a valid row to `errors`.
 
-    `more` says what to do with a longer sheet. Raises Invalid where the header is none.
+    `more` says in the error message what to do with a longer sheet. Raises Invalid if the header is invalid.
     """
-    found = records(lines_of(csv))
-    names = _names(next(found), columns, key)
-    for number, record in enumerate((record for record in found if not record.is_blank), 1):
+    parsed = records(lines_of(csv))
+    names = _names(next(parsed), columns, key)
+    for number, record in enumerate((record for record in parsed if not record.is_blank), 1):
         if number > MAX_ROWS:
             errors.append(fault(f"A sheet may have {MAX_ROWS:,} rows at most. {more}"))
             return
         if record.fault:
             errors.append(fault(record.fault, record.line))
         elif len(record.cells) != len(names):
-            said = f"A row has {len(names)} cells, as the header has; here are {len(record.cells)}."
-            errors.append(fault(said, record.line))
+            message = f"A row has {len(names)} cells, as the header has; here are {len(record.cells)}."
+            errors.append(fault(message, record.line))
         else:
             cells = zip(names, map(value_of, record.cells), strict=True)
             yield SheetRow(record.line, {name: cell for name, cell in cells if cell.strip()})
 
 
 def _names(header: Record, columns: Sequence[str], key: str) -> list[str]:
-    """The names in the header. Raises Invalid, as without them no cell can be understood."""
+    """The names in the header. Raises Invalid, since without them no cell can be understood."""
     if len(header.cells) > _MOST_NAMES * len(columns):
-        said = f"The first line must name the columns, of {', '.join(columns)}; it has {len(header.cells):,} cells."
-        raise Invalid([fault(said, 1)])
+        message = f"The first line must name the columns, of {', '.join(columns)}; it has {len(header.cells):,} cells."
+        raise Invalid([fault(message, 1)])
     names = [cell.strip() for cell in header.cells]
     errors = [fault(header.fault, 1)] if header.fault else []
     seen: set[str] = set()
@@ -145,18 +146,18 @@ def _names(header: Record, columns: Sequence[str], key: str) -> list[str]:
 
 
 def repeats(keys: Iterable[tuple[int, str]]) -> Iterator[tuple[int, int]]:
-    """Each line whose key a line before has too, with that line; lines without a key are not compared."""
+    """Each line that repeats the key of an earlier one, with that one's line. Lines without a key are skipped."""
     first: dict[str, int] = {}
     return ((line, first[key]) for line, key in keys if key and first.setdefault(key, line) != line)
 
 
 def fault(msg: str, *place: int | str, type: str = "value_error") -> FieldError:
-    """What is wrong with a line, or with one of its cells."""
+    """The error for a line, or for one of its cells: `place` is the line and the column, if any."""
     return {"loc": ["body", "csv", *place], "msg": msg, "type": type}
 
 
 def line_of(error: FieldError) -> list[Any]:
-    """The line on which it is; empty for what concerns all of them."""
+    """The line of an error, in a list; empty if it concerns the whole sheet."""
     return error["loc"][2:3]
 
 
@@ -170,7 +171,7 @@ class ImportedOut(Out):
 
 @dataclass
 class Imported(Generic[M]):
-    """What became of the rows, as models."""
+    """The imported rows, as models."""
 
     created: list[M] = field(default_factory=list)
     updated: list[M] = field(default_factory=list)
@@ -186,29 +187,29 @@ def checked(
     patch: type[D],
     errors: list[FieldError],
 ) -> list[tuple[M | None, D]]:
-    """What rows of a file say, checked: each as the model it changes, or None where it is new, with its data.
+    """Validates rows of a file. Returns for each (the model that it changes, or None if it is new; its data).
 
-    `rows`: the model, the cells, and what names the places of their faults. Raises Invalid with all of them, and with
-    `errors`.
+    `rows`: (model or None, cells, a function that gives validation errors their places in the file). Raises Invalid
+    with all errors, including `errors`.
     """
-    found: list[tuple[M | None, D]] = []
+    validated: list[tuple[M | None, D]] = []
     for model, cells, faults in rows:
         try:
-            found.append((model, (new if model is None else patch).model_validate(cells, strict=False)))
+            validated.append((model, (new if model is None else patch).model_validate(cells, strict=False)))
         except ValidationError as error:
             errors += faults(error)
     if errors:
         raise Invalid(sorted(errors, key=line_of))
-    return found
+    return validated
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Some rows of a long sheet, which below its header are a sheet of their own."""
+    """Some rows of a long sheet; together with the header they are a sheet of their own."""
 
     header: Record
     rows: list[Record]
-    #: The line below the header.
+    #: The line of the first row below the header.
     first: int
 
     @property
@@ -217,7 +218,7 @@ class Chunk:
 
     @property
     def line(self) -> int:
-        """The line of the long sheet on which it begins."""
+        """The line of the long sheet on which this chunk begins."""
         return self.rows[0].line if self.rows else self.first
 
     def line_in_sheet(self, line: int) -> int:
@@ -231,7 +232,7 @@ class Chunk:
 
 
 def chunks(lines: Iterable[str]) -> Iterator[Chunk]:
-    """A sheet of any length, by and by; one without rows is a chunk too."""
+    """Splits a sheet of any length into chunks; a sheet without rows is one chunk."""
     rest = records(lines)
     header = next(rest)
     rows: list[Record] = []
@@ -247,12 +248,12 @@ def chunks(lines: Iterable[str]) -> Iterator[Chunk]:
         yield Chunk(header, rows, first)
 
 
-def _kept(lines: Iterable[str], taken: list[str]) -> Iterator[str]:
+def _remember_lines(lines: Iterable[str], read_lines: list[str]) -> Iterator[str]:
     for line in lines:
-        taken.append(line)
+        read_lines.append(line)
         yield line
 
 
 def lines_of(text: str) -> Iterable[str]:
-    """The lines of a text, whichever way they end."""
+    """The lines of a text, with any kind of line ending."""
     return io.StringIO(text, newline="")

@@ -1,4 +1,4 @@
-"""Mails: written in the transaction of a change, sent by a job.
+"""Mails: written in the transaction of a change, and sent by a job.
 
 Imports `declarations`, `stores` and the models.
 Begin with `messages.write`, then `delivery.deliver`.

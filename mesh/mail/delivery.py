@@ -17,17 +17,17 @@ from mesh.models import Mail
 
 log = structlog.get_logger(__name__)
 
-TIMEOUT = 10.0  # seconds that each answer of the mail server may take
+TIMEOUT = 10.0  # seconds to wait for each answer of the mail server
 
 
 class MailRefused(Exception):
-    """The mail server will not take this mail, however often it is asked."""
+    """The mail server refuses this mail for good (a 5xx answer)."""
 
     retryable = False
 
 
 def deliver(mail: Mail) -> None:
-    """Sends a mail, or puts it into the folder. Raises MailRefused, or OSError where it may be tried again."""
+    """Sends a mail, or writes it into the folder. Raises MailRefused, or OSError if a retry may help."""
     if settings.EMAIL_URL:
         _send(mail, backend_of(settings.EMAIL_URL))
     else:
@@ -37,7 +37,7 @@ def deliver(mail: Mail) -> None:
 def backend_of(url: str) -> EmailBackend:
     """The mail server at `smtp://user:password@host:port?tls=1` or `smtps://…`. Raises ValueError.
 
-    Not by `environ.Env.email_url`, for which `smtps` is STARTTLS, and a folder or a console is a mail server too.
+    Does not use `environ.Env.email_url`: there `smtps` means STARTTLS, and it accepts folders and consoles too.
     """
     parts = urlsplit(url)
     options = parse_qs(parts.query, strict_parsing=bool(parts.query))
@@ -57,7 +57,7 @@ def backend_of(url: str) -> EmailBackend:
 
 
 def message_of(mail: Mail) -> EmailMultiAlternatives:
-    """The message as it travels, the same at every try but for its boundaries."""
+    """The message as it is sent: the same at each try, except for its MIME boundaries."""
     headers = {
         "Message-ID": mail.message_id,
         "Date": format_datetime(mail.created_at),
@@ -71,8 +71,8 @@ def message_of(mail: Mail) -> EmailMultiAlternatives:
     for packed in mail.attachments:
         content, mimetype = base64.b64decode(packed["content"]), packed["mimetype"]
         if mimetype.startswith("text/calendar"):
-            # What calendars look for is the alternative; the file is for everyone else, under a type they do not
-            # take for a second invitation.
+            # Calendars read the alternative. The file is for everyone else, with a type that calendars do not take
+            # for a second invitation.
             message.attach_alternative(content.decode(), mimetype)
             mimetype = "application/ics"
         message.attach(packed["filename"], content, mimetype)
@@ -93,12 +93,12 @@ def _send(mail: Mail, backend: EmailBackend) -> None:
 
 
 def _refusal(code: int, reason: bytes | str) -> Exception:
-    said = f"{code} {reason.decode(errors='replace') if isinstance(reason, bytes) else reason}"
-    return MailRefused(said) if code >= 500 else OSError(said)
+    message = f"{code} {reason.decode(errors='replace') if isinstance(reason, bytes) else reason}"
+    return MailRefused(message) if code >= 500 else OSError(message)
 
 
 def _close(backend: EmailBackend) -> None:
-    """Whatever happens at the farewell, the mail's fate is decided."""
+    """Closes the connection. Errors are only logged: whether the mail was sent is already decided."""
     try:
         backend.close()
     except (OSError, smtplib.SMTPException) as error:
@@ -106,7 +106,7 @@ def _close(backend: EmailBackend) -> None:
 
 
 def _store(mail: Mail, folder: Path) -> None:
-    """One file a mail: a second try writes the same one."""
+    """Writes one file for each mail; a second try overwrites it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"{mail.created_at:%Y%m%dT%H%M%S}-{mail.pk}.eml"
     draft = path.with_suffix(f".{os.getpid()}")

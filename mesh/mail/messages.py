@@ -1,4 +1,4 @@
-"""Mails as rows, rendered and written in the transaction of the change that they tell of."""
+"""Mails as rows, rendered and written in the transaction of the change that they report."""
 
 import base64
 import re
@@ -25,7 +25,7 @@ _MAX_SUBJECT = 200
 
 @dataclass(frozen=True)
 class Attachment:
-    """A file that goes with a mail; a calendar's `mimetype` names its method: `text/calendar; method=REQUEST`."""
+    """A file attached to a mail. The `mimetype` of a calendar includes its method: `text/calendar; method=REQUEST`."""
 
     filename: str
     content: str | bytes
@@ -34,7 +34,7 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMail:
-    """A mail that a command or job asked for, not yet written: see `Service.mail`."""
+    """A mail that is not yet written: see `Service.mail`. Raises ValueError unless `to` is one plain address."""
 
     to: str
     kind: str
@@ -52,14 +52,19 @@ class OutgoingMail:
 
 
 def write(mails: Sequence[OutgoingMail]) -> list[tuple[int, str, str]]:
-    """Writes mails: the id, address and subject of each, without those written before and those nobody wants."""
-    wanted = identity().wants_mail([(mail.to, mail.kind) for mail in mails])
-    return _write([mail for mail, wants in zip(mails, wanted, strict=True) if wants])
+    """Writes mails, except those already written and those the recipient does not want.
+
+    Returns (id, address, subject)s.
+    """
+    are_wanted = identity().wants_mail([(mail.to, mail.kind) for mail in mails])
+    return _write([mail for mail, is_wanted in zip(mails, are_wanted, strict=True) if is_wanted])
 
 
 def preview(mails: Sequence[OutgoingMail]) -> list[tuple[int, str, str]]:
-    """The same for a transaction that will be rolled back, of all of them: who is shown a mail does not learn
-    whether it is wanted, or was written before."""
+    """Like `write`, for a transaction that will be rolled back; returns all mails.
+
+    So a dry run does not reveal whether a mail is wanted, or was already written.
+    """
     other = uuid.uuid4().hex
     return _write([replace(mail, key=f"{mail.key}:{other}") for mail in mails])
 
@@ -72,7 +77,7 @@ def _write(mails: Sequence[OutgoingMail]) -> list[tuple[int, str, str]]:
     return fetch(_INSERT, [[row[name] for row in rows] for name in _COLUMNS])
 
 
-#: A text each; the attachments' is JSON, whether it is secret `true` or `false`.
+#: Each is passed as text: the attachments as JSON, `secret` as `true` or `false`.
 _COLUMNS = (
     "key", "recipient", "kind", "subject", "text", "html", "attachments", "message_id", "unsubscribe_url", "secret",
 )  # fmt: skip
@@ -105,13 +110,13 @@ def _row(mail: OutgoingMail, path: str) -> dict[str, str]:
 
 
 def in_words(time: datetime) -> str:
-    """A time as people read it: `Monday, 5 January 2099, 10:00 UTC`."""
+    """A time for people to read: `Monday, 5 January 2099, 10:00 UTC`."""
     return dateformat.format(time, "l, j F Y, H:i:s" if time.second else "l, j F Y, H:i") + " UTC"
 
 
 def _packed(attachment: Attachment) -> dict[str, str]:
     content = attachment.content.encode() if isinstance(attachment.content, str) else attachment.content
-    mimetype = re.sub(r"\s*;\s*charset=[^;]*", "", attachment.mimetype)  # texts are UTF-8, and say so
+    mimetype = re.sub(r"\s*;\s*charset=[^;]*", "", attachment.mimetype)  # Django adds the charset of texts itself
     packed = {
         "filename": attachment.filename,
         "mimetype": mimetype,
@@ -123,7 +128,7 @@ def _packed(attachment: Attachment) -> dict[str, str]:
 
 
 def _rendered(template: str, context: dict[str, Any]) -> tuple[str, str, str]:
-    """Subject, text and HTML. The subject is rendered alone, so that no value of the context can end its line."""
+    """Subject, text and HTML. The subject is rendered separately, so that no value of the context can end its line."""
     engine = engines["django"].engine  # type: ignore[attr-defined]
     first, _, rest = engine.get_template(f"mail/{template}.txt").source.partition("\n")
     if not first.startswith("Subject: "):

@@ -1,5 +1,5 @@
-"""Jobs that wait in Postgres, and the messages that tell workers of them.
+"""Jobs that wait in Postgres, and the messages that wake workers.
 
 Imports `declarations` and `stores`.
-Begin with `jobs`; `publisher` sends messages after the commit, `overdue` finds jobs that no message leads to.
+Begin with `jobs`; `publisher` sends messages after the commit; `overdue` finds jobs whose message was lost.
 """

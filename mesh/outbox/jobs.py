@@ -1,4 +1,4 @@
-"""Jobs as rows of the outbox, written in the transaction of the command that begins them."""
+"""Jobs as rows of the outbox, written in the transaction of the command that starts them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from mesh.declarations.operations import Operation
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job that a command asks for."""
+    """One job that a command starts."""
 
     operation: Operation
     arguments: Mapping[str, Any]
@@ -24,6 +24,7 @@ class Job:
 
     @property
     def wakeup(self) -> str:
+        """The operation, if one message is enough for all its waiting jobs; else empty."""
         return self.operation.name if self.operation.serves_all else ""
 
 
@@ -38,6 +39,7 @@ INSERT = (
 
 
 def insert_values(jobs: Sequence[Job], actor_id: int | None, request_id: str) -> list[Any]:
+    """The parameters of `INSERT`."""
     return [
         actor_id,
         request_id,

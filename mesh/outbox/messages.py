@@ -1,7 +1,7 @@
-"""Jobs on their way: written in the transaction of the command that asked for them, then handed to the broker.
+"""Messages to workers, sent through the broker.
 
-A row is the job; a message is only a wakeup, and may carry many. It is sent right after the commit, by a thread of its
-own, so that no request waits for a broker; the relay sends again what was not taken up.
+The outbox row is the job. A message is only a wakeup, and may carry the ids of many jobs. It is sent right after the
+commit by a separate thread, so that no request waits for the broker. The relay sends again what nobody claimed.
 """
 
 from collections import defaultdict
@@ -22,26 +22,27 @@ log = structlog.get_logger(__name__)
 TASK = "mesh.work"
 DRAIN = "mesh.drain"
 TICK = "mesh.tick"
-_WAKEUP_TTL = 2  # seconds for which a wakeup that nobody took up keeps others from being sent
-_TOGETHER = 50  # quick jobs that one message carries
+_WAKEUP_TTL = 2  # seconds for which an unanswered wakeup suppresses further ones
+_BATCH = 50  # quick jobs that one message carries
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What a message says of a job."""
+    """A job, as the sender of messages sees it."""
 
     id: int
     queue: str
+    #: Whether it needs a message of its own, such as when it calls out.
     alone: bool
-    #: The operation, where one message leads to all that waits of it.
+    #: The operation, if one message is enough for all its waiting jobs; else empty.
     wakeup: str = ""
-    #: Whether the message stands for no row, and whoever takes it up writes one.
+    #: Whether there is no row yet, so that the receiver writes one.
     begins: bool = False
 
 
 def send(jobs: Iterable[Sent]) -> None:
-    """Hands jobs to the broker. Raises OperationalError where it cannot be reached."""
-    together: dict[str, list[int]] = defaultdict(list)
+    """Sends the messages for jobs to the broker. Raises OperationalError if it cannot be reached."""
+    quick_jobs: dict[str, list[int]] = defaultdict(list)
     messages: list[tuple[str, list[int]]] = []
     for job in {job.wakeup or job.id: job for job in jobs}.values():
         if job.wakeup:
@@ -49,15 +50,18 @@ def send(jobs: Iterable[Sent]) -> None:
         elif job.alone:
             messages.append((job.queue, [job.id]))
         else:
-            together[job.queue].append(job.id)
-    for name, ids in together.items():
-        messages += [(name, ids[i : i + _TOGETHER]) for i in range(0, len(ids), _TOGETHER)]
+            quick_jobs[job.queue].append(job.id)
+    for name, ids in quick_jobs.items():
+        messages += [(name, ids[i : i + _BATCH]) for i in range(0, len(ids), _BATCH)]
     for name, ids in messages:
         celery().send_task(TASK, args=[ids], queue=name, ignore_result=True, retry=False)
 
 
 def _send_wakeup(job: Sent) -> None:
-    """Sends the message that leads to all waiting jobs, unless one is on its way. Its receiver calls `clear_wakeup`."""
+    """Sends one message for all waiting jobs of an operation, unless one is on its way.
+
+    The receiver clears the flag.
+    """
     answers = attempt(("SET", _flag(job.wakeup), "1", "NX", "EX", _WAKEUP_TTL))
     if answers == [None]:
         return
@@ -70,7 +74,7 @@ def _send_wakeup(job: Sent) -> None:
 
 
 def go_on_later(queue: str) -> None:
-    """Sends a message that leads to what waits in a queue, behind the others'; at best effort, as `send_soon`."""
+    """Sends another message for the jobs that wait in a queue; best effort, like `send_soon`."""
     try:
         celery().send_task(TASK, args=[[]], queue=queue, ignore_result=True, retry=False)
     except (OperationalError, OSError) as error:
@@ -78,7 +82,7 @@ def go_on_later(queue: str) -> None:
 
 
 def clear_wakeup(operation: str) -> None:
-    """Before all that waits of an operation is claimed: what commits from now on needs a message of its own."""
+    """Clears the flag that a wakeup is on its way. Call it before claiming: later commits need a new message."""
     attempt(("DEL", _flag(operation)))
 
 

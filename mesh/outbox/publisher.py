@@ -1,4 +1,4 @@
-"""Messages for committed jobs, sent by a thread of its own, so that no request waits for the broker."""
+"""Sends messages for committed jobs from a separate thread, so that no request waits for the broker."""
 
 import atexit
 import os
@@ -15,23 +15,23 @@ from mesh.outbox.jobs import Job
 from mesh.outbox.messages import Sent, send
 
 log = structlog.get_logger(__name__)
-_FLUSH_TIMEOUT = 1.0  # seconds that a process waits for it at its end
-_REST = 0.01  # seconds between two messages to the broker, which cost more than many a request: more go in each
+_FLUSH_TIMEOUT = 1.0  # seconds that a process waits at its exit for unsent messages
+_REST = 0.01  # seconds between batches: messages are expensive, and waiting puts more jobs into each
 
 
 def begin_soon(operation: Operation) -> None:
-    """Has a periodic job that serves all begun now, without a row; where the message is lost, its time will come."""
+    """Starts a periodic job now, without an outbox row. If the message is lost, the schedule starts it."""
     job = Job(operation, {})
     send_soon([Sent(0, job.options.queue, alone=False, wakeup=job.wakeup, begins=True)])
 
 
 def send_soon(jobs: Sequence[Sent]) -> None:
-    """Hands jobs to the broker from a thread of its own; at best effort, for the relay sends again."""
+    """Sends the messages for jobs from a separate thread; best effort, since the relay sends again."""
     _publisher().put(jobs)
 
 
 class _Publisher:
-    """A thread that sends what it is given, all that has come meanwhile in one go."""
+    """A thread that sends messages. Jobs that arrive while it is busy are sent together."""
 
     def __init__(self) -> None:
         self.pid = os.getpid()
@@ -44,7 +44,7 @@ class _Publisher:
         self._jobs.put(jobs)
 
     def _finish(self) -> None:
-        """At the process's end, such as a command's: what it has begun is sent, where that is quick."""
+        """At process exit: sends what is left, if that is quick."""
         if self.pid == os.getpid():
             self._jobs.put(None)
             self._thread.join(_FLUSH_TIMEOUT)

@@ -1,8 +1,8 @@
-"""Answers that are JSON already: instances of their schema all the same, decoded when somebody looks into them.
+"""Answers that are JSON already, but still instances of their schema, decoded when a field is accessed.
 
-A read goes from Postgres to JSON without an instance for each row, and most answers only go out. So `self.one(…)`
-returns an instance whose fields are not there yet: the host sends its JSON as it is; the first look at a field decodes
-it, and from then on it is a plain instance of the schema.
+A read goes from Postgres to JSON without an instance for each row, and most answers are only sent. So `self.one(…)`
+returns an instance without fields. The host sends its JSON as it is. The first access to a field decodes it, and from
+then on it is a plain instance of the schema.
 """
 
 from copy import copy, deepcopy
@@ -14,13 +14,13 @@ from pydantic import BaseModel, TypeAdapter
 
 Schema = TypeVar("Schema", bound=BaseModel)
 
-#: The dictionary of an instance's fields, as the interpreter finds it; `Undecoded` has a property before it.
+#: The real `__dict__` of an instance, which holds its fields; the class `Undecoded` shadows it with a property.
 _fields: Any = BaseModel.__dict__["__dict__"]
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """An answer as JSON, and what the doors need to know of it."""
+    """An answer as JSON, and what the doors need to know about it."""
 
     body: bytes
     row_id: int | str | None = None
@@ -29,14 +29,14 @@ class Encoded:
 
 
 def undecoded(schema: type[Schema], encoded: Encoded) -> Schema:
-    """An instance of `schema` that holds the JSON of its fields. Looking into it raises what decoding raises."""
+    """An instance of `schema` that holds the JSON of its fields. Access to a field raises what decoding raises."""
     instance: Schema = object.__new__(_undecoded_class(schema))
     _fields.__set__(instance, {"": encoded})
     return instance
 
 
 def encoded_of(answer: Any) -> Encoded | None:
-    """The JSON of an instance that nobody has looked into; else None."""
+    """The JSON of an instance that has not been decoded; else None."""
     return cast(Encoded, _fields.__get__(answer)[""]) if getattr(type(answer), "is_undecoded", False) else None
 
 
@@ -51,7 +51,7 @@ def _undecoded_class(schema: type[Schema]) -> type[Schema]:
 
         @property
         def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
-            """What pydantic reads an instance's fields from."""
+            """Where pydantic reads an instance's fields."""
             _decode(self, schema)
             return cast(dict[str, Any], _fields.__get__(self))
 
@@ -74,7 +74,7 @@ def _undecoded_class(schema: type[Schema]) -> type[Schema]:
 
 
 def _decode(instance: Any, schema: type[BaseModel]) -> None:
-    """Makes it a plain instance of its schema."""
+    """Turns it into a plain instance of its schema."""
     decoded = TypeAdapter(schema).validate_json(_fields.__get__(instance)[""].body)
     object.__setattr__(instance, "__pydantic_fields_set__", decoded.model_fields_set)
     object.__setattr__(instance, "__pydantic_extra__", decoded.model_extra)

@@ -1,4 +1,4 @@
-"""Conditions that Django's own lookups do not say."""
+"""Conditions that Django's own lookups cannot express."""
 
 from typing import Any
 
@@ -12,5 +12,5 @@ class _AnyOf(Func):
 
 
 def any_of(column: str, ids: QuerySet[Any]) -> Q:
-    """Whether `column` is one of `ids`, which are looked up once: its index finds the rows also beside an `or`."""
+    """Whether `column` is one of `ids`. These are looked up once, so the column's index is used even inside an OR."""
     return Q(_AnyOf(F(column), ArraySubquery(ids)))

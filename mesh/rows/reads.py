@@ -1,6 +1,6 @@
-"""Rows to bytes: a queryset and a schema become JSON without model instances.
+"""Rows to JSON: reads a queryset as a schema, encoded, without model instances.
 
-The schema's columns are compiled once into a projection, and the queryset only chooses the rows. A read takes one
+The schema's columns are compiled once into a projection; the queryset only chooses the rows. A read takes one
 statement, and one more for each nested list.
 """
 
@@ -28,12 +28,12 @@ M = TypeVar("M", bound=Model)
 
 _encode = msgspec.json.Encoder().encode
 
-MAX_PAGE_BYTES = 1024 * 1024  # of rows in a page: it ends early, and the next begins there
-_WIDE = 10_000  # characters: texts that may be longer are measured before they are read
+MAX_PAGE_BYTES = 1024 * 1024  # bytes of rows in a page; a page that would be larger ends early
+_WIDE = 10_000  # characters; texts that may be longer are measured before they are read
 
 
 class _Object(NamedTuple):
-    """A nested object: the places of its columns among the row's values."""
+    """A nested object: the range of its columns among the row's values."""
 
     start: int
     stop: int
@@ -41,7 +41,7 @@ class _Object(NamedTuple):
 
 
 class _List(NamedTuple):
-    """A nested list: its place among the row's values, and where its rows come from."""
+    """A nested list: its position among the row's values, and the projection of its rows."""
 
     position: int
     projection: "_Projection"
@@ -49,9 +49,9 @@ class _List(NamedTuple):
 
 @dataclass(frozen=True)
 class _Projection:
-    """`SELECT key, columns… FROM model` for a schema, and how a row of it becomes the struct that is encoded.
+    """`SELECT key, columns… FROM model` for a schema, and how a row becomes the struct that is encoded.
 
-    `key` is what the rows are asked for by: the primary key, or the owner's in a nested list.
+    `key` is the column by which rows are selected: the primary key, or in a nested list the key of the outer row.
     """
 
     select: str
@@ -69,7 +69,7 @@ class _Projection:
         return self.primary_key.partition(".")[0]
 
     def structs(self, rows: list[Row], width: int = 1) -> list[msgspec.Struct]:
-        """The rows without their first `width` values, with nested objects and lists in place."""
+        """The rows as structs, without their first `width` values, with nested objects and lists in place."""
         if not self.objects and not self.lists:
             return [self.struct(*row[width:]) for row in rows]
         nested = [
@@ -88,22 +88,22 @@ class _Projection:
         return self.struct(*values)
 
     def by_key(self, keys: list[int]) -> dict[int, list[msgspec.Struct]]:
-        found: dict[int, list[msgspec.Struct]] = defaultdict(list)
+        by_key: dict[int, list[msgspec.Struct]] = defaultdict(list)
         if keys:
             rows = fetch(f"{self.select} WHERE {self.key} = ANY(%s) ORDER BY {self.primary_key}", (*self.params, keys))
             for row, struct in zip(rows, self.structs(rows), strict=True):
-                found[row[0]].append(struct)
-        return found
+                by_key[row[0]].append(struct)
+        return by_key
 
 
 def read_row(model: type[Model], schema: type[BaseModel], pk: int) -> Encoded | None:
-    """The row with this primary key, whoever may see it, encoded."""
+    """The row with this primary key, encoded; does not check visibility."""
     projection = _projection(model, schema)
     return _one(projection, f"{projection.key} = %s", (pk,))
 
 
 def read_one(rows: QuerySet[Any], schema: type[BaseModel], pk: int | None = None) -> Encoded | None:
-    """The one of `rows` with this primary key (or the only one), encoded; None where there is none."""
+    """The one of `rows` with this primary key (or the only one), encoded; None if there is none."""
     ids, params = statement_for_ids(rows)
     if not ids:
         return None
@@ -114,19 +114,19 @@ def read_one(rows: QuerySet[Any], schema: type[BaseModel], pk: int | None = None
 
 
 def _one(projection: _Projection, where: str, params: Row) -> Encoded | None:
-    found = fetch(f"{projection.select} WHERE {where}", (*projection.params, *params))
-    return Encoded(_encode(projection.structs(found)[0]), found[0][0]) if found else None
+    rows = fetch(f"{projection.select} WHERE {where}", (*projection.params, *params))
+    return Encoded(_encode(projection.structs(rows)[0]), rows[0][0]) if rows else None
 
 
 def read_many(model: type[Model], schema: type[BaseModel], key: str, values: Sequence[Any]) -> dict[Any, bytes]:
-    """The rows whose column `key` is one of these values, whoever may see them, each encoded, by that value."""
+    """The rows whose column `key` has one of these values, each encoded, by that value; does not check visibility."""
     projection = _projection(model, schema, key)
     rows = fetch(f"{projection.select} WHERE {projection.key} = ANY(%s)", (*projection.params, list(values)))
     return {row[0]: _encode(struct) for row, struct in zip(rows, projection.structs(rows), strict=True)}
 
 
 def read_ids(rows: QuerySet[Any], ids: Sequence[int]) -> set[int]:
-    """Which of these ids are among `rows`."""
+    """Those of these ids that are among `rows`."""
     sql, params = statement_for_ids(rows)
     if not sql or not ids:
         return set()
@@ -144,43 +144,45 @@ def lock_row(rows: QuerySet[M], pk: int) -> M | None:
     table = key.partition(".")[0]
     select = f"SELECT {table}.* FROM {table} WHERE {key} = %s AND {key} IN ({sql}) FOR NO KEY UPDATE OF {table}"
     row = next(iter(rows.model._base_manager.raw(select, (pk, *params))), None)
-    # Who held it before may have taken it out of sight: this statement chose by what was so when it began to wait.
+    # Check again: the statement chose the row as it was before it waited for the lock, and the transaction that held
+    # the lock may have made it invisible.
     return row if row is not None and read_ids(rows, [row.pk]) else None
 
 
 def read_page(rows: QuerySet[Any], schema: type[BaseModel], page: PageParams) -> Encoded:
-    """A page of `rows`, newest first, encoded as a `Page` of `schema`; it holds at most MAX_PAGE_BYTES, or one row."""
+    """A page of `rows`, newest first, encoded as a `Page` of `schema`; at most MAX_PAGE_BYTES, but at least one row."""
     ids, params = statement_for_ids(rows)
     if not ids:
         return Encoded(_encode({"count": None if page.after else 0, "next": None, "results": []}))
     projection = _projection(cast(type[Model], rows.model), schema)
-    page_of = f"WHERE {projection.key} = ANY(ARRAY(SELECT id FROM page)) ORDER BY {projection.key} DESC"
+    where_page = f"WHERE {projection.key} = ANY(ARRAY(SELECT id FROM page)) ORDER BY {projection.key} DESC"
     if page.after is None:
         select = projection.select.replace("SELECT ", "SELECT (SELECT count(*) FROM chosen), ", 1)
-        # Without parameters it is nearly the whole table: one index counts it, another has its newest. What is chosen
-        # by values is looked for once.
-        how = "MATERIALIZED" if params else "NOT MATERIALIZED"
-        choose = f"chosen (id) AS {how} ({ids}), {_page_from(projection, 'SELECT id FROM chosen')}"
-        found = fetch(f"WITH {choose} {select} {page_of}", (*params, page.limit + 1, *projection.params))
-        count, width = (found[0][0] if found else 0), 2
+        # Without parameters `ids` is nearly the whole table: not materialized, one index counts it and another finds
+        # the newest rows. With parameters it is computed once.
+        materialized = "MATERIALIZED" if params else "NOT MATERIALIZED"
+        with_clause = f"chosen (id) AS {materialized} ({ids}), {_page_from(projection, 'SELECT id FROM chosen')}"
+        page_rows = fetch(f"WITH {with_clause} {select} {where_page}", (*params, page.limit + 1, *projection.params))
+        count, width = (page_rows[0][0] if page_rows else 0), 2
     else:
-        choose = _page_from(projection, f"SELECT id FROM ({ids}) AS chosen (id) WHERE id < %s")
+        with_clause = _page_from(projection, f"SELECT id FROM ({ids}) AS chosen (id) WHERE id < %s")
         values = (*params, page.after, page.limit + 1, *projection.params)
-        found = fetch(f"WITH {choose} {projection.select} {page_of}", values)
+        page_rows = fetch(f"WITH {with_clause} {projection.select} {where_page}", values)
         count, width = None, 1
-    structs = projection.structs(found[: page.limit], width)
+    structs = projection.structs(page_rows[: page.limit], width)
     results = _encode(structs)
     if len(results) > MAX_PAGE_BYTES:
         structs = structs[: _fitting(structs)]
         results = _encode(structs)
-    cursor = Cursor.encode(found[len(structs) - 1][width - 1]) if len(found) > len(structs) else None
+    cursor = Cursor.encode(page_rows[len(structs) - 1][width - 1]) if len(page_rows) > len(structs) else None
     return Encoded(_encode({"count": count, "next": cursor, "results": msgspec.Raw(results)}), next_cursor=cursor)
 
 
 def _page_from(projection: _Projection, ids: str) -> str:
-    """`page (id) AS (…)`: the newest of `ids`, one more than are shown, so that it is known whether there are more.
+    """`page (id) AS (…)`: the newest of `ids`, one more than is shown, which tells whether there is a next page.
 
-    Of long texts it holds those that fit and one more, and two rows at least: how long they are is known unread.
+    With long texts it holds only the rows that fit, plus one, but at least two: Postgres knows a text's length without
+    reading it.
     """
     newest = f"{ids} ORDER BY 1 DESC LIMIT %s"
     if not projection.wide:
@@ -197,7 +199,7 @@ def _page_from(projection: _Projection, ids: str) -> str:
 
 
 def _fitting(structs: list[msgspec.Struct]) -> int:
-    """How many of these make a page that is not too large; one at least."""
+    """How many of these fit into a page; at least one."""
     sizes = accumulate(len(_encode(struct)) + 1 for struct in structs)
     return max(1, sum(1 for _ in takewhile(lambda size: size < MAX_PAGE_BYTES, sizes)))
 
@@ -227,7 +229,7 @@ def _is_wide(model: type[Model], name: str) -> bool:
 
 
 def _key_of(model: type[Model], name: str = "pk") -> str:
-    """A column of the model's table, as SQL."""
+    """A column of the model's table as SQL, quoted."""
     meta: Any = model._meta
     column = (meta.pk if name == "pk" else meta.get_field(name)).column
     return f"{connection.ops.quote_name(meta.db_table)}.{connection.ops.quote_name(column)}"
@@ -236,7 +238,7 @@ def _key_of(model: type[Model], name: str = "pk") -> str:
 def _columns(
     model: type[Model], schema: type[BaseModel], prefix: str, start: int
 ) -> tuple[list[str | Combinable], list[_Object], list[_List]]:
-    """The lookups of a schema's columns; its nested objects, last first; its nested lists."""
+    """The lookups of a schema's columns; its nested objects, in reverse order; its nested lists."""
     columns: list[str | Combinable] = []
     objects: list[_Object] = []
     lists: list[_List] = []
@@ -264,7 +266,7 @@ def _struct(schema: type[BaseModel]) -> type[msgspec.Struct]:
 
 
 def _model_in(info: FieldInfo) -> type[BaseModel] | None:
-    """The schema nested in a field: itself, in an optional or in a list."""
+    """The schema nested in a field: directly, in an optional or in a list."""
     for part in (info.annotation, *get_args(info.annotation)):
         if isinstance(part, type) and issubclass(part, BaseModel):
             return part
@@ -272,7 +274,7 @@ def _model_in(info: FieldInfo) -> type[BaseModel] | None:
 
 
 def _is_json(model: type[Model], source: str | Combinable) -> bool:
-    """Whether a column holds what the schema nests, as JSON."""
+    """Whether the source is a JSON column, which holds the nested value itself."""
     return isinstance(source, str) and isinstance(model._meta.get_field(source), JSONField)
 
 

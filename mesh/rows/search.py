@@ -1,4 +1,4 @@
-"""Search in texts: every word must occur, anywhere in them, in any case."""
+"""Text search: every word must occur, anywhere in the texts, ignoring case."""
 
 from django.db.models import Q
 
@@ -6,11 +6,11 @@ from mesh.declarations.words import words_of
 
 
 def every_word(text: str | None, *fields: str) -> Q:
-    """The condition that each word of `text` occurs in one of `fields`; no words, no condition."""
-    found = Q()
+    """The condition that each word of `text` occurs in one of `fields`; empty without words."""
+    condition = Q()
     for word in words_of(text or ""):
         any_field = Q()
         for field in fields:
             any_field |= Q(**{f"{field}__icontains": word})
-        found &= any_field
-    return found
+        condition &= any_field
+    return condition

@@ -1,8 +1,7 @@
 """Versions of cache tags: what makes a cached read provably fresh.
 
-A change raises the versions of everyone in the changed rows' audience as the last statement of its own
-transaction. A read takes the versions first and puts them into its cache key, so what is stored under a
-version is never older than it.
+A change raises the versions of everyone in the changed rows' audience, as the last statement of its own transaction. A
+read fetches the versions first and puts them into its cache key, so an entry is never older than its version.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -14,12 +13,12 @@ VERSION_OF = "COALESCE((SELECT number FROM mesh_version WHERE scope = %s), 0)"
 
 
 def current(tags: Sequence[str]) -> Mapping[str, int]:
-    """The version of each cache tag now."""
+    """The current version of each cache tag, in the order of `tags`."""
     row = fetch(f"SELECT {', '.join([VERSION_OF] * len(tags))}", tags)[0]
     return dict(zip(tags, row, strict=True))
 
 
-#: Raises the versions of a list of cache tags, in key order, so that transactions never wait in a circle.
+#: Raises the versions of a list of cache tags, in key order, so that transactions never deadlock.
 BUMP = (
     "INSERT INTO mesh_version (scope, number) SELECT scope, 1 FROM unnest(%s::text[]) AS scope ORDER BY scope "
     "ON CONFLICT (scope) DO UPDATE SET number = mesh_version.number + 1"
@@ -27,5 +26,5 @@ BUMP = (
 
 
 def bump(tags: Collection[str]) -> None:
-    """Raises the versions of the cache tags; the last statement of its transaction."""
+    """Raises the versions of the cache tags. Make it the last statement of its transaction."""
     fetch(BUMP, [sorted(tags)])

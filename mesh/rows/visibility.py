@@ -16,13 +16,13 @@ Statement = tuple[str, tuple[Any, ...]]
 
 
 class MeshQuerySet(models.QuerySet[M]):
-    """A queryset that knows its rows' viewers. The base shows nothing: an app that forgets leaks nothing."""
+    """A queryset that knows who sees its rows. By default nobody does, so an app that forgets to say leaks nothing."""
 
-    #: Where the compiled statement of an actor's whole visibility is kept; anything that changes the queryset drops it.
+    #: Keeps the compiled statement for all rows that an actor sees; anything that changes the queryset drops it.
     _compiled: list[Statement] | None = None
 
     def visible_to(self, actor: Actor) -> Self:
-        """The rows that `actor` may see; the ADMIN sees all. Depends on the actor's id and role alone."""
+        """The rows that `actor` may see; an ADMIN sees all. May depend only on the actor's id and role."""
         return self.none()
 
     def all(self) -> Self:
@@ -31,7 +31,7 @@ class MeshQuerySet(models.QuerySet[M]):
         return clone
 
     def filter(self, *args: Any, **kwargs: Any) -> Self:
-        """As Django's; a condition that is empty changes nothing."""
+        """Like Django's, but an empty condition keeps the compiled statement."""
         if not kwargs and all(isinstance(arg, models.Q) and not arg for arg in args):
             return self
         return super().filter(*args, **kwargs)
@@ -52,39 +52,39 @@ def visible_rows(model: type[models.Model], actor: Actor) -> MeshQuerySet[Any]:
 
 def statement_for_ids(rows: models.QuerySet[Any]) -> Statement:
     """The statement that selects the ids of `rows`, compiled once for each actor's whole visibility."""
-    kept = cast(list[Statement] | None, getattr(rows, "_compiled", None))
-    if kept:
-        return kept[0]
+    compiled = cast(list[Statement] | None, getattr(rows, "_compiled", None))
+    if compiled:
+        return compiled[0]
     try:
         sql, params = rows.order_by().values("pk").query.sql_with_params()
         statement = sql, tuple(params)
     except EmptyResultSet:
         statement = "", ()
-    if kept is not None:
-        kept.append(statement)
+    if compiled is not None:
+        compiled.append(statement)
     return statement
 
 
 class MeshModel(models.Model):
-    """A row with viewers. `visible_to` and `audience` say the same thing from both sides."""
+    """A row that some users see. `visible_to` and `audience` say the same thing from both sides."""
 
     #: Whether a cached query shows rows of this table, so that their changes raise versions.
     versioned: ClassVar[bool] = False
 
-    #: Whose its rows are, as a lookup that leads to a user, who may have so many (`mesh/execution/quotas.py`).
+    #: The lookup that leads to a row's owner, a user, whose rows are limited (`mesh/execution/quotas.py`).
     owner_field: ClassVar[str] = ""
-    #: What is said to who sees a row and may not change it.
+    #: The message for an actor who sees a row but may not change it.
     change_refusal: ClassVar[str] = "Only its owner may change it."
 
-    #: Whether others may join a row's audience without locking the row, as who meets a user does; it is then looked
-    #: at once more when the versions are raised, for whoever joins meanwhile has to wait for them.
+    #: Whether others may join a row's audience without locking the row; for example, users who begin to share something
+    #: see each other. The audience is then read again after the versions are raised: who joins later waits for that.
     audience_is_open: ClassVar[bool] = False
 
     class Meta:
         abstract = True
 
     def may_be_changed_by(self, actor: Actor) -> bool:
-        """Whether an actor who sees it may change it, too: by default its owner and ADMINs."""
+        """Whether an actor who sees the row may also change it; by default its owner and ADMINs."""
         return bool(actor.is_admin or getattr(self, f"{self.owner_field}_id") == actor.id)
 
     def assign(self, fields: Mapping[str, Any]) -> None:
@@ -93,5 +93,5 @@ class MeshModel(models.Model):
             setattr(self, name, value)
 
     def audience(self) -> set[str]:
-        """The cache tags of everyone who sees this row, without the ADMINs: `{"user:7", …}`."""
+        """The cache tags of everyone who sees this row, except ADMINs: `{"user:7", …}`."""
         return set()

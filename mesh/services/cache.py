@@ -1,4 +1,4 @@
-"""mesh.services.cache."""
+"""The statistics of the answer cache, for ADMINs."""
 
 from typing import Self
 

@@ -1,4 +1,4 @@
-"""mesh.services.documents."""
+"""The job that stores documents in object storage."""
 
 from collections.abc import Callable, Generator
 from functools import partial

@@ -1,4 +1,4 @@
-"""Jobs as an ADMIN sees them: what waits, what failed, trying again; and the pruning of what is done."""
+"""Background jobs for ADMINs: list and retry them; and the job that prunes old ones."""
 
 from typing import Annotated, Any
 
@@ -86,10 +86,10 @@ class JobService(Service):
         For ADMINs only. The job is queued again, with all its attempts, and its effects happen once. A job that has
         not failed is refused (409). Returns `count`, which is 1.
         """
-        found = Outbox.objects.filter(pk=id)
-        if not found.exists():
+        rows = Outbox.objects.filter(pk=id)
+        if not rows.exists():
             raise absent(Outbox)
-        count = self._retry(found)
+        count = self._retry(rows)
         if not count:
             raise NotFailed("Only a job that has failed can be tried again.")
         return RetriedOut(count=count)
@@ -100,8 +100,8 @@ class JobService(Service):
 
         For ADMINs only. The jobs are queued again, with all their attempts. Returns how many there were.
         """
-        found = Outbox.objects.all() if data.operation is None else Outbox.objects.filter(operation=data.operation)
-        return RetriedOut(count=self._retry(found))
+        rows = Outbox.objects.all() if data.operation is None else Outbox.objects.filter(operation=data.operation)
+        return RetriedOut(count=self._retry(rows))
 
     def _retry(self, jobs: QuerySet[Outbox]) -> int:
         failed = list(jobs.filter(status=JobStatus.FAILED).select_for_update(no_key=True).order_by("pk"))

@@ -1,4 +1,4 @@
-"""The mesh's own operations: mails and documents on their way, and what the cache saves."""
+"""The job that sends mails."""
 
 from collections.abc import Callable, Generator
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Where documents are kept: a folder, or S3 and whatever speaks it."""
+"""Object storage for documents: a folder, or S3 and compatible services."""
 
 import os
 import threading
@@ -12,32 +12,32 @@ from typing import Any, Protocol
 from django.conf import settings
 from django.core.files.base import ContentFile
 
-TIMEOUT = 10.0  # seconds that an answer of S3 may take
+TIMEOUT = 10.0  # seconds to wait for an answer of S3
 _CONNECT_TIMEOUT = 3.0
 
 
 class StorageUnavailable(OSError):
-    """S3 cannot be reached, or refuses."""
+    """S3 cannot be reached, or refuses the request."""
 
 
 class StorageTimeout(StorageUnavailable):
-    """S3 was asked, and did not answer: it may still do what it was asked."""
+    """S3 got a request and did not answer: the request may still take effect."""
 
 
 class Storage(Protocol):
-    """Keeps documents by name, such as `tasks/0199….json`. Raises OSError where it cannot."""
+    """Stores documents by name, such as `tasks/0199….json`. All methods raise OSError on failure."""
 
     def put(self, name: str, body: bytes) -> None:
-        """Stores a document in place of the one before, wholly or not at all."""
+        """Stores a document, replacing an older one, atomically."""
 
     def get(self, name: str) -> bytes | None:
-        """A document; None where there is none."""
+        """The content of a document; None if there is none."""
 
     def remove(self, name: str) -> None:
-        """Removes a document, if it is there."""
+        """Removes a document, if it exists."""
 
     def names(self, kind: str) -> Iterator[str]:
-        """The names of all that is kept under `kind/`, in any order, whoever put it there."""
+        """The names of everything under `kind/`, in any order, also of files that are not ours."""
 
 
 def storage() -> Storage:
@@ -94,7 +94,7 @@ class Folder:
 
 @lru_cache(maxsize=1)
 def _s3(bucket: str, endpoint: str, region: str, key: str, secret: str) -> Storage:
-    """One for each process, since its connections are worth keeping; making it takes a second."""
+    """Made once for each process, since that takes a second, and to reuse its connections."""
     from boto3.s3.transfer import TransferConfig
     from botocore.config import Config
     from storages.backends.s3 import S3Storage
@@ -104,7 +104,7 @@ def _s3(bucket: str, endpoint: str, region: str, key: str, secret: str) -> Stora
         connect_timeout=_CONNECT_TIMEOUT,
         read_timeout=TIMEOUT,
         retries={"total_max_attempts": 1},  # the job tries again
-        # Others that speak S3 do not know its newer checksums.
+        # Compatible services do not know S3's newer checksums.
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
@@ -130,11 +130,11 @@ class _S3:
         self._bucket = backend.bucket
 
     def put(self, name: str, body: bytes) -> None:
-        with _answered():
+        with _translate_errors():
             self._backend.save(name, ContentFile(body))
 
     def get(self, name: str) -> bytes | None:
-        with _answered():
+        with _translate_errors():
             try:
                 body: bytes = self._bucket.Object(name).get()["Body"].read()
                 return body
@@ -142,17 +142,17 @@ class _S3:
                 return None
 
     def remove(self, name: str) -> None:
-        with _answered():
+        with _translate_errors():
             self._backend.delete(name)
 
     def names(self, kind: str) -> Iterator[str]:
-        with _answered():
-            yield from (found.key for found in self._bucket.objects.filter(Prefix=f"{kind}/"))
+        with _translate_errors():
+            yield from (item.key for item in self._bucket.objects.filter(Prefix=f"{kind}/"))
 
 
 @contextmanager
-def _answered() -> Iterator[None]:
-    """Whatever S3's client raises becomes StorageUnavailable, or StorageTimeout."""
+def _translate_errors() -> Iterator[None]:
+    """Turns the errors of S3's client into StorageUnavailable or StorageTimeout."""
     from botocore import exceptions as raised
 
     try:

@@ -1,8 +1,8 @@
 """Raw statements on Django's own connection, in its transaction, with binary results.
 
-Django's cursor decodes timestamps in Python and binds parameters in the client. Here a statement that comes again is
-prepared, and then run by libpq itself, with psycopg's own types and decoding, but without its cursor: half the CPU of
-one with a binary result, which takes a quarter of Django's.
+Django's cursor decodes timestamps in Python and binds parameters in the client. Here a repeated statement is prepared,
+and then run by libpq directly, with psycopg's types and decoding but without its cursor. That takes half the CPU of
+psycopg's cursor with a binary result, which takes a quarter of Django's.
 """
 
 import re
@@ -23,14 +23,14 @@ from mesh.errors import Conflict, DeadlineExceeded, MeshError, Unavailable
 
 Row = tuple[Any, ...]
 
-_MOST_PREPARED = 500  # statements of one connection
+_MOST_PREPARED = 500  # statements for one connection
 
 _RETRIED = {"40001", "40P01"}  # serialization failure, deadlock: nothing was written, so try again
 
 
 def fetch(sql: str, params: Sequence[Any] = ()) -> list[Row]:
-    """All rows of a statement (none for one that returns nothing); errors are Django's, as with its own queries."""
-    connection = connections[DEFAULT_DB_ALIAS]  # once, for the name itself looks it up at each use
+    """All rows of a statement (none if it returns nothing). Raises Django's database errors."""
+    connection = connections[DEFAULT_DB_ALIAS]  # once, since each access is a lookup
     if connection.connection is None:
         connection.ensure_connection()
     raw: Any = connection.connection
@@ -42,7 +42,7 @@ def fetch(sql: str, params: Sequence[Any] = ()) -> list[Row]:
 
 
 def limit_statements(seconds: float) -> None:
-    """To the end of this transaction a statement may take so long; said on the way of BEGIN, where it is to begin."""
+    """Sets the statement timeout for this transaction; sent together with BEGIN, if it has not begun."""
     connection = connections[DEFAULT_DB_ALIAS]
     connection.ensure_connection()
     raw: Any = connection.connection
@@ -55,7 +55,7 @@ def limit_statements(seconds: float) -> None:
 
 
 class _Statements:
-    """The statements of one connection: what came twice with parameters of the same types is prepared."""
+    """The statements of one connection. One that comes twice with parameters of the same types is prepared."""
 
     def __init__(self, raw: "psycopg.Connection[Any]") -> None:
         self._cursor = psycopg.Cursor(raw)
@@ -68,9 +68,9 @@ class _Statements:
         raw = self._cursor.connection
         state = raw.pgconn.transaction_status
         if state == TransactionStatus.IDLE and not raw.autocommit and raw.isolation_level is None:
-            raw.pgconn.exec_(b"BEGIN")  # as psycopg does before a first statement
+            raw.pgconn.exec_(b"BEGIN")  # as psycopg does before the first statement
         elif state != TransactionStatus.INTRANS and not (state == TransactionStatus.IDLE and raw.autocommit):
-            return self._once(sql, params)  # which says what is wrong
+            return self._once(sql, params)  # which raises the right error
         if not self._prepares:
             return self._once(sql, params)
         values = self._types.dump_sequence(params, [PyFormat.AUTO] * len(params)) if params else []
@@ -128,7 +128,7 @@ def may_be_retried(error: Exception) -> bool:
 
 
 def refusal_of(error: DatabaseError | InterfaceError) -> MeshError | None:
-    """What a caller is told of a database error; None where it is a bug of ours."""
+    """The refusal that a database error becomes; None if it is a bug."""
     state = _state(error)
     if state == "23505":
         return _conflict_over(constraint_of(error))
@@ -144,7 +144,7 @@ def refusal_of(error: DatabaseError | InterfaceError) -> MeshError | None:
 
 
 def constraint_of(error: Exception) -> str:
-    """The name of the constraint that a statement broke; empty where it was something else."""
+    """The name of the constraint that was violated; empty for other errors."""
     diagnosis = getattr(error.__cause__, "diag", None)
     return getattr(diagnosis, "constraint_name", None) or ""
 

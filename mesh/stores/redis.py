@@ -1,7 +1,7 @@
-"""One way to Redis, which may be away: what fails is answered with a default, and the next calls skip it.
+"""Access to Redis, which may be unreachable: a failed call returns None, and for PAUSE seconds all calls do.
 
-Commands go out in one write over redis-py's connections, one for each thread, without its client and its pool, whose
-bookkeeping for each command costs more than Redis itself does.
+Commands are sent in one write over redis-py's connections, one for each thread. redis-py's client and pool are not
+used, since their bookkeeping for each command costs more than Redis itself.
 """
 
 import hashlib
@@ -22,45 +22,45 @@ log = structlog.get_logger(__name__)
 
 Command = Sequence[str | bytes | int]
 
-PAUSE = 1.0  # seconds without Redis after it failed, so that not every request waits for its time-out
+PAUSE = 1.0  # seconds without Redis after it failed, so that not every request waits for the timeout
 _closed_until = 0.0
 
 
-class _Kept(threading.local):
+class _ThreadState(threading.local):
     connection: Any = None
 
 
-_kept = _Kept()
+_thread_state = _ThreadState()
 
 
 def forget_connections() -> None:
-    """Every thread connects anew: a fork must not talk over its parent's connections."""
-    global _kept
-    _kept = _Kept()
+    """Makes every thread connect anew: after a fork a process must not use its parent's connections."""
+    global _thread_state
+    _thread_state = _ThreadState()
 
 
 os.register_at_fork(after_in_child=forget_connections)
 
 
 def attempt(*commands: Command) -> list[Any] | None:
-    """The answers to some commands, sent together; None where Redis cannot be reached.
+    """The answers to some commands, sent together; None if Redis cannot be reached.
 
-    The answer to what would need memory where none is left is an OutOfMemoryError.
+    If Redis is out of memory, the answer to a command that needs some is an OutOfMemoryError.
     """
     global _closed_until
     if time.monotonic() < _closed_until:
         return None
-    kept = _kept.connection
+    connection = _thread_state.connection
     try:
-        if kept is not None and kept.is_connected:
+        if connection is not None and connection.is_connected:
             try:
-                return _exchange(kept, commands)
-            except Disconnected:  # Redis was started anew since
-                return _exchange(kept, commands)
-        if kept is None:
+                return _exchange(connection, commands)
+            except Disconnected:  # Redis has been restarted
+                return _exchange(connection, commands)
+        if connection is None:
             pool = get_redis_connection("default").connection_pool
-            kept = _kept.connection = pool.connection_class(**pool.connection_kwargs)
-        return _exchange(kept, commands)
+            connection = _thread_state.connection = pool.connection_class(**pool.connection_kwargs)
+        return _exchange(connection, commands)
     except RedisError as error:
         _closed_until = time.monotonic() + PAUSE
         log.warning("redis_away", error=str(error))
@@ -73,7 +73,7 @@ def _exchange(connection: Any, commands: Sequence[Command]) -> list[Any]:
         connection.send_packed_command(packed, check_health=False)
         return [_answer(connection) for _ in commands]
     except BaseException:
-        connection.disconnect()  # answers may still be on their way
+        connection.disconnect()  # unread answers would be mixed up with later ones
         raise
 
 
@@ -87,14 +87,14 @@ def _answer(connection: Any) -> Any:
 
 
 class Script:
-    """A Lua script, sent by its hash, and whole where Redis does not know it yet."""
+    """A Lua script, sent by its hash, or as source if Redis does not know it yet."""
 
     def __init__(self, source: str) -> None:
         self.source = source
         self.sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
     def attempt(self, keys: Sequence[str], *arguments: str | int, then: Sequence[Command] = ()) -> list[Any] | None:
-        """The answers of the script and of the commands after it; None where Redis cannot be reached."""
+        """The answers of the script and of the commands in `then`; None if Redis cannot be reached."""
         rest = (len(keys), *keys, *arguments)
         answers = attempt(("EVALSHA", self.sha, *rest), *then)
         if answers and isinstance(answers[0], NoScriptError):

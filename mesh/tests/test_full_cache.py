@@ -123,11 +123,11 @@ def test_what_is_large_is_not_stored(alice, anonymous, stored, person):
 
 
 def test_one_person_stores_no_more_than_their_share_of_a_minute(monkeypatch):
-    room = cache._Room()
+    room = cache._StorageQuota()
     most = cache.MAX_STORED_EACH // cache.MAX_STORED
-    assert [room.take("address:1", cache.MAX_STORED) for _ in range(most + 1)] == [True] * most + [False]
-    assert room.take("address:2", cache.MAX_STORED)
-    assert not room.take("address:2", cache.MAX_STORED + 1)
+    assert [room.reserve("address:1", cache.MAX_STORED) for _ in range(most + 1)] == [True] * most + [False]
+    assert room.reserve("address:2", cache.MAX_STORED)
+    assert not room.reserve("address:2", cache.MAX_STORED + 1)
     minute = cache.time.monotonic() + 60
     monkeypatch.setattr(cache.time, "monotonic", lambda: minute)
-    assert room.take("address:1", 1)
+    assert room.reserve("address:1", 1)

@@ -193,4 +193,4 @@ def test_who_sends_bodies_slowly_from_one_address_leaves_places_for_others(setti
     settings.WEB_THREADS = 8
     with concurrency.body("a"), concurrency.body("a"), pytest.raises(concurrency.Busy), concurrency.body("a"):
         pass
-    assert not concurrency._coming
+    assert not concurrency._bodies_read

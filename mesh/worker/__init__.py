@@ -1,6 +1,6 @@
 """Background jobs: claimed, run, marked as done or tried again.
 
 Imports `execution` and what is below.
-Begin with `tasks`, what a message leads to; a job is claimed in `claims`, and run in `runs`; `turns` says whose
+Begin with `tasks`, where messages arrive. A job is claimed in `claims` and run in `runs`; `turns` decides whose job
 is next.
 """

@@ -1,4 +1,4 @@
-"""Claims: a run takes a job by an attempt number and a lease, and nobody else has it until the lease ends."""
+"""Claims: a run claims a job with an attempt number and a lease. Nobody else can claim it until the lease ends."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from mesh.worker.turns import ACTOR, RETURNED, turns
 
 log = structlog.get_logger(__name__)
 
-MANY = 500  # rows of one kind that one run serves at the most
+MANY = 500  # rows of one kind that one run serves at most
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A job that this run has taken. One that serves all of its kind has the others with it, which are gone then."""
+    """A job that this run has claimed. `others`: further rows of its kind that the run serves too, and then deletes."""
 
     operation: Operation
     id: int
@@ -46,7 +46,7 @@ class Claim:
         return identity().actor_of_job(self.actor_id)
 
 
-#: A row by its id is asked about its status last (CASE), or Postgres may look through all that wait and run for it.
+#: CASE makes Postgres check the id first; otherwise it may scan all rows that wait or run.
 BY_ID = """
 id = %s AND CASE status WHEN 'waiting' THEN due_at <= clock_timestamp()
     WHEN 'running' THEN lease_until < clock_timestamp() END
@@ -58,34 +58,34 @@ operation = %s AND (status = 'waiting' AND due_at <= clock_timestamp()
 _CLAIM = """
 UPDATE mesh_outbox SET status = 'running', attempt = attempt + 1,
     lease_until = clock_timestamp() + make_interval(secs => lease)
-WHERE id = (  -- not IN, which a plan may run again for each row, and so claim several
-    SELECT id FROM mesh_outbox WHERE {which} ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
+WHERE id = (  -- not IN: a plan may run its subquery again for each row, and so claim several
+    SELECT id FROM mesh_outbox WHERE {condition} ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED
 )
 RETURNING {returned}
 """
 
 
-def claim_first(which: str, value: int | str) -> Claim | None:
-    """The oldest of such jobs that is due and free."""
-    rows = fetch(_CLAIM.format(which=which, returned=RETURNED), [value])
-    return _claimed(*rows[0]) if rows else None
+def claim_first(condition: str, value: int | str) -> Claim | None:
+    """Claims the oldest job that is due and free under `condition` (BY_ID or BY_OPERATION) with this value."""
+    rows = fetch(_CLAIM.format(condition=condition, returned=RETURNED), [value])
+    return _claim_of(*rows[0]) if rows else None
 
 
 def claim_next(queue: str, waited: float) -> Claim | None:
-    """The job of a queue whose turn it is, due for so many seconds."""
+    """Claims the queue's next job in turn, among those that have been due for `waited` seconds."""
     while rows := turns.claim(queue, waited):
         claim = None
         try:
-            claim = _claimed(*rows[0])
+            claim = _claim_of(*rows[0])
         finally:
-            if claim is None:  # the database may have gone meanwhile, too
+            if claim is None:  # also if the database failed meanwhile
                 turns.done(queue, rows[0][ACTOR])
         if claim is not None:
             return claim
     return None
 
 
-def _claimed(
+def _claim_of(
     id: int,
     name: str,
     arguments: Any,
@@ -95,7 +95,7 @@ def _claimed(
     waited: float,
     due: datetime,
 ) -> Claim | None:
-    """A row that was claimed; None, and the row has failed, where this version has no such job."""
+    """A claimed row as a Claim. If this version has no such job, the row is marked as failed, and None is returned."""
     operation = registry.operations.get(name)
     if operation is None or operation.declaration.job is None:
         _give_up_unknown(id, name)

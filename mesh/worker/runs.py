@@ -1,8 +1,7 @@
-"""Running jobs: claim the rows that a message leads to, run their operations through the host, mark their end.
+"""Running jobs: runs the operations of claimed rows through the host, and marks how they ended.
 
-Whoever claims a row gets an attempt number and a lease. A run may write only while both are still its own, and marks
-the row in the transaction of its effects: they happen once, however often a message comes, and a late worker writes
-nothing.
+A claim is an attempt number and a lease. A run may write only while both are still its own. It marks the row in the
+transaction of its effects. So effects happen once, however often a message arrives, and a late worker writes nothing.
 """
 
 import random
@@ -30,25 +29,25 @@ RUNS = Counter("meshwork_job_runs_total", "Runs of jobs, by operation and outcom
 DURATION = Histogram("meshwork_job_seconds", "Time that a run of a job took.", ["operation"])
 WAITED = Histogram("meshwork_job_wait_seconds", "Time from a job's being due to its run.", ["operation"])
 LONGEST_CALL = 600.0  # seconds for which an outside call may hold its job
-_LONGEST_PAUSE = 600.0
+_MAX_BACKOFF = 600.0
 
 
 class LeaseLost(Exception):
-    """Another run has taken the job over, or the lease has passed: nothing may be written."""
+    """Another run has claimed the job, or the lease has expired: nothing may be written."""
 
 
 class CutOff(Exception):
-    """A job's process ended, or its lease passed, as often as it may be tried."""
+    """In all of its attempts the job's process ended or its lease expired."""
 
 
 def run(ids: Sequence[int]) -> int:
-    """Runs those of the jobs that are due and free, and returns how many runs there were."""
-    # Each is claimed when its turn comes, for its lease runs from then.
+    """Runs those of these jobs that are due and free. Returns the number of runs."""
+    # Each is claimed just before it runs, since its lease begins then.
     return sum(1 for id in ids if (claim := claim_first(BY_ID, id)) is not None and run_claim(claim))
 
 
 def run_all(operation: str) -> int:
-    """Runs a job that serves all until nothing that waits of it is free, or a run fails; returns how many runs."""
+    """Runs a job that serves all of its kind until no free row is left, or a run fails. Returns the number of runs."""
     count, outcome = 0, "done"
     while outcome == "done" and not stopping.is_set() and (claim := claim_first(BY_OPERATION, operation)) is not None:
         outcome = run_claim(claim)
@@ -57,7 +56,7 @@ def run_all(operation: str) -> int:
 
 
 def run_claim(claim: Claim) -> str:
-    """What came of it: `done`, `retried`, `failed` or `lost`."""
+    """Runs a claimed job. Returns the outcome: `done`, `retried`, `failed` or `lost`."""
     started, idle = time.perf_counter(), False
     structlog.contextvars.bind_contextvars(
         request_id=claim.request_id, user_id=claim.actor_id, operation=claim.operation.name, job=claim.id
@@ -76,13 +75,13 @@ def run_claim(claim: Claim) -> str:
             door="job",
             request_id=claim.request_id,
         )
-        idle = not host.run_job(invocation, partial(_mark, claim), partial(_called_out, claim))
+        idle = not host.run_job(invocation, partial(_mark, claim), partial(_call_out, claim))
         outcome = "done"
     except LeaseLost:
         outcome = "lost"
         log.warning("lease_lost")
-    except BaseException as error:  # whatever a job raises is the job's, and must not end its thread
-        outcome = _failed(claim, error)
+    except BaseException as error:  # whatever a job raises must not end its thread
+        outcome = _end_failed_run(claim, error)
     finally:
         DURATION.labels(claim.operation.name).observe(time.perf_counter() - started)
     RUNS.labels(claim.operation.name, outcome).inc()
@@ -93,11 +92,11 @@ def run_claim(claim: Claim) -> str:
     return outcome
 
 
-_calling: dict[int, Claim] = {}  # what calls out in this process, by thread
+_calling: dict[int, Claim] = {}  # the jobs of this process that are calling out, by thread
 
 
 def hand_back() -> None:
-    """Before this process ends in the middle of calls: others may begin their jobs at once."""
+    """Gives back the jobs that are calling out, before this process ends: other workers can claim them at once."""
     for claim in list(_calling.values()):
         fetch(
             "UPDATE mesh_outbox SET status = 'waiting', due_at = clock_timestamp(), lease_until = NULL, sent_at = NULL"
@@ -107,20 +106,20 @@ def hand_back() -> None:
         log.warning("job_handed_back", operation=claim.operation.name, job=claim.id)
 
 
-def _called_out(claim: Claim, outside: Callable[[], Any]) -> Any:
-    """What the outside call returns; the lease is renewed while it takes its time, but not for ever."""
-    ended = threading.Event()
+def _call_out(claim: Claim, outside_call: Callable[[], Any]) -> Any:
+    """Makes an outside call and returns its result. Renews the lease meanwhile, for LONGEST_CALL at most."""
+    call_ended = threading.Event()
 
     def renew() -> None:
         pause = claim.options.lease / 3
         renewals = int(LONGEST_CALL / pause)
         try:
-            while renewals > 0 and not ended.wait(pause):
+            while renewals > 0 and not call_ended.wait(pause):
                 renewals -= 1
                 try:
                     with transaction.atomic():
                         _mark(claim, False)
-                except (DatabaseError, InterfaceError) as error:  # once more while the lease lasts
+                except (DatabaseError, InterfaceError) as error:  # try again while the lease lasts
                     log.warning("lease_not_renewed", error=type(error).__name__)
                     connection.close()
         except LeaseLost:
@@ -132,17 +131,17 @@ def _called_out(claim: Claim, outside: Callable[[], Any]) -> Any:
     renewer.start()
     _calling[threading.get_ident()] = claim
     try:
-        return outside()
+        return outside_call()
     finally:
         del _calling[threading.get_ident()]
-        ended.set()
+        call_ended.set()
         renewer.join()
 
 
 def _mark(claim: Claim, finished: bool, idle: bool = False) -> None:
-    """Inside the run's transaction: renews the lease, or marks the end. Raises LeaseLost.
+    """Renews the lease or marks the job as done, inside the run's transaction. Raises LeaseLost.
 
-    Of a job's runs that found nothing to do, only the last is kept: it tells that the schedule goes on.
+    Of the runs that found nothing to do only the last row is kept: it shows that the schedule is alive.
     """
     changes = (
         f"status = 'done', finished_at = clock_timestamp(), error = '', lease_until = NULL, idle = {idle}"
@@ -162,16 +161,19 @@ def _mark(claim: Claim, finished: bool, idle: bool = False) -> None:
         fetch("DELETE FROM mesh_outbox WHERE operation = %s AND idle AND id <> %s", [claim.operation.name, claim.id])
 
 
-#: What another run has taken up meanwhile is its own; what it deletes too is not waited for, or two deadlock.
+#: Skips rows that another run has claimed meanwhile, and locked rows: two runs deleting the same ones could deadlock.
 _DELETE_WAITING = (
     "DELETE FROM mesh_outbox WHERE id IN"
     " (SELECT id FROM mesh_outbox WHERE id = ANY(%s) AND status = 'waiting' FOR UPDATE SKIP LOCKED)"
 )
 
 
-def _failed(claim: Claim, error: BaseException) -> str:
-    """After a run that raised: waits for another try, or gives up. A refusal or what is not `retryable` is final."""
-    # The first line alone: a database's next ones show whole rows.
+def _end_failed_run(claim: Claim, error: BaseException) -> str:
+    """After a run that raised: schedules a retry, or gives up.
+
+    A refusal, or an error that is not `retryable`, is final.
+    """
+    # Only the first line: the further lines of a database error show whole rows.
     message = f"{type(error).__name__}: {error}".partition("\n")[0][:500].replace("\x00", "")
     explained = isinstance(error, (MeshError, CutOff, OSError)) or hasattr(error, "retryable")  # for people to read
     refused = (isinstance(error, MeshError) and error.status < 500) or getattr(error, "retryable", True) is False
@@ -182,12 +184,12 @@ def _failed(claim: Claim, error: BaseException) -> str:
         log.warning("job_retried", error=message)
     try:
         try:
-            _end_badly(claim, message, last, last, explained)
+            _mark_failed(claim, message, last, last, explained)
         except (LeaseLost, OperationalError, InterfaceError):
             raise
         except Exception:
             log.exception("give_up_failed")  # the job has failed all the same
-            _end_badly(claim, message, last, False, explained)
+            _mark_failed(claim, message, last, False, explained)
     except LeaseLost:
         return "lost"
     except (DatabaseError, InterfaceError) as away:
@@ -196,21 +198,24 @@ def _failed(claim: Claim, error: BaseException) -> str:
     return "failed" if last else "retried"
 
 
-def _end_badly(claim: Claim, message: str, last: bool, tell: bool, explained: bool) -> None:
-    """Marks a run that raised; `tell`: with its service's last word, in the words of an error that is `explained`."""
+def _mark_failed(claim: Claim, message: str, last: bool, tell: bool, explained: bool) -> None:
+    """Marks a run that raised as failed or for a retry. `tell`: calls the service's `gave_up` method too.
+
+    That method gets the error's message if it is `explained`, that is, meant for people to read.
+    """
     with transaction.atomic():
         _mark(claim, False)
         if tell:
-            told = message if explained else "Something went wrong here."
-            host.give_up(claim.operation, claim.actor, claim.arguments, claim.request_id, told)
+            public_message = message if explained else "Something went wrong here."
+            host.give_up(claim.operation, claim.actor, claim.arguments, claim.request_id, public_message)
         fetch(
             "UPDATE mesh_outbox SET status = %s, error = %s, lease_until = NULL, sent_at = NULL,"
             " due_at = clock_timestamp() + make_interval(secs => %s),"
             " finished_at = CASE WHEN %s THEN clock_timestamp() END WHERE id = %s",
-            ["failed" if last else "waiting", message, _pause(claim.attempt), last, claim.id],
+            ["failed" if last else "waiting", message, _backoff(claim.attempt), last, claim.id],
         )
 
 
-def _pause(attempt: int) -> float:
-    """Seconds until the next try: 1, 4, 16 … with jitter, so that many do not come back at once."""
-    return min(_LONGEST_PAUSE, 4.0 ** (attempt - 1)) * random.uniform(0.75, 1.25)  # noqa: S311
+def _backoff(attempt: int) -> float:
+    """The backoff in seconds: 1, 4, 16 … with jitter, so that many jobs do not come back at once."""
+    return min(_MAX_BACKOFF, 4.0 ** (attempt - 1)) * random.uniform(0.75, 1.25)  # noqa: S311

@@ -1,4 +1,4 @@
-"""The Celery tasks: what a message leads to."""
+"""The Celery tasks, where messages arrive."""
 
 import threading
 import time
@@ -13,30 +13,30 @@ from mesh.worker.claims import claim_next
 from mesh.worker.runs import run, run_all, run_claim
 from mesh.worker.turns import stopping, turns
 
-_WHILE = 2.0  # seconds after which a thread that serves a queue makes way for other queues, where it is needed
+_TIME_SLICE = 2.0  # seconds after which a thread that serves a queue makes way for other queues
 
 
 @shared_task(name=TASK, bind=True, acks_late=True, reject_on_worker_lost=True, ignore_result=True)
 def work(self: "Task[[list[int]], None]", ids: list[int]) -> None:
-    """The Celery task: there are jobs in the queue that it came by, these among them, but others may be first."""
-    came = self.request.delivery_info
-    assert came is not None
-    queue = str(came["routing_key"])
+    """Serves the queue that the message came through. It holds jobs with these ids, but others may be first."""
+    delivery = self.request.delivery_info
+    assert delivery is not None
+    queue = str(delivery["routing_key"])
     if serve(queue):
         go_on_later(queue)
 
 
 def serve(queue: str, waited: float = 0.0) -> bool:
-    """Runs the jobs of a queue in turn until none is due for `waited` seconds and free, but not for long.
+    """Runs the jobs of a queue in turn, until none is free that has been due for `waited` seconds, or time is up.
 
-    Returns whether there may be more. Where the queue has its share of this process's threads, they go on with what
-    there is, and this one does nothing.
+    Returns whether there may be more. If the queue already has its share of this process's threads, this one does
+    nothing, and those continue.
     """
     if stopping.is_set():
         return True
     if not turns.begin(queue):
         return False
-    until, ended = time.monotonic() + _WHILE, False
+    deadline, ended = time.monotonic() + _TIME_SLICE, False
     try:
         while not ended:
             turns.look(queue)
@@ -45,7 +45,7 @@ def serve(queue: str, waited: float = 0.0) -> bool:
                     run_claim(claim)
                 finally:
                     turns.done(queue, claim.actor_id)
-                if stopping.is_set() or time.monotonic() > until:
+                if stopping.is_set() or time.monotonic() > deadline:
                     return True
             ended = turns.end(queue)
     finally:
@@ -56,9 +56,9 @@ def serve(queue: str, waited: float = 0.0) -> bool:
 
 @shared_task(name=DRAIN, acks_late=True, reject_on_worker_lost=True, ignore_result=True)
 def drain(operation: str) -> None:
-    """The Celery task for a job that serves all: runs it until nothing that waits of it is free.
+    """Runs a job that serves all of its kind until no free row is left.
 
-    Where another thread of this process is about it, that one looks again when it has finished.
+    If another thread of this process is doing so, that one looks again when it has finished.
     """
     clear_wakeup(operation)
     with _drains:
@@ -72,22 +72,22 @@ def drain(operation: str) -> None:
             run_all(operation)
     finally:
         with _drains:
-            asked = _asked_again.pop(operation)
-    if asked:  # just as it ended
+            look_again = _asked_again.pop(operation)
+    if look_again:  # it was asked just as it ended
         drain(operation)
 
 
 _drains = threading.Lock()
-#: The operations that a thread of this process drains, and whether it was asked to look again.
+#: The operations that a thread of this process drains, and whether it must look again.
 _asked_again: dict[str, bool] = {}
 
 
 @shared_task(name=TICK, acks_late=True, ignore_result=True)
 def tick(operation: str, woken: bool = False) -> None:
-    """The Celery task behind the schedule: begins a periodic job, unless it waits or runs already.
+    """Starts a periodic job, unless it is waiting or running already. Called by the schedule.
 
-    One that is woken is begun beside those, too: they may have looked, or end without looking, before there was
-    anything to see.
+    If `woken`, it is started beside a waiting or running one too, which may have looked before there was anything to
+    do.
     """
     if woken:
         clear_wakeup(operation)

@@ -1,8 +1,9 @@
-"""Whose job is next in a process: the queues share its threads, and in a queue users take turns.
+"""Whose job is next in a process: the queues share its threads, and within a queue users take turns.
 
-A queue has at most half of the threads, and one is kept for every other queue, as far as the other half goes. In a
-queue the next job is not the oldest, but that of the next user, by their ids and round again: who has one job waits for
-one of each other user, however many those have. Of several threads that a queue has, one user never has all.
+A queue gets at most half of the threads. One thread is reserved for each other queue, as far as the other half goes.
+Within a queue the next job is not the oldest, but that of the next user in the order of ids, round robin. So a user
+with one job waits for one job of each other user, however many those have. If a queue has several threads, one user
+never gets all of them.
 """
 
 import threading
@@ -14,7 +15,7 @@ from mesh.stores.postgres import fetch
 
 
 class Turns:
-    """The threads of one process, by the queues that they work for, and whose jobs they run."""
+    """Which queue each thread of this process works for, and whose job it runs."""
 
     def __init__(self, threads: int, queues: Iterable[str]) -> None:
         self._lock = threading.Lock()
@@ -22,44 +23,51 @@ class Turns:
         self.share(threads, queues)
 
     def share(self, threads: int, queues: Iterable[str]) -> None:
-        """Begins anew, with so many threads and these queues."""
+        """Resets everything, for so many threads and these queues."""
         self._threads, self._queues = threads, frozenset(queues)
-        #: The threads that a queue may have, and those of them that may run one user's jobs.
+        #: The most threads for one queue, and the most of them for one user.
         self._most = max(1, threads // 2)
         self._most_of_one = max(1, self._most - 1)
         self._busy: Counter[str] = Counter()
         self._running: Counter[tuple[str, int]] = Counter()
         self._last: dict[str, int] = {}
-        self._asked: set[str] = set()
+        self._look_again: set[str] = set()
 
     def begin(self, queue: str) -> bool:
-        """Whether another thread may work for a queue. If not, one that does so will look again before it ends."""
+        """Whether another thread may work for a queue.
+
+        If not, a thread that does will look once more before it ends.
+        """
         with self._lock:
             free = self._threads - sum(self._busy.values())
             kept = min(self._most, sum(1 for other in self._queues - {queue} if not self._busy[other]))
             if self._busy[queue] and (self._busy[queue] >= self._most or free <= kept):
-                self._asked.add(queue)
+                self._look_again.add(queue)
                 return False
             self._busy[queue] += 1
             return True
 
     def look(self, queue: str) -> None:
-        """Before a thread claims: what was asked until now, it will find."""
+        """Call it before a claim: the claim will find all jobs that were announced until now."""
         with self._lock:
-            self._asked.discard(queue)
+            self._look_again.discard(queue)
 
     def end(self, queue: str, *, at_once: bool = False) -> bool:
-        """Whether a thread is free again; not if somebody has asked since it looked, unless `at_once`."""
+        """Frees a thread.
+
+        Returns False, and does not, if `begin` was refused since its last `look`, unless `at_once`.
+        """
         with self._lock:
-            if queue in self._asked and not at_once:
+            if queue in self._look_again and not at_once:
                 return False
             self._busy[queue] -= 1
             return True
 
     def claim(self, queue: str, waited: float) -> list[Any]:
-        """Claims the next job of a queue that is due for `waited` seconds, or whose lease has passed so long ago.
+        """Claims the next job of a queue that has been due, or whose lease has expired, for `waited` seconds.
 
-        Returns its row, as `RETURNED`, or none. `done` says that its run has ended.
+        Returns its row with the columns of `RETURNED`, in a list, which is empty if there is none. Call `done` when
+        the run has ended.
         """
         with self._claiming:
             with self._lock:
@@ -76,10 +84,10 @@ class Turns:
         return rows
 
     def done(self, queue: str, user: int | None) -> None:
-        """After the run of a job that was claimed."""
+        """Call it after the run of a claimed job."""
         with self._lock:
             self._running[queue, user or 0] -= 1
-            self._running += Counter()  # which leaves out those that are 0
+            self._running += Counter()  # drops the zeros
 
 
 RETURNED = (
@@ -87,7 +95,7 @@ RETURNED = (
     " extract(epoch FROM clock_timestamp() - due_at)::float8, due_at"
 )
 ACTOR = 3
-#: The first job of each user with an id above one, as far as they are asked for, and then one that is due and free.
+#: Goes through the users above an id, lazily, until one has a job that is due and free.
 _NEXT = """
     WITH RECURSIVE first AS (
         (SELECT coalesce(actor_id, 0) AS actor, due_at FROM mesh_outbox
@@ -109,11 +117,11 @@ _NEXT = """
     WHERE first.due_at <= clock_timestamp() - make_interval(secs => %s) AND first.actor <> ALL(%s::bigint[])
     LIMIT 1
 """
-#: A lost job, else one of the next user, else of the first again.
+#: A job whose lease has expired, else one of the next user, else of the first user again.
 _CLAIM = f"""
 UPDATE mesh_outbox SET status = 'running', attempt = attempt + 1,
     lease_until = clock_timestamp() + make_interval(secs => lease)
-WHERE id = coalesce(  -- each is asked for once, and only where those before it found none
+WHERE id = coalesce(  -- each subquery runs once, and only if those before it found nothing
     (SELECT id FROM mesh_outbox WHERE status = 'running' AND queue = %s
         AND lease_until < clock_timestamp() - make_interval(secs => %s)
         ORDER BY lease_until LIMIT 1 FOR UPDATE SKIP LOCKED),
@@ -125,10 +133,10 @@ RETURNING {RETURNED}
 
 
 def stop_claiming() -> None:
-    """This process is to end: what it runs is its last."""
+    """This process is about to end: it claims no more jobs."""
     stopping.set()
 
 
 stopping = threading.Event()
-#: Of this process, which says how many threads it has when it begins.
+#: Those of this process, which calls `share` when it starts.
 turns = Turns(8, ())

@@ -133,7 +133,7 @@ def test_a_queue_is_served_until_nothing_is_left_and_gives_its_thread_back(alice
 
 
 def test_a_thread_makes_way_after_a_while_and_has_the_rest_done_later(alice, turns, monkeypatch):
-    monkeypatch.setattr(tasks, "_WHILE", 0.0)
+    monkeypatch.setattr(tasks, "_TIME_SLICE", 0.0)
     waiting(alice, 2)
     assert (tasks.serve("notes"), tasks.serve("notes"), tasks.serve("notes")) == (True, True, False)
     assert list(Outbox.objects.values_list("status", flat=True)) == ["done", "done"]
@@ -154,7 +154,7 @@ def test_a_claim_that_breaks_off_is_not_counted_as_a_run(alice, turns, monkeypat
         raise OperationalError("the connection is lost")
 
     with monkeypatch.context() as patch:
-        patch.setattr(claims, "_claimed", gone)
+        patch.setattr(claims, "_claim_of", gone)
         for _ in range(3):
             with pytest.raises(OperationalError):
                 tasks.serve("notes")

@@ -1,4 +1,4 @@
-"""HTTP for every door that speaks it: reading a request with all its limits, writing an answer or a refusal.
+"""HTTP for all web doors: reading requests with all their limits, writing answers and refusals.
 
 Imports what is below the doors.
 Begin with `requests.body_of` and `responses.success`.

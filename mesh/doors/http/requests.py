@@ -1,4 +1,4 @@
-"""HTTP at the edge: reading a request with all its limits, and writing an answer or a refusal."""
+"""Reading an HTTP request, with limits on everything that a client sends."""
 
 import os
 import re
@@ -21,7 +21,7 @@ from mesh.declarations.operations import Operation
 from mesh.errors import Invalid, Malformed, TooLarge, UnsupportedMediaType
 
 MAX_BODY = 1024 * 1024
-MAX_FORM = 8 * MAX_BODY  # of the admin, which takes sheets as files
+MAX_FORM = 8 * MAX_BODY  # for the admin, which takes sheets as file uploads
 MAX_DEPTH = 32
 MAX_FIELDS = 100
 UNKNOWN_HOST = "This host name is not served here. Whoever runs this server can add it to ALLOWED_HOSTS."
@@ -31,26 +31,26 @@ _REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
 
 def request_id_of(request: HttpRequest) -> str:
-    """The caller's `X-Request-ID` where it is one, else a new one."""
+    """The caller's `X-Request-ID` if it is valid, else a new one."""
     sent = request.META.get("HTTP_X_REQUEST_ID", "")
     return sent if _REQUEST_ID.fullmatch(sent) else os.urandom(16).hex()
 
 
 def host_of(request: HttpRequest) -> str:
-    """The host that was asked. Raises DisallowedHost."""
+    """The host name of the request. Raises DisallowedHost."""
     return _host(request.META.get("HTTP_HOST") or request.get_host(), tuple(settings.ALLOWED_HOSTS))
 
 
 @lru_cache(maxsize=256)
 def _host(name: str, allowed: tuple[str, ...]) -> str:
-    """The same name, where it is allowed: to look costs more than to remember."""
+    """The same name, if it is allowed. Cached, since Django's check is slow."""
     request = HttpRequest()
     request.META["HTTP_HOST"] = name
     return request.get_host()
 
 
 def client_of(request: HttpRequest) -> Client:
-    """Where the request came from; `X-Forwarded-For` counts only as far as trusted proxies wrote it."""
+    """The client's address and user agent; `X-Forwarded-For` is believed only as far as trusted proxies wrote it."""
     meta = request.META
     address = meta.get("REMOTE_ADDR") or "local"
     if settings.TRUSTED_PROXIES and "HTTP_X_FORWARDED_FOR" in meta:
@@ -62,15 +62,15 @@ def client_of(request: HttpRequest) -> Client:
 
 
 def is_trusted(address: str) -> bool:
-    """Whether what an address says of others is believed."""
+    """Whether this is the address of a trusted proxy, whose forwarding headers are believed."""
     parsed = _parsed(address)
     return parsed is not None and any(parsed in network for network in settings.TRUSTED_PROXIES)
 
 
 def is_local(request: HttpRequest) -> bool:
-    """Whether it came from this machine, and asked for it by one of the names that always mean this machine.
+    """Whether the request came from this machine, under a host name that always means this machine.
 
-    A page of another site whose name was made to lead here has asked for that name.
+    The name matters because of DNS rebinding: a foreign site may point its own name at this machine.
     """
     host = urlsplit(f"//{host_of(request)}").hostname or ""
     named = host == "localhost" or host.endswith(".localhost") or _is_loopback(host)
@@ -87,11 +87,11 @@ def _parsed(address: str) -> IPv4Address | IPv6Address | None:
         parsed = ip_address(address)
     except ValueError:
         return None
-    return getattr(parsed, "ipv4_mapped", None) or parsed  # as IPv4 comes to a socket of IPv6
+    return getattr(parsed, "ipv4_mapped", None) or parsed  # an IPv4 client of an IPv6 socket
 
 
 def query_of(request: HttpRequest) -> dict[str, str]:
-    """The query string as a flat object. Raises Malformed, or Invalid for a name that is sent twice."""
+    """The query string as `{name: text}`. Raises Malformed, or Invalid if a name is sent twice."""
     raw = request.META.get("QUERY_STRING", "")
     return {**_fields_of(raw)} if raw else {}
 
@@ -102,21 +102,21 @@ def _fields_of(raw: str) -> dict[str, str]:
         pairs = parse_qsl(raw, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
     except ValueError:
         raise Malformed("The query string is not valid UTF-8, or has too many fields.") from None
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
         names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise Invalid.field(["query", twice], "Sent more than once.")
-    return found
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise Invalid.field(["query", repeated], "Sent more than once.")
+    return fields
 
 
 def body_of(request: HttpRequest, operation: Operation) -> Any:
-    """The JSON value of the body, or what the operation takes instead: its form, or the text that is its argument.
+    """The JSON value of the body, or `Texts` from a form or a raw text, if the operation takes one.
 
-    Empty where nothing was sent.
+    `{}` if nothing was sent. Raises TooLarge, Malformed, UnsupportedMediaType and Busy.
     """
     takes = operation.declaration.takes
-    file = bool(takes) and operation.name in get_commands()  # the same, from a file of any size
+    file = bool(takes) and operation.name in get_commands()  # a command that takes a file of any size
     raw = raw_body_of(request, f" For more: ./run manage {operation.name} FILE --as EMAIL." if file else "")
     if not raw:
         return {}
@@ -137,7 +137,7 @@ def body_of(request: HttpRequest, operation: Operation) -> Any:
 
 
 def raw_body_of(request: HttpRequest, hint: str = "", most: int = MAX_BODY) -> bytes:
-    """The body as it was sent, all of it. Raises TooLarge, with the `hint`, Malformed and Busy."""
+    """The whole body, `most` bytes at most. Raises TooLarge (its message ends with `hint`), Malformed and Busy."""
     too_large = TooLarge(f"A body may have {most} bytes at most.{hint}")
     try:
         length = max(0, int(request.META.get("CONTENT_LENGTH") or 0))
@@ -161,7 +161,7 @@ def raw_body_of(request: HttpRequest, hint: str = "", most: int = MAX_BODY) -> b
 
 
 def take_form(request: HttpRequest) -> None:
-    """Takes a form in before Django reads it, for which it would wait on any thread.
+    """Reads a form into memory before Django does, which has no limit on the threads that wait for bodies.
 
     Raises TooLarge, Malformed and Busy.
     """

@@ -1,4 +1,4 @@
-"""mesh.doors.http.responses."""
+"""Writing HTTP responses: answers, streams, documents and problems."""
 
 import hashlib
 import json
@@ -19,7 +19,10 @@ from mesh.errors import MeshError
 
 
 class Reply(dict[str, str]):
-    """A response: its headers, with a status and a body. Django's own checks and copies every header."""
+    """A response: its headers, with a status and a body.
+
+    Cheaper than Django's, which checks and copies every header.
+    """
 
     streaming = False
 
@@ -62,34 +65,34 @@ def success(request: HttpRequest, operation: Operation, answer: Answer, mount: s
 
 
 def streamed(operation: Operation, answer: Answer) -> StreamingHttpResponse:
-    """An answer that is made while it goes out; closing the response ends the transaction that it is read in."""
-    headers = {"Cache-Control": "no-store", **_policy_of(operation.declaration.media)}
+    """The response that streams an answer. Closing it ends the transaction in which the answer is read."""
+    headers = {"Cache-Control": "no-store", **_csp_headers(operation.declaration.media)}
     if operation.declaration.filename:
         headers["Content-Disposition"] = f'attachment; filename="{operation.declaration.filename}"'
     return StreamingHttpResponse(answer.stream or (), content_type=operation.declaration.media, headers=headers)
 
 
-def _policy_of(media: str) -> dict[str, str]:
-    """A page shows what people wrote: nothing in it may run, or be loaded."""
+def _csp_headers(media: str) -> dict[str, str]:
+    """Headers for HTML: it shows text that users wrote, so no scripts may run and nothing may be loaded."""
     page = media.startswith("text/html")
     return {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"} if page else {}
 
 
 def _document(request: HttpRequest, media: str, answer: Answer) -> HttpResponse:
-    """An answer that is a text of another media type: clients keep it, and ask with its ETag whether it is current."""
+    """A text of another media type than JSON. Clients may store it, and revalidate it with its ETag."""
     text = msgspec.json.decode(answer.body, type=str).encode()
     etag = f'"{hashlib.sha256(text).hexdigest()[:32]}"'
-    headers = {"Cache-Control": "private, no-cache", "ETag": etag, **_policy_of(media)}
+    headers = {"Cache-Control": "private, no-cache", "ETag": etag, **_csp_headers(media)}
     response = HttpResponse(text, content_type=media, headers=headers)
     return get_conditional_response(request, etag=etag, response=response) or response
 
 
 def problem(refusal: MeshError, headers: dict[str, str] | None = None) -> HttpResponse:
-    """The response to a refusal: RFC 9457, with the headers that its status asks for."""
+    """The response to a refusal: RFC 9457 problem+json, with the headers that its status requires."""
     response = HttpResponse(
         json.dumps(refusal.problem()), status=refusal.status, content_type="application/problem+json"
     )
-    response._has_been_logged = True  # type: ignore[attr-defined]  # Django would log it once more
+    response._has_been_logged = True  # type: ignore[attr-defined]  # or Django would log it again
     response["Cache-Control"] = "no-store"
     if refusal.status == 401:
         response["WWW-Authenticate"] = 'Bearer realm="meshwork"'

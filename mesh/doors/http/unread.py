@@ -1,17 +1,17 @@
-"""Bodies that nobody read: a connection on which too much of one is left says that it ends with the answer."""
+"""Unread bodies: if too much of a request's body is left unread, the response closes the connection."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
-#: Bytes; less than that of a body the server itself reads and drops after the answer, and keeps the connection.
+#: Bytes; if less of a body is left, the server reads and drops it after the response, and keeps the connection.
 MAX_DROPPED = 64 * 1024
 
 
 class UnreadBodies:
-    """A WSGI application around another, the outermost: after a refusal, a body may not have been read.
+    """The outermost WSGI application. It handles bodies that a refused request leaves unread.
 
-    Where the server cannot keep the connection, the answer must say so, or the client's next request is lost. An
-    application may send no `Connection: close`; gunicorn sends it when it is told to close.
+    If the server cannot keep the connection, the response must say so, or the client's next request is lost. WSGI
+    forbids applications to send `Connection: close`, so gunicorn is told to close, and sends it.
     """
 
     def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
@@ -38,22 +38,22 @@ def _end_connection(start_response: Any) -> None:
 
 
 class _Body:
-    """What is left of a body, in bytes; None while that is not known, since it is chunked."""
+    """A body stream that counts what is left, in bytes; None while unknown, because the body is chunked."""
 
     def __init__(self, stream: Any, length: int | None) -> None:
         self._stream, self.left = stream, length
 
     def read(self, size: int = -1) -> bytes:
         data: bytes = self._stream.read(size if size >= 0 else None)
-        self._took(data, ended=size < 0 or len(data) < size)
+        self._count(data, ended=size < 0 or len(data) < size)
         return data
 
     def readline(self, size: int = -1) -> bytes:
         line: bytes = self._stream.readline(size if size >= 0 else None)
-        self._took(line, ended=not line and size != 0)
+        self._count(line, ended=not line and size != 0)
         return line
 
-    def _took(self, data: bytes, *, ended: bool) -> None:
+    def _count(self, data: bytes, *, ended: bool) -> None:
         if ended:
             self.left = 0
         elif self.left is not None:

@@ -1,7 +1,7 @@
-"""Operations as REST: routes become URLs, a request becomes a call, an answer or a refusal becomes a response.
+"""Operations as REST: a request becomes a call through `Admission`, an answer or a refusal becomes a response.
 
-`MeshMiddleware` answers the mesh's own paths before the rest of Django looks at the request; everything else (the
-admin, the docs, health) goes on. The same paths exist as DRF views, from which the OpenAPI document is made.
+`MeshMiddleware` answers the mesh's own paths before the rest of Django sees the request. Everything else (the admin,
+the docs, health) goes on to Django. The same paths exist as DRF views, from which the OpenAPI document is made.
 """
 
 import time
@@ -33,7 +33,7 @@ _duration = cache(DURATION.labels)
 def answer(
     request: HttpRequest, resource: Resource, path_parameters: dict[str, str], mount: str
 ) -> HttpResponseBase | Reply:
-    """The response to a request for an operation, whatever happens."""
+    """The response to a request for an operation. Raises nothing: errors become problems."""
     method = request.method or ""
     if method == "OPTIONS":
         return HttpResponse(status=204, headers={"Allow": ", ".join(resource.allowed)})
@@ -56,14 +56,14 @@ def answer(
 def _response(
     request: HttpRequest, operation: Operation, route: Route, path_parameters: dict[str, str], mount: str
 ) -> HttpResponseBase | Reply:
-    admission = Admission(request, changes=_changes_something(operation, path_parameters))
+    admission = Admission(request, changes=_is_write(operation, path_parameters))
 
     def bind() -> tuple[Values, Values]:
         body = {} if route.method in ("GET", "DELETE") else body_of(request, operation)
         return bind_rest(operation, route, path_parameters, query_of(request), body)
 
     def respond() -> HttpResponseBase | Reply:
-        found = admission.call(
+        result = admission.call(
             admission.enter(operation.cache_tags_of(path_parameters)),
             operation,
             bind,
@@ -71,12 +71,12 @@ def _response(
             dry_run=prefers_dry_run(request),
             fresh="no-cache" in request.META.get("HTTP_CACHE_CONTROL", "").lower(),
         )
-        return success(request, operation, found, mount)
+        return success(request, operation, result, mount)
 
     return admission.respond(respond, problem)
 
 
-def _changes_something(operation: Operation, path_parameters: dict[str, str]) -> bool:
-    """Whether a command is asked for, by itself or by its name."""
+def _is_write(operation: Operation, path_parameters: dict[str, str]) -> bool:
+    """Whether the request is for a command, also if a `@dispatch` calls it by name."""
     dispatched = registry.operations.get(path_parameters.get(operation.declaration.dispatches_to, ""))
     return (dispatched or operation).is_command

@@ -1,4 +1,4 @@
-"""mesh.doors.rest.middleware."""
+"""Where requests come in: a WSGI application for the mesh's own paths, and a Django middleware."""
 
 import logging
 import time
@@ -23,18 +23,18 @@ _logs_requests = partial(logging.getLogger("mesh.requests").isEnabledFor, loggin
 
 
 class MeshMiddleware:
-    """Answers the mesh's paths; gives every request its id, in the logs and in the answer."""
+    """Answers the mesh's paths, and gives every request an id, in the logs and in the response."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        found = router().match(request.path_info)
+        match = router().match(request.path_info)
         return for_django(
-            _with_request_id(request, lambda: self._others(request) if found is None else answer(request, *found))
+            _with_request_id(request, lambda: self._from_django(request) if match is None else answer(request, *match))
         )
 
-    def _others(self, request: HttpRequest) -> HttpResponseBase | Reply:
+    def _from_django(self, request: HttpRequest) -> HttpResponseBase | Reply:
         try:
             take_form(request)
         except MeshError as refusal:
@@ -43,7 +43,7 @@ class MeshMiddleware:
 
 
 class _Request(WSGIRequest):
-    """A request as far as the mesh looks at it: Django's own also makes room for forms, files and cookies."""
+    """A request with only what the mesh reads: Django's own also prepares forms, files and cookies."""
 
     def __init__(self, environ: dict[str, Any]) -> None:
         self.environ = self.META = environ
@@ -53,10 +53,10 @@ class _Request(WSGIRequest):
 
 
 class MeshLane:
-    """A WSGI application that answers the mesh's paths without Django's handler, and leaves the rest to it.
+    """A WSGI application that answers the mesh's paths without Django's handler, and passes on the rest.
 
-    What a handler does for every request, its signals and middleware, costs more than a cached answer. Requests from
-    another origin take the long way, for the answer to those is the CORS middleware's.
+    The handler's signals and middleware cost more than a cached answer. Requests from another origin do go through
+    the handler, since they need the CORS middleware.
     """
 
     def __init__(self, django: Callable[..., Iterable[bytes]]) -> None:
@@ -66,11 +66,11 @@ class MeshLane:
         if "HTTP_ORIGIN" in environ:
             return self.django(environ, start_response)
         request = _Request(environ)
-        found = router().match(request.path_info)
-        if found is None:
+        match = router().match(request.path_info)
+        if match is None:
             return self.django(environ, start_response)
         try:
-            response: Any = _with_request_id(request, lambda: answer(request, *found))
+            response: Any = _with_request_id(request, lambda: answer(request, *match))
         finally:
             _keep_connections()
         if not response.streaming:
@@ -80,9 +80,12 @@ class MeshLane:
 
 
 def _keep_connections() -> None:
-    """Each thread keeps the connection that it took from the pool, unless that failed: taking it costs every time."""
+    """Keeps this thread's database connection for its next request, unless it failed.
+
+    Taking one from the pool is slow.
+    """
     connection = connections[DEFAULT_DB_ALIAS]
-    if not connection.in_atomic_block:  # else a streamed answer is still read from it
+    if not connection.in_atomic_block:  # else a streamed answer still uses it
         connection.close_at = None
         connection.close_if_unusable_or_obsolete()
 
@@ -92,8 +95,10 @@ def for_django(response: HttpResponseBase | Reply) -> HttpResponseBase:
 
 
 def _with_request_id(request: HttpRequest, respond: Callable[[], HttpResponseBase | Reply]) -> HttpResponseBase | Reply:
-    """The response, with the request's id in it and in every line that is logged meanwhile, and a line of its own."""
-    request_id = request.META["HTTP_X_REQUEST_ID"] = request_id_of(request)  # whoever asks for it again finds the same
+    """The response, with the request id in it and in every log line meanwhile. Also logs the request itself."""
+    request_id = request.META["HTTP_X_REQUEST_ID"] = request_id_of(
+        request
+    )  # later calls of request_id_of find the same id
     structlog.contextvars.bind_contextvars(request_id=request_id)
     started = time.perf_counter()
     try:

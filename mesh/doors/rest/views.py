@@ -1,4 +1,4 @@
-"""mesh.doors.rest.views."""
+"""The mesh's paths as DRF views, only for drf-spectacular to make the OpenAPI document from."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +16,7 @@ CANONICAL = "api/v1"
 
 
 class OperationView(APIView):
-    """A path of the mesh as a DRF view: what the OpenAPI document is made from."""
+    """One path of the mesh as a DRF view."""
 
     resource: Resource | None = None
     authentication_classes = ()

@@ -11,7 +11,7 @@ from mesh.declarations.identity import identity
 from mesh.documents import bulk
 from mesh.errors import MeshError
 
-_PAUSE = 5.0  # seconds between two words on how far it is
+_PAUSE = 5.0  # seconds between two progress messages
 
 
 class Command(BaseCommand):
@@ -44,10 +44,10 @@ class Command(BaseCommand):
             if compared.finding not in ("", "waiting"):
                 self.stdout.write(f"{compared.finding} {compared.name}")
             self._progress(f"{looked} of about {size}")
-        told = f"{counts['']} documents agree, {counts['waiting']} wait to be stored"
+        summary = f"{counts['']} documents agree, {counts['waiting']} wait to be stored"
         if wrong := [f"{counts[finding]} {finding}" for finding in ("missing", "stale", "extra") if counts[finding]]:
-            raise CommandError(f"{', '.join(wrong)}; {told}.")
-        self.stdout.write(told)
+            raise CommandError(f"{', '.join(wrong)}; {summary}.")
+        self.stdout.write(summary)
 
     def _rebuild(self) -> None:
         size = bulk.size()
@@ -68,10 +68,10 @@ class Command(BaseCommand):
                 self._progress(f"{counts['made']} rows made")
         except (MeshError, bulk.NotEmpty) as error:
             raise CommandError(str(error)) from None
-        told = f"{counts['made']} rows made, {counts['there']} were there already"
+        summary = f"{counts['made']} rows made, {counts['there']} were there already"
         if counts["broken"]:
-            raise CommandError(f"{counts['broken']} documents are broken; {told}.")
-        self.stdout.write(told)
+            raise CommandError(f"{counts['broken']} documents are broken; {summary}.")
+        self.stdout.write(summary)
 
     def _progress(self, text: str) -> None:
         if time.monotonic() - self._spoken > _PAUSE:

@@ -1,4 +1,4 @@
-"""`lintmigrations`: whether the version that runs can go on while a migration is applied, and after it."""
+"""`lintmigrations`: checks that the running version can continue while and after a migration is applied."""
 
 import subprocess
 import sys
@@ -36,11 +36,11 @@ class Command(BaseCommand):
             command = [str(Path(sys.executable).with_name("squawk")), f"--config={settings.BASE_DIR / '.squawk.toml'}"]
             command += ["--reporter=gcc", *files]
             try:
-                found = subprocess.run(command, cwd=folder, capture_output=True, text=True)  # noqa: S603
+                result = subprocess.run(command, cwd=folder, capture_output=True, text=True)  # noqa: S603
             except FileNotFoundError:
                 raise CommandError("squawk is not installed: `./run test --version` installs it.") from None
-        if found.returncode:
-            raise CommandError(f"{found.stdout}{found.stderr}docs/deploy.md tells how to write them (Migrations).")
+        if result.returncode:
+            raise CommandError(f"{result.stdout}{result.stderr}docs/deploy.md tells how to write them (Migrations).")
         self.stdout.write(f"{len(files)} migrations can be applied while the version before them runs.")
 
 

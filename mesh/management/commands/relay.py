@@ -1,4 +1,4 @@
-"""`relay`: sends jobs to the broker that no message leads to, and runs overdue ones itself."""
+"""`relay`: sends messages again for jobs that nobody claimed, and runs overdue jobs itself."""
 
 import signal
 import threading
@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 _PAUSE = 0.5
 _THREADS = 8
-_AWAY = 5.0  # seconds for which a broker that failed is not asked again: one that hangs takes its time to fail
+_BROKER_PAUSE = 5.0  # seconds after a failure in which the broker is not tried, since one that hangs is slow to fail
 
 
 class Command(BaseCommand):
@@ -48,7 +48,7 @@ class Command(BaseCommand):
 
 
 class Relay:
-    """Looks after the outbox, a step at a time."""
+    """Watches the outbox, one step at a time."""
 
     def __init__(self, threads: ThreadPoolExecutor) -> None:
         self._threads = threads
@@ -56,12 +56,12 @@ class Relay:
         self._away_until = 0.0
 
     def step(self) -> None:
-        """Sends what was not sent or was lost; runs what the broker does not take or nobody takes up."""
+        """Sends messages that were not sent or were lost; runs jobs itself if the broker or all workers are down."""
         try:
             away = time.monotonic() < self._away_until
             unsent = [] if away else overdue.claim_unsent(woken=_woken_operations())
             if unsent and not self._sent(unsent):
-                self._away_until, away = time.monotonic() + _AWAY, True
+                self._away_until, away = time.monotonic() + _BROKER_PAUSE, True
             self._work(0.0 if away else overdue.OVERDUE_AFTER)
         except (DatabaseError, InterfaceError) as error:
             log.warning("database_away", error=str(error))
@@ -79,14 +79,14 @@ class Relay:
         return True
 
     def _work(self, waited: float) -> None:
-        """Begins to work for each queue, a thread more at each step, at what waits for so many seconds."""
+        """Serves each queue, with one more thread at each step, for jobs that have waited for so many seconds."""
         self._running = [future for future in self._running if not future.done()]
         for queue in overdue.queues()[: 2 * _THREADS - len(self._running)]:
             self._running.append(self._threads.submit(_serve, queue, waited))
 
 
 def _woken_operations() -> set[str]:
-    """The jobs of which one message leads to all that waits."""
+    """The operations for which one message is enough for all waiting jobs."""
     return {name for name, operation in registry.operations.items() if operation.serves_all}
 
 

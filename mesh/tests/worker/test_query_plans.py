@@ -47,7 +47,7 @@ def test_the_relay_takes_as_many_as_it_asks_for():
 
 def test_a_run_gathers_and_stores_as_many_documents_as_it_means_to(alice, monkeypatch):
     monkeypatch.setattr(mirror, "_GATHERED", 5)
-    monkeypatch.setattr(mirror, "_TOGETHER", 2)
+    monkeypatch.setattr(mirror, "_BATCH", 2)
     Task.objects.bulk_create(Task(creator=alice.user, title=f"Task {n}") for n in range(20))
     assert len(mirror.lease().documents) == 2
     assert (DocumentChange.objects.count(), WaitingDocument.objects.count()) == (15, 5)

@@ -95,14 +95,14 @@ def test_what_is_still_to_be_stored_is_not_wrong(alice, rows):
 
 
 def test_what_changes_while_verify_looks_is_looked_at_again(rows, monkeypatch):
-    look = bulk._look
+    look = bulk._compare_batch
 
     def look_while_it_changes(each, uuids):
         found = look(each, uuids)
         monkeypatch.undo()
         return found | dict.fromkeys(uuids, "stale")
 
-    monkeypatch.setattr(bulk, "_look", look_while_it_changes)
+    monkeypatch.setattr(bulk, "_compare_batch", look_while_it_changes)
     assert documents("verify") == ["5 documents agree, 0 wait to be stored"]
 
 

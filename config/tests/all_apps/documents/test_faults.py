@@ -185,7 +185,7 @@ def test_pauses_grow_to_five_minutes(alice, s3):
 
 
 def test_a_slow_s3_holds_up_nobody_and_a_run_ends_in_time(alice, s3, monkeypatch):
-    monkeypatch.setattr(mirror, "_LONGEST", 0.5)
+    monkeypatch.setattr(mirror, "_MAX_SECONDS", 0.5)
     Task.objects.bulk_create(Task(creator=alice.user, title=f"Task {n}") for n in range(30))
     storage()
     held = s3.hold(8)

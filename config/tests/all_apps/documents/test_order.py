@@ -108,7 +108,7 @@ def test_while_one_writer_has_a_document_no_other_touches_it(late, hanging, titl
 
 
 def test_with_what_guards_the_order_turned_off_the_older_version_stays(late, title, monkeypatch):
-    monkeypatch.setattr(mirror, "_find_out", lambda batch, tried: None)
+    monkeypatch.setattr(mirror, "_store_overtaken_again", lambda batch, tried: None)
     monkeypatch.setattr(mirror, "IN_DOUBT_SECONDS", 0.0)
     leases_pass()
     assert [write(), write(), write()] == [1, 1, 0]
@@ -130,14 +130,14 @@ def test_a_writer_that_hung_past_its_lease_finds_out_and_the_document_is_stored_
 
 
 def test_a_writer_killed_after_it_hung_past_its_lease_is_made_up_for_by_who_took_over(late, title, monkeypatch):
-    find_out = mirror._find_out
+    find_out = mirror._store_overtaken_again
 
     def killed_or(batch, tried):
         if threading.current_thread() is not threading.main_thread():
             raise SystemExit
         find_out(batch, tried)
 
-    monkeypatch.setattr(mirror, "_find_out", killed_or)
+    monkeypatch.setattr(mirror, "_store_overtaken_again", killed_or)
     leases_pass()
     assert [write(), write()] == [1, 0]
     assert title() == ["new"]
