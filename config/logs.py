@@ -16,7 +16,7 @@ _SHARED: list[Any] = [
 ]
 
 #: Celery's, which have lines for each message: that a job ran is told by its own.
-_TELL_OF_MESSAGES = ("celery.app.trace", "celery.beat", "celery.worker.strategy")
+_TELL_OF_MESSAGES = ("celery.app.trace", "celery.worker.strategy")
 
 #: From here on a database's error shows rows, people's texts among them, line breaks and all; also as repr() has it.
 _ROWS = re.compile(r"(\n|\\n)[ |]*(?:DETAIL|QUERY|CONTEXT|LINE \d+):.*", re.DOTALL)

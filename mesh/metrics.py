@@ -40,7 +40,7 @@ def _counted() -> CollectorRegistry:
 
 
 class _Schedule(Collector):
-    """How long ago periodic jobs were done: without beat, or without workers, none is any more."""
+    """How long ago periodic jobs were done: without a relay, or without workers, none is any more."""
 
     def collect(self) -> Iterator[Metric]:
         with contextlib.suppress(DatabaseError, InterfaceError):
@@ -52,8 +52,7 @@ class _Schedule(Collector):
 
 
 def _periodic() -> list[str]:
-    jobs = ((name, operation.declaration.job) for name, operation in registry.operations.items())
-    return [name for name, job in jobs if job is not None and job.every and job.every <= _OFTEN]
+    return [name for name, job in registry.periodic_jobs().items() if job.every <= _OFTEN]
 
 
 #: By an index, newest first, and none that is older than an hour: a scrape reads few rows.

@@ -1,13 +1,10 @@
 """Every service and operation of the process, by name."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
+from mesh.declarations.decorators import JobOptions
 from mesh.declarations.operations import Operation
 from mesh.declarations.permissions import in_person
-
-if TYPE_CHECKING:
-    pass
-from typing import Any
 
 
 class Registry:
@@ -29,6 +26,11 @@ class Registry:
 
     def of_service(self, service: type[Any]) -> dict[str, Operation]:
         return {name: op for name, op in self.operations.items() if op.service is service}
+
+    def periodic_jobs(self) -> dict[str, JobOptions]:
+        """The jobs that begin by themselves, by name."""
+        jobs = ((name, operation.declaration.job) for name, operation in self.operations.items())
+        return {name: job for name, job in jobs if job is not None and job.every}
 
     def open_to_keys(self) -> list[str]:
         """The services of which API keys may have scopes."""

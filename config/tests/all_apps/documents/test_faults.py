@@ -11,7 +11,7 @@ from django.db import connection
 
 from mesh.documents import mirror
 from mesh.models import DocumentChange, Outbox, WaitingDocument
-from mesh.outbox.messages import TICK, celery, clear_wakeup
+from mesh.outbox.messages import BEGIN, celery, clear_wakeup
 from mesh.stores.objects import storage
 from mesh.stores.postgres import fetch
 from mesh.tests.jobs import store_documents
@@ -47,7 +47,7 @@ def pauses_pass():
     """And the job is begun."""
     fetch("UPDATE mesh_waitingdocument SET due_at = clock_timestamp()")
     fetch("UPDATE mesh_waitingdocument SET unsure_until = clock_timestamp() WHERE unsure_until IS NOT NULL")
-    celery().send_task(TICK, args=["store_documents", True], queue="documents")
+    celery().send_task(BEGIN, args=["store_documents"], queue="documents")
 
 
 def time_goes_by():
