@@ -185,11 +185,11 @@ def test_pauses_grow_to_five_minutes(alice, s3):
 
 
 def test_a_slow_s3_holds_up_nobody_and_a_run_ends_in_time(alice, s3, monkeypatch):
-    monkeypatch.setattr(mirror, "_LONGEST", 0.5)
+    monkeypatch.setattr(mirror, "_LONGEST", 3.0)
     Task.objects.bulk_create(Task(creator=alice.user, title=f"Task {n}") for n in range(30))
     storage()
     held = s3.hold(8)
-    threading.Timer(1, held.set).start()
+    threading.Timer(4, held.set).start()
     batch = mirror.lease()
     tried = mirror.store(batch)
     assert len(tried) == 8
