@@ -1,4 +1,4 @@
-# One image for web, worker, relay and beat; docker-compose.yml gives each its command.
+# One image for web, worker and relay; docker-compose.yml gives each its command.
 FROM python:3.13-slim AS build
 WORKDIR /app
 COPY requirements.txt ./

@@ -127,7 +127,6 @@ class Stack:
 
     def _start_workers(self, python: Path) -> None:
         """Meshwork's as `./run` starts it; the peer's takes as many jobs at once."""
-        os.environ.setdefault("DATA_DIR", str(self._folder))  # named in the command of another process, beat
         ours = next(process.command for process in processes("", 0) if process.name == "worker")
         theirs = [str(python), "-m", "benchmarks.peer.worker"]
         self.workers = {

@@ -16,8 +16,6 @@ django.setup()
 
 from config import broker  # noqa: E402
 from mesh import metrics  # noqa: E402
-from mesh.declarations.registry import registry  # noqa: E402  (services are loaded by django.setup)
-from mesh.outbox.messages import TICK  # noqa: E402
 from mesh.worker.runs import hand_back  # noqa: E402
 from mesh.worker.turns import stop_claiming, turns  # noqa: E402
 
@@ -57,11 +55,6 @@ app.conf.update(
     else {},
     result_backend_transport_options={"visibility_timeout": _VISIBILITY},
     visibility_timeout=_VISIBILITY,
-    beat_schedule={
-        operation.name: {"task": TICK, "schedule": operation.declaration.job.every, "args": [operation.name]}
-        for operation in registry.operations.values()
-        if operation.declaration.job is not None and operation.declaration.job.every
-    },
 )
 
 

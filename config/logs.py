@@ -16,7 +16,7 @@ _SHARED: list[Any] = [
 ]
 
 #: Celery's loggers, which log each message; runs of jobs have log lines of their own.
-_TELL_OF_MESSAGES = ("celery.app.trace", "celery.beat", "celery.worker.strategy")
+_TELL_OF_MESSAGES = ("celery.app.trace", "celery.worker.strategy")
 
 #: Where a database error begins to show rows, with users' texts and line breaks; also in the form of repr().
 _ROWS = re.compile(r"(\n|\\n)[ |]*(?:DETAIL|QUERY|CONTEXT|LINE \d+):.*", re.DOTALL)

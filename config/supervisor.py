@@ -59,13 +59,10 @@ def processes(host: str, port: int) -> list[Process]:
     concurrency = os.environ.get("WORKER_CONCURRENCY") or "8"
     worker = [*celery, "worker", "--pool=threads", f"--concurrency={concurrency}", f"--queues={QUEUES}"]
     worker += ["--without-mingle", "--without-gossip", "--loglevel=WARNING"]
-    schedule = Path(os.environ["DATA_DIR"]) / "run" / "beat"
-    beat = [*celery, "beat", f"--schedule={schedule}", "--pidfile=", "--loglevel=WARNING"]
     return [
         Process("web", web),
         Process("worker", worker),
         Process("relay", [sys.executable, "manage.py", "relay"]),
-        Process("beat", beat),
     ]
 
 

@@ -40,7 +40,7 @@ def _process_collectors() -> CollectorRegistry:
 
 
 class _Schedule(Collector):
-    """How long ago each periodic job was last done, which shows whether beat and the workers run."""
+    """How long ago each periodic job was last done, which shows whether the relay and the workers run."""
 
     def collect(self) -> Iterator[Metric]:
         with contextlib.suppress(DatabaseError, InterfaceError):
@@ -52,8 +52,7 @@ class _Schedule(Collector):
 
 
 def _periodic() -> list[str]:
-    jobs = ((name, operation.declaration.job) for name, operation in registry.operations.items())
-    return [name for name, job in jobs if job is not None and job.every and job.every <= _FREQUENT]
+    return [name for name, job in registry.periodic_jobs().items() if job.every <= _FREQUENT]
 
 
 #: Uses an index, newest first, and ignores rows older than an hour, so that a scrape reads few rows.

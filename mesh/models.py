@@ -90,6 +90,13 @@ class Outbox(models.Model):
         return f"{self.operation} {self.id}"
 
 
+class PeriodicJob(models.Model):
+    """When a periodic job was last begun: see `mesh/outbox/schedule.py`."""
+
+    operation = models.CharField(max_length=100, primary_key=True)
+    begun_at = models.DateTimeField()
+
+
 class AuditEntry(models.Model):
     """One command: who called it, through which door, and its outcome."""
 

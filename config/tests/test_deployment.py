@@ -40,7 +40,7 @@ def default_command():
 
 
 def test_the_services_run_what_is_there():
-    assert set(OURS) == {"web", "worker", "relay", "beat", "migrate"}
+    assert set(OURS) == {"web", "worker", "relay", "migrate"}
     for service in OURS.values():
         match service.get("command", default_command()):
             case ["gunicorn", config]:
@@ -260,7 +260,7 @@ def test_the_schedule_is_judged_by_what_it_alone_begins():
     begun = {"store_documents"}  # by a message, after each change
     for path in ROOT.glob("*/*.py"):
         for method in ast.walk(ast.parse(path.read_text())):
-            if isinstance(method, ast.FunctionDef):  # one that goes on with what is left was begun by beat
+            if isinstance(method, ast.FunctionDef):  # one that goes on with what is left was begun by the relay
                 begun |= set(re.findall(r"defer\(\w+\.(\w+)", ast.unparse(method))) - {method.name}
     assert set(others.split("|")) == begun & set(metrics._periodic())
 

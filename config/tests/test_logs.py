@@ -67,6 +67,6 @@ def test_jobs_have_a_line_of_their_own_and_messages_have_none():
     """The worker's word that it is ready stays; tests and people wait for it."""
     loggers = logging_config("json", "INFO")["loggers"]
     quiet = {name for name, options in loggers.items() if "celery".startswith(name.partition(".")[0])}
-    assert quiet == {"celery.app.trace", "celery.beat", "celery.worker.strategy"}
+    assert quiet == {"celery.app.trace", "celery.worker.strategy"}
     assert {loggers[name]["level"] for name in quiet} == {"WARNING"}
     assert not quiet & logging_config("json", "DEBUG")["loggers"].keys()

@@ -11,8 +11,7 @@ from events.tests.conftest import register
 from events.tests.races import attend
 from mesh.declarations.registry import registry
 from mesh.models import Mail, Outbox
-from mesh.tests.jobs import run_jobs
-from mesh.worker import tasks
+from mesh.tests.jobs import run_jobs, run_periodic
 
 pytestmark = pytest.mark.django_db(transaction=True)
 BOTH = ["eve@example.com", "finn@example.com"]
@@ -34,7 +33,7 @@ def begins_in(event, hours):
 
 def run():
     """Begins the job as the schedule does."""
-    tasks.tick("remind_of_events")
+    run_periodic("remind_of_events")
     job = Outbox.objects.filter(operation="remind_of_events").latest("pk")
     assert (job.status, job.error) == ("done", "")
 
@@ -71,7 +70,7 @@ def test_of_more_events_than_one_run_takes_all_are_reminded(alice, bob):
     made = Event.objects.bulk_create(Event(owner=alice.user, name="Open day", **dates) for _ in range(120))
     for event in made:
         attend(event.pk, bob, 1)
-    tasks.tick("remind_of_events")
+    run_periodic("remind_of_events")
     run_jobs("remind_of_events", "mail_event")
     assert Mail.objects.filter(kind="event_reminders").count() == 120
     rows = Outbox.objects.filter(operation="remind_of_events")
@@ -85,7 +84,7 @@ def test_two_runs_at_once_remind_once(house, mails):
 
 
 def run_if_it_may():
-    tasks.tick("remind_of_events")
+    run_periodic("remind_of_events")
 
 
 def test_of_what_is_called_off_over_or_begun_nobody_is_reminded(alice, house, event, bob, mails):

@@ -10,8 +10,7 @@ from accounts.tests.assertions import TIME, UUID7, faults, ids, nothing_changes,
 from meetings.models import Call
 from mesh.declarations.registry import registry
 from mesh.models import Mail, Outbox
-from mesh.tests.jobs import run_jobs
-from mesh.worker import tasks
+from mesh.tests.jobs import run_jobs, run_periodic
 
 WHEN = "2030-01-01T10:00:00Z"
 
@@ -129,7 +128,7 @@ def test_a_deleted_call_is_gone(alice, schedule):
 def remind():
     """Begins the job as the schedule does. Who was reminded since, in order."""
     before = Mail.objects.count()
-    tasks.tick("remind_of_calls")
+    run_periodic("remind_of_calls")
     job = Outbox.objects.filter(operation="remind_of_calls").latest("pk")
     assert (job.status, job.error) == ("done", "")
     rows = Mail.objects.filter(kind="call_reminders").order_by("pk")
@@ -160,7 +159,7 @@ def test_its_owner_is_reminded_a_quarter_of_an_hour_before_once_for_each_time(sc
 def test_of_more_than_one_run_takes_all_are_reminded(maria):
     soon = timezone.now() + timedelta(minutes=5)
     Call.objects.bulk_create(Call(contact_id=maria["id"], title="Talk", scheduled_for=soon) for _ in range(120))
-    tasks.tick("remind_of_calls")
+    run_periodic("remind_of_calls")
     run_jobs("remind_of_calls")
     assert Mail.objects.filter(kind="call_reminders").count() == 120
     rows = Outbox.objects.filter(operation="remind_of_calls")

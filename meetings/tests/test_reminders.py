@@ -9,8 +9,8 @@ from accounts.tests.assertions import at_once
 from meetings.models import Meeting
 from mesh.declarations.registry import registry
 from mesh.models import AuditEntry, Mail, Outbox
-from mesh.tests.jobs import run_jobs
-from mesh.worker import runs, tasks
+from mesh.tests.jobs import run_jobs, run_periodic
+from mesh.worker import runs
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,7 +30,7 @@ def in_(minutes):
 
 def run():
     """Begins the job as the schedule does."""
-    tasks.tick("remind_of_meetings")
+    run_periodic("remind_of_meetings")
     job = Outbox.objects.filter(operation="remind_of_meetings").latest("pk")
     assert (job.status, job.error) == ("done", "")
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from mesh.declarations.decorators import JobOptions
 from mesh.declarations.operations import Operation
 from mesh.declarations.permissions import in_person
 
@@ -25,6 +26,11 @@ class Registry:
 
     def of_service(self, service: type[Any]) -> dict[str, Operation]:
         return {name: op for name, op in self.operations.items() if op.service is service}
+
+    def periodic_jobs(self) -> dict[str, JobOptions]:
+        """The jobs that begin by themselves, by name."""
+        jobs = ((name, operation.declaration.job) for name, operation in self.operations.items())
+        return {name: job for name, job in jobs if job is not None and job.every}
 
     def open_to_keys(self) -> list[str]:
         """The names of the services for which API keys can have scopes."""

@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 
 TASK = "mesh.work"
 DRAIN = "mesh.drain"
-TICK = "mesh.tick"
+BEGIN = "mesh.begin"
 _WAKEUP_TTL = 2  # seconds for which an unanswered wakeup suppresses further ones
 _BATCH = 50  # quick jobs that one message carries
 
@@ -66,7 +66,7 @@ def _send_wakeup(job: Sent) -> None:
     if answers == [None]:
         return
     try:
-        task, arguments = (TICK, [job.wakeup, True]) if job.begins else (DRAIN, [job.wakeup])
+        task, arguments = (BEGIN, [job.wakeup]) if job.begins else (DRAIN, [job.wakeup])
         celery().send_task(task, args=arguments, queue=job.queue, ignore_result=True, retry=False)
     except BaseException:
         clear_wakeup(job.wakeup)

@@ -2,7 +2,9 @@
 
 from datetime import UTC, datetime
 
-from mesh.models import Outbox
+from mesh.declarations.registry import registry
+from mesh.models import Outbox, PeriodicJob
+from mesh.outbox import schedule
 from mesh.worker import runs, tasks
 
 _LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
@@ -23,6 +25,16 @@ def run_jobs(*operations: str) -> int:
         count += ran
 
 
+def run_periodic(operation: str) -> None:
+    """The time of a periodic job has come: what the relay and the worker do then."""
+    PeriodicJob.objects.update_or_create(operation=operation, defaults={"begun_at": _LONG_AGO})
+    ids = schedule.begin_due({operation: registry.periodic_jobs()[operation]})
+    if registry.operations[operation].serves_all and ids:
+        tasks.drain(operation)
+    else:
+        runs.run(ids)
+
+
 def due_now() -> None:
     """Time goes by: what waits for another try is due, and a run that was cut off counts as lost."""
     Outbox.objects.filter(status="waiting").update(due_at=_LONG_AGO)
@@ -31,4 +43,4 @@ def due_now() -> None:
 
 def store_documents() -> None:
     """What the job does when its time has come."""
-    tasks.tick("store_documents")
+    run_periodic("store_documents")

@@ -11,7 +11,8 @@ from mesh.declarations.registry import registry
 from mesh.models import AuditEntry, Outbox
 from mesh.outbox.messages import celery
 from mesh.stores.postgres import fetch
-from mesh.worker import runs, tasks
+from mesh.tests.jobs import run_periodic
+from mesh.worker import runs
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -33,7 +34,7 @@ def lines(caplog):
 @pytest.mark.parametrize("operation", PERIODIC)
 def test_a_periodic_job_that_finds_nothing_leaves_nothing_but_when_it_ran(operation, lines):
     for _ in range(3):
-        tasks.tick(operation)
+        run_periodic(operation)
     [row] = Outbox.objects.all()
     assert (row.operation, row.status, row.idle) == (operation, "done", True)
     assert row.finished_at is not None
@@ -42,21 +43,21 @@ def test_a_periodic_job_that_finds_nothing_leaves_nothing_but_when_it_ran(operat
 
 
 def test_one_that_finds_something_is_told_and_its_row_stays(alice, lines):
-    tasks.tick("prune_sessions")
+    run_periodic("prune_sessions")
     fetch("UPDATE accounts_session SET ended_at = now() - interval '31 days'")
-    tasks.tick("prune_sessions")
+    run_periodic("prune_sessions")
     assert not Session.objects.exists()
     assert [entry.operation for entry in AuditEntry.objects.all()] == ["prune_sessions"]
     assert len(lines()) == 1
     for _ in range(3):
-        tasks.tick("prune_sessions")
+        run_periodic("prune_sessions")
     assert list(Outbox.objects.order_by("id").values_list("status", "idle")) == [("done", False), ("done", True)]
     assert len(lines()) == 1
 
 
 def test_rows_of_another_job_stay(lines):
     for operation in ("prune", "prune_mails", "prune"):
-        tasks.tick(operation)
+        run_periodic(operation)
     assert sorted(Outbox.objects.values_list("operation", "idle")) == [("prune", True), ("prune_mails", True)]
 
 
@@ -83,7 +84,7 @@ def test_what_a_run_leaves_to_the_end_of_its_transaction_is_something(alice, thr
             self.changed(alice.user)
 
     for operation in ("begin_others", "raise_versions"):
-        tasks.tick(operation)
+        run_periodic(operation)
         assert not Outbox.objects.get(operation=operation).idle
         assert AuditEntry.objects.filter(operation=operation).count() == 1
     assert len(lines()) == 2

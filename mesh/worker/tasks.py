@@ -7,10 +7,10 @@ import uuid
 from celery import Task, shared_task
 
 from mesh.declarations.registry import registry
-from mesh.outbox.messages import DRAIN, TASK, TICK, clear_wakeup, go_on_later
+from mesh.outbox.messages import BEGIN, DRAIN, TASK, clear_wakeup, go_on_later
 from mesh.stores.postgres import fetch
 from mesh.worker.claims import claim_next
-from mesh.worker.runs import run, run_all, run_claim
+from mesh.worker.runs import run_all, run_claim
 from mesh.worker.turns import stopping, turns
 
 _TIME_SLICE = 2.0  # seconds after which a thread that serves a queue makes way for other queues
@@ -82,25 +82,18 @@ _drains = threading.Lock()
 _asked_again: dict[str, bool] = {}
 
 
-@shared_task(name=TICK, acks_late=True, ignore_result=True)
-def tick(operation: str, woken: bool = False) -> None:
-    """Starts a periodic job, unless it is waiting or running already. Called by the schedule.
+@shared_task(name=BEGIN, acks_late=True, ignore_result=True)
+def begin(operation: str) -> None:
+    """Starts a job that serves everything of its kind, and runs it.
 
-    If `woken`, it is started beside a waiting or running one too, which may have looked before there was anything to
-    do.
+    It is started beside a waiting or running one, which may have looked before there was anything to do.
     """
-    if woken:
-        clear_wakeup(operation)
-    periodic = registry.operations[operation]
-    options = periodic.declaration.job
+    clear_wakeup(operation)
+    options = registry.operations[operation].declaration.job
     assert options is not None
-    begun = fetch(
+    fetch(
         "INSERT INTO mesh_outbox (operation, arguments, queue, lease, request_id, status, attempt, sent_at, error)"
-        " SELECT %s, '{}', %s, %s, %s, 'waiting', 0, clock_timestamp(), '' WHERE %s OR NOT EXISTS"
-        " (SELECT 1 FROM mesh_outbox WHERE operation = %s AND status IN ('waiting', 'running')) RETURNING id",
-        [operation, options.queue, options.lease, uuid.uuid4().hex, woken, operation],
+        " VALUES (%s, '{}', %s, %s, %s, 'waiting', 0, clock_timestamp(), '')",
+        [operation, options.queue, options.lease, uuid.uuid4().hex],
     )
-    if periodic.serves_all and begun:
-        drain(operation)
-    else:
-        run([row[0] for row in begun])
+    drain(operation)

@@ -7,9 +7,8 @@ from django.utils import timezone
 
 from accounts.tests.assertions import at_once, refused
 from mesh.models import Mail, Outbox
-from mesh.tests.jobs import due_now, run_jobs
+from mesh.tests.jobs import due_now, run_jobs, run_periodic
 from mesh.worker import runs
-from mesh.worker.tasks import tick
 from shop.models import Order, Payment
 from shop.reconciler import discrepancies
 from shop.tests.conftest import counters, deliver, out_of_balance, pay, payment_of, reserved, status_of
@@ -19,7 +18,7 @@ from shop.tests.test_orders import ledger
 
 def expire(number):
     Order.objects.filter(pk=number).update(reserved_until=timezone.now() - timedelta(hours=1))
-    tick("expire_reservations")
+    run_periodic("expire_reservations")
 
 
 def subjects(number):
@@ -173,7 +172,7 @@ def test_a_refund_that_three_workers_make_at_once_is_made_once(bob, product, str
     number = late(bob, product, stripe)
     for _ in range(2):
         Payment.objects.update(check_at=timezone.now() - timedelta(hours=1))
-        tick("check_payments")
+        run_periodic("check_payments")
     jobs = list(Outbox.objects.filter(operation="follow_payment", status="waiting").values_list("pk", flat=True))
     assert len(jobs) == 3
     at_once(*[lambda id=id: runs.run([id]) for id in jobs])
@@ -216,7 +215,7 @@ def test_a_refund_waits_for_stripe_to_be_there_again(bob, product, stripe):
     found = payment_of(number)
     assert (found.status, found.error) == ("refunding", "ProviderError: Stripe answered 500.")
     Payment.objects.update(check_at=timezone.now() - timedelta(hours=1))
-    tick("check_payments")
+    run_periodic("check_payments")
     run_jobs("follow_payment")
     assert (payment_of(number).status, payment_of(number).error, len(stripe.refunds)) == ("refunded", "", 1)
 
@@ -251,7 +250,7 @@ def test_money_and_an_expiry_at_once(alice, bob, product, stripe, turn):
     pay(bob, number)
     body = stripe.pays()
     Order.objects.update(reserved_until=timezone.now() - timedelta(hours=1))
-    at_once(lambda: deliver(body), lambda: tick("expire_reservations"), lambda: deliver(body))
+    at_once(lambda: deliver(body), lambda: run_periodic("expire_reservations"), lambda: deliver(body))
     run_jobs("follow_payment")
     assert (status_of(bob, number), payment_of(number).status) == ("PAID", "succeeded")
     assert (counters(alice, shirt), stripe.refunds) == ((8, 0, 2, 10), [])

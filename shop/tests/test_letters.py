@@ -5,9 +5,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from mesh.tests.jobs import run_jobs
+from mesh.tests.jobs import run_jobs, run_periodic
 from mesh.tests.mail_server import mails_in, texts_of
-from mesh.worker.tasks import tick
 from shop.models import Order
 from shop.tests.conftest import order, reserved
 
@@ -52,7 +51,7 @@ def test_a_cancelled_and_an_expired_order_are_told(bob, product, folder):
     first, second = reserved(bob, (shirt, 1)), reserved(bob, (shirt, 1))
     bob.api.post(f"/orders/{first}/cancel")
     Order.objects.filter(pk=second).update(reserved_until=timezone.now() - timedelta(hours=1))
-    tick("expire_reservations")
+    run_periodic("expire_reservations")
     told = sent(folder)
     assert sorted(told[-2:]) == sorted([*of_bob(first, "is cancelled"), *of_bob(second, "has expired")])
     assert len(told) == 6

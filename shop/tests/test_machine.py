@@ -17,7 +17,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from mesh.worker.tasks import tick
+from mesh.tests.jobs import run_periodic
 from shop import stock
 from shop.models import Order, Product, StockMovement
 from shop.reconciler import discrepancies
@@ -142,7 +142,7 @@ class Shop(RuleBasedStateMachine):
         order.overdue = True
         Order.objects.filter(pk=order.id).update(reserved_until=timezone.now() - timedelta(hours=1))
         if run:
-            tick("expire_reservations")
+            run_periodic("expire_reservations")
             self.model.expire()
 
     @precondition(lambda self: any(order.expired for order in self.model.orders))

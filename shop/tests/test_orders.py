@@ -10,7 +10,7 @@ from django.utils import timezone
 from accounts.tests.assertions import TIME, at_once, faults, ids, refused
 from mesh.models import Outbox
 from mesh.tests.database import sql, wait_for_a_lock
-from mesh.worker.tasks import tick
+from mesh.tests.jobs import run_periodic
 from shop.models import Order, StockMovement
 from shop.tests.conftest import counters, order, out_of_balance, reserve, reserved
 
@@ -118,7 +118,7 @@ def test_an_admin_confirms_and_then_it_does_not_expire(ada, alice, bob, product)
     confirmed = ada.api.post(f"/orders/{number}/confirm")
     assert (confirmed.status, confirmed.json["status"], confirmed.json["reserved_until"]) == (200, "CONFIRMED", None)
     refused(ada.api.post(f"/orders/{number}/confirm"), 409, "shop.wrong_status")
-    tick("expire_reservations")
+    run_periodic("expire_reservations")
     assert alice.api.post(f"/orders/{number}/pay").json["status"] == "PAID"
 
 
@@ -167,7 +167,7 @@ def test_an_unpaid_reservation_expires_and_its_stock_comes_back(alice, bob, prod
     shirt = product()
     late, early = reserved(bob, (shirt, 4)), reserved(bob, (shirt, 1))
     Order.objects.filter(pk=late).update(reserved_until=timezone.now() - timedelta(hours=1))
-    tick("expire_reservations")
+    run_periodic("expire_reservations")
     found = bob.api.get(f"/orders/{late}").json
     assert (found["status"], found["cancel_reason"], found["reserved_until"]) == ("CANCELLED", "expired", None)
     assert bob.api.get(f"/orders/{early}").json["status"] == "RESERVED"

@@ -7,10 +7,9 @@ from django.db import connection
 from django.utils import timezone
 
 from mesh.models import Outbox
-from mesh.tests.jobs import due_now, run_jobs
+from mesh.tests.jobs import due_now, run_jobs, run_periodic
 from mesh.tests.query_plans import repeating_plans
 from mesh.worker import runs
-from mesh.worker.tasks import tick
 from shop import payment_models, stripe_payments
 from shop.models import Payment
 from shop.tests.conftest import deliver, pay, payment_of, reserved, status_of
@@ -20,7 +19,7 @@ from shop.tests.stripe_server import KEY
 def asked_after():
     """Some time goes by, and the periodic look at payments begins."""
     Payment.objects.update(check_at=timezone.now() - timedelta(days=1))
-    tick("check_payments")
+    run_periodic("check_payments")
     run_jobs("follow_payment")
 
 
@@ -116,7 +115,7 @@ def test_money_of_which_no_message_comes_is_found(bob, product, stripe):
     number = reserved(bob, (product(), 1))
     pay(bob, number)
     stripe.pays()
-    tick("check_payments")
+    run_periodic("check_payments")
     run_jobs("follow_payment")
     assert status_of(bob, number) == "RESERVED"  # a message may still come
     asked_after()
@@ -148,7 +147,7 @@ def test_the_longer_nothing_is_heard_the_rarer_stripe_is_asked(bob, product, str
     for silent, pause in ((0.5, 1), (10, 10), (600, 60)):
         now = timezone.now()
         Payment.objects.update(updated_at=now - timedelta(minutes=silent), check_at=now - timedelta(days=1))
-        tick("check_payments")
+        run_periodic("check_payments")
         run_jobs("follow_payment")
         wait = payment_of(number).check_at - now
         assert abs(wait - timedelta(minutes=pause)) < timedelta(seconds=30)

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from mesh.testing import Api
 from mesh.tests.database import sql
-from mesh.worker.tasks import tick
+from mesh.tests.jobs import run_periodic
 from shop import stock
 from shop.models import Order, Product, StockMovement
 from shop.reconciler import Discrepancy, StockDiscrepancy, discrepancies
@@ -27,7 +27,7 @@ def shop(ada, alice, bob, product):
     assert ada.api.post(f"/orders/{made['confirmed']}/confirm").status == 200
     assert alice.api.post(f"/orders/{made['paid']}/pay").status == 200
     Order.objects.filter(pk=made["expired"]).update(reserved_until=timezone.now() - timedelta(seconds=1))
-    tick("expire_reservations")
+    run_periodic("expire_reservations")
     made["failed"] = order(bob, (shirt, 900)).json["id"]
     reserve()
     made["never held"] = order(bob, (shirt, 6)).json["id"]
@@ -110,7 +110,7 @@ def test_what_was_tampered_with_is_found_told_once_and_left_as_it_is(shop, caplo
     tamper(statement, shop[name])
     before = everything()
     for _ in range(3):
-        tick("reconcile_stock")
+        run_periodic("reconcile_stock")
         rows = StockDiscrepancy.objects.filter(resolved_at=None).order_by("product_id", "order_id", "counter")
         kept = [Discrepancy(r.what, r.product_id, r.order_id, r.counter, r.expected, r.found) for r in rows]
         assert sorted(kept, key=str) == sorted(wrong, key=str)
@@ -129,11 +129,11 @@ def gauge():
 
 
 def test_a_discrepancy_is_resolved_when_it_is_mended_and_new_when_it_comes_back(shop, caplog):
-    tick("reconcile_stock")
+    run_periodic("reconcile_stock")
     assert gauge() == 0
     for change, wrong in ((1, 1), (-1, 0), (1, 1), (1, 1), (-2, 0)):
         tamper("UPDATE shop_product SET stock = stock + %s", change)
-        tick("reconcile_stock")
+        run_periodic("reconcile_stock")
         assert gauge() == wrong
     rows = StockDiscrepancy.objects.order_by("pk").values_list("what", "counter", "expected", "found", "product_id")
     assert list(rows) == [("counter", "stock", 84, 85, shop["shirt"]), ("counter", "stock", 84, 86, shop["shirt"])]
@@ -143,7 +143,7 @@ def test_a_discrepancy_is_resolved_when_it_is_mended_and_new_when_it_comes_back(
 
 def test_an_admin_reads_of_it_and_can_change_nothing(shop, ada, client):
     tamper("UPDATE shop_product SET stock = stock + 1")
-    tick("reconcile_stock")
+    run_periodic("reconcile_stock")
     row = StockDiscrepancy.objects.get()
     client.force_login(ada.user)
     listed = client.get("/admin/shop/stockdiscrepancy/?resolved_at__isempty=1").content.decode()

@@ -6,9 +6,8 @@ import pytest
 
 from mesh.models import Mail, Outbox
 from mesh.stores.postgres import fetch
-from mesh.tests.jobs import run_jobs
+from mesh.tests.jobs import run_jobs, run_periodic
 from mesh.tests.mail_server import mails_in, texts_of
-from mesh.worker import tasks
 from tasks.models import Task
 
 
@@ -29,7 +28,7 @@ def mailed():
 
 
 def periodic_run():
-    tasks.tick("mail_due_tasks")
+    run_periodic("mail_due_tasks")
     run_jobs()
 
 

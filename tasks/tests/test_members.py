@@ -7,9 +7,8 @@ import pytest
 from accounts.tests.assertions import TIME, faults, ids, nothing_changes, refused
 from mesh.testing import Api, visibility_mismatches
 from mesh.tests.database import sql
-from mesh.tests.jobs import run_jobs
+from mesh.tests.jobs import run_jobs, run_periodic
 from mesh.tests.mail_server import mails_in, texts_of
-from mesh.worker import tasks
 from tasks.models import Project, Task
 from tasks.tests.test_mails import day
 
@@ -266,7 +265,7 @@ def test_a_mail_names_a_project_only_to_who_sees_it(project, given, alice, bob, 
     new(bob, project_id=project, assignee_id=bob.id, due_date=day(1), title="Bob's own")
     alice.api.patch(f"/projects/{project}", {"title": "Sold to Acme"})
     alice.api.delete(f"/tasks/{given}")
-    tasks.tick("mail_due_tasks")
+    run_periodic("mail_due_tasks")
     run_jobs()
     due = [message for message in mails_in(tmp_path) if message["Subject"] == "Due tomorrow: Bob's own"]
     assert [message["To"] for message in due] == ["bob@example.com"]

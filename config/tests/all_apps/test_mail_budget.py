@@ -16,9 +16,8 @@ from events.models import Registration
 from mesh.declarations.registry import registry
 from mesh.models import AuditEntry, Mail, MailCount, Outbox
 from mesh.testing import Api
-from mesh.tests.jobs import run_jobs
+from mesh.tests.jobs import run_jobs, run_periodic
 from mesh.tests.live import at_once
-from mesh.worker import tasks
 from shop.models import Product
 
 PLAN = {"title": "Plan", "scheduled_time": "2099-01-05T10:00:00Z"}
@@ -134,7 +133,7 @@ def test_mails_to_oneself_and_of_the_system_are_free(alice, bob, per_day):
     assert alice.api.post("/api-keys", {"name": "Key", "scopes": ["*"]}).status == 201
     meeting = {**PLAN, "attendee_ids": [bob.id], "scheduled_time": (timezone.now() + timedelta(minutes=9)).isoformat()}
     assert alice.api.post("/meetings", meeting).status == 201
-    tasks.tick("remind_of_meetings")
+    run_periodic("remind_of_meetings")
     run_jobs()
     assert Mail.objects.filter(kind="meeting_reminders").count() == 2
     assert used() == {f"user:{alice.id}": 1}
@@ -236,7 +235,7 @@ def test_the_next_day_begins_anew_and_old_days_are_forgotten(alice, per_day):
     for days in (1, 7, 8, 100):
         MailCount.objects.create(owner=f"user:{alice.id}", day=today - timedelta(days=days), used=10)
     assert invite(alice.api, 10).status == 201
-    tasks.tick("prune_mails")
+    run_periodic("prune_mails")
     run_jobs("prune_mails")
     days = MailCount.objects.order_by("-day").values_list("day", flat=True)
     assert list(days) == [today - timedelta(days=n) for n in (0, 1, 7)]

@@ -1,4 +1,4 @@
-"""`relay`: sends messages again for jobs that nobody claimed, and runs overdue jobs itself."""
+"""`relay`: starts periodic jobs, sends messages again for jobs that nobody claimed, and runs overdue jobs itself."""
 
 import signal
 import threading
@@ -15,6 +15,7 @@ from kombu.exceptions import OperationalError
 from mesh import metrics
 from mesh.declarations.registry import registry
 from mesh.outbox import messages, overdue
+from mesh.outbox.schedule import begin_due
 from mesh.worker import tasks
 from mesh.worker.turns import stop_claiming, turns
 
@@ -26,7 +27,10 @@ _BROKER_PAUSE = 5.0  # seconds after a failure in which the broker is not tried,
 
 
 class Command(BaseCommand):
-    help = "Keeps jobs moving: sends again what was lost, and works itself while the broker or all workers are away."
+    help = (
+        "Keeps jobs moving: begins periodic ones, sends again what was lost, and works itself while the broker or all"
+        " workers are away."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         stop = threading.Event()
@@ -56,8 +60,9 @@ class Relay:
         self._away_until = 0.0
 
     def step(self) -> None:
-        """Sends messages that were not sent or were lost; runs jobs itself if the broker or all workers are down."""
+        """Starts periodic jobs that are due, sends messages that were lost, and runs jobs that nobody claims."""
         try:
+            begin_due(registry.periodic_jobs())
             away = time.monotonic() < self._away_until
             unsent = [] if away else overdue.claim_unsent(woken=_woken_operations())
             if unsent and not self._sent(unsent):

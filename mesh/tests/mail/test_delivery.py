@@ -23,10 +23,10 @@ from mesh.mail import delivery as mesh_mail
 from mesh.models import Mail, Outbox
 from mesh.stores.postgres import fetch
 from mesh.tests import processes
-from mesh.tests.jobs import due_now, run_jobs
+from mesh.tests.jobs import due_now, run_jobs, run_periodic
 from mesh.tests.mail_server import listening
 from mesh.tests.processes import ROOT, environment, eventually
-from mesh.worker import runs, tasks
+from mesh.worker import runs
 
 
 @pytest.fixture
@@ -370,7 +370,7 @@ def test_what_was_sent_long_ago_is_removed(db):
             status=status, created_at=then, sent_at=then if status == "sent" else None
         )
     Outbox.objects.all().delete()
-    tasks.tick("prune_mails")
+    run_periodic("prune_mails")
     run_jobs()
     assert list(Mail.objects.order_by("key").values_list("key", flat=True)) == ["2", "3", "4", "5"]
 

@@ -14,7 +14,8 @@ from mesh.outbox import overdue
 from mesh.stores.postgres import fetch
 from mesh.tests.example.models import Thing
 from mesh.tests.example.services import ThingService
-from mesh.worker import runs, tasks
+from mesh.tests.jobs import run_periodic
+from mesh.worker import runs
 
 
 def make(person, title="Plan"):
@@ -179,10 +180,10 @@ def test_periodic_work_is_not_begun_while_it_waits(db):
         "INSERT INTO mesh_outbox (operation, arguments, queue, lease, request_id, status, attempt, error)"
         " VALUES ('prune', '{}', 'default', 60, '', 'waiting', 0, '')"
     )
-    tasks.tick("prune")
+    run_periodic("prune")
     assert Outbox.objects.filter(operation="prune").count() == 1
     fetch("UPDATE mesh_outbox SET status = 'done', finished_at = clock_timestamp() - interval '8 days'")
-    tasks.tick("prune")
+    run_periodic("prune")
     assert list(Outbox.objects.values_list("operation", "status")) == [("prune", "done")]
 
 
@@ -238,5 +239,5 @@ def test_an_admin_tries_failed_jobs_again_in_the_admin(alice, ada, client):
 
 def test_what_is_long_over_is_pruned(alice, bob):
     Session.objects.filter(user=bob.user).update(ended_at=Now() - timedelta(days=31))
-    tasks.tick("prune_sessions")
+    run_periodic("prune_sessions")
     assert list(Session.objects.values_list("user_id", flat=True)) == [alice.id]

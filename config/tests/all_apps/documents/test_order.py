@@ -250,7 +250,7 @@ def test_what_changes_during_a_run_that_serves_others_too_is_seen_after_it(hangi
     running.start()
     assert hanging.hangs.wait(5)
     Task.objects.create(creator=Task.objects.get().creator, title="new")
-    tasks.tick("store_documents", woken=True)
+    tasks.begin("store_documents")
     hanging.may_go_on.set()
     running.join(10)
     assert not DocumentChange.objects.exists()
