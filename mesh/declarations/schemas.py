@@ -127,7 +127,10 @@ class Page(BaseModel, Generic[T]):
     # Repeated here, because `Page[T]` does not inherit the docstring as its description.
     model_config = ConfigDict(extra="forbid", json_schema_extra={"description": "A page of a list, newest first."})
 
-    count: int | None = Field(description="The number of items on all pages; only on the first page, else null.")
+    count: int | None = Field(
+        description="The number of items on all pages, exact up to 10,000; only on the first page, else null."
+    )
+    more: bool = Field(False, description="True if there are more than `count` items; otherwise it is left out.")
     next: str | None = Field(description="Send it as `cursor` to get the next page; null on the last page.")
     results: list[T] = Field(description="The items of this page.")
 

@@ -29,6 +29,7 @@ M = TypeVar("M", bound=Model)
 _encode = msgspec.json.Encoder().encode
 
 MAX_PAGE_BYTES = 1024 * 1024  # bytes of rows in a page; a page that would be larger ends early
+MAX_COUNT = 10_000  # items of a list that are counted
 _WIDE = 10_000  # characters; texts that may be longer are measured before they are read
 
 
@@ -158,11 +159,12 @@ def read_page(rows: QuerySet[Any], schema: type[BaseModel], page: PageParams) ->
     where_page = f"WHERE {projection.key} = ANY(ARRAY(SELECT id FROM page)) ORDER BY {projection.key} DESC"
     if page.after is None:
         select = projection.select.replace("SELECT ", "SELECT (SELECT count(*) FROM chosen), ", 1)
-        # Without parameters `ids` is nearly the whole table: not materialized, one index counts it and another finds
-        # the newest rows. With parameters it is computed once.
-        materialized = "MATERIALIZED" if params else "NOT MATERIALIZED"
-        with_clause = f"chosen (id) AS {materialized} ({ids}), {_page_from(projection, 'SELECT id FROM chosen')}"
-        page_rows = fetch(f"WITH {with_clause} {select} {where_page}", (*params, page.limit + 1, *projection.params))
+        # Counting ends at MAX_COUNT, newest first, so that an index in this order gives both the count and the page,
+        # and a page takes no longer where a table has a million rows more.
+        chosen = f"chosen (id) AS MATERIALIZED (SELECT id FROM ({ids}) AS visible (id) ORDER BY 1 DESC LIMIT %s)"
+        with_clause = f"{chosen}, {_page_from(projection, 'SELECT id FROM chosen')}"
+        values = (*params, MAX_COUNT + 1, page.limit + 1, *projection.params)
+        page_rows = fetch(f"WITH {with_clause} {select} {where_page}", values)
         count, width = (page_rows[0][0] if page_rows else 0), 2
     else:
         with_clause = _page_from(projection, f"SELECT id FROM ({ids}) AS chosen (id) WHERE id < %s")
@@ -175,7 +177,10 @@ def read_page(rows: QuerySet[Any], schema: type[BaseModel], page: PageParams) ->
         structs = structs[: _fitting(structs)]
         results = _encode(structs)
     cursor = Cursor.encode(page_rows[len(structs) - 1][width - 1]) if len(page_rows) > len(structs) else None
-    return Encoded(_encode({"count": count, "next": cursor, "results": msgspec.Raw(results)}), next_cursor=cursor)
+    body: dict[str, Any] = {"count": count, "next": cursor, "results": msgspec.Raw(results)}
+    if count is not None and count > MAX_COUNT:
+        body |= {"count": MAX_COUNT, "more": True}
+    return Encoded(_encode(body), next_cursor=cursor)
 
 
 def _page_from(projection: _Projection, ids: str) -> str:

@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from mesh.testing import Api
+from mesh.tests.database import sql
 from mesh.tests.example.models import Thing
 
 
@@ -113,3 +114,31 @@ def test_a_search_takes_every_word_in_any_case_and_no_wildcards(alice):
     ):
         page = alice.api.get(f"/things?search={search}").json
         assert ([row["title"] for row in page["results"]], page["count"]) == (titles, len(titles))
+
+
+def many_things(person, count):
+    sql(
+        "INSERT INTO example_thing (owner_id, title, notes) SELECT %s, 'A', '' FROM generate_series(1, %s)",
+        person.id,
+        count,
+    )
+
+
+def test_a_count_is_exact_to_ten_thousand_and_then_says_that_there_are_more(alice, bob, ada):
+    many_things(alice, 10_000)
+    many_things(bob, 2)
+    exact = alice.api.get("/things?limit=1").json
+    assert (exact["count"], "more" in exact) == (10_000, False)
+    many_things(alice, 1)
+    newest = Thing.objects.latest("pk").pk
+    beyond = alice.api.get("/things?limit=2").json
+    assert (beyond["count"], beyond["more"]) == (10_000, True)
+    assert [row["id"] for row in beyond["results"]] == [newest, newest - 3]
+    following = alice.api.get(f"/things?limit=2&cursor={beyond['next']}").json
+    assert (following["count"], "more" in following) == (None, False)
+    assert [row["id"] for row in following["results"]] == [newest - 4, newest - 5]
+    assert {key: ada.api.get("/things?limit=1").json[key] for key in ("count", "more")} == {
+        "count": 10_000,
+        "more": True,
+    }
+    assert bob.api.get("/things").json["count"] == 2
