@@ -50,16 +50,13 @@ class ApiKeyService(Service):
         passwords, sessions and keys. The key itself is only in this answer. You are told of it by mail. You can have
         100 keys (409 beyond).
         """
-        User.objects.select_for_update(no_key=True).get(
-            pk=self.actor.id
-        )  # without the lock, two at once could exceed the limit
+        # Without the lock, two at once could exceed the limit.
+        User.objects.select_for_update(no_key=True).get(pk=self.actor.id)
         if self.rows(ApiKey).count() >= MOST_KEYS:
             raise TooManyKeys
         row, key = ApiKey.objects.issue(user_id=self.actor.id, **data.model_dump())
-        context = {
-            "key": row,
-            "scopes": ", ".join(row.scopes),
-        }  # the owner learns of it if somebody else uses the account
+        # The owner learns of it if somebody else uses the account.
+        context = {"key": row, "scopes": ", ".join(row.scopes)}
         self.mail(to=self.actor.email, kind=API_KEY, template="api_key", context=context, key=f"api_key:{row.pk}")
         self.changed(row)
         return NewApiKeyOut(**ApiKeyOut.of(row).model_dump(), key=key)

@@ -234,7 +234,7 @@ class ContactService(Service):
 
     def _import_result(self, imported: Imported[Contact]) -> ImportedOut:
         self.changed(*imported.created, *imported.updated)
-        return imported.told()
+        return imported.counts()
 
     def _id_and_emails(self, ref: Ref) -> tuple[int, list[str]]:
         """A contact's id, and its present and former e-mails in lower case. Raises NotFound."""

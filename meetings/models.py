@@ -108,7 +108,7 @@ class Meeting(MeshModel):
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
 
     versioned: ClassVar[bool] = True
-    owner_field = "organizer"
+    owner_field = editor_field = "organizer"
     change_refusal = "Only the organizer changes a meeting; you may answer its invitation."
     objects = MeetingQuerySet.as_manager()
 

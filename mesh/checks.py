@@ -58,12 +58,16 @@ def check_unscoped_reads(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     places, uses = unscoped.allowed(), list(unscoped.uses())
     hint = 'Read through self.rows(Model); or list the place in MESH["UNSCOPED"], and say why nobody sees too much.'
     loose: list[CheckMessage] = [
-        Error(f"{use.place} reads past all scopes, by {use.name} (line {use.line}).", hint=hint, id="mesh.E018")
+        Error(
+            f"{use.place} reads rows past visibility, by {use.name} (line {use.line}).",
+            hint=hint,
+            id="mesh.E018",
+        )
         for use in uses
         if use.place not in places
     ]
     return loose + [
-        Error(f"{place} is listed as reading past all scopes, and does not.", id="mesh.E019")
+        Error(f"{place} is listed as reading rows past visibility, and does not.", id="mesh.E019")
         for place in sorted(places.keys() - {use.place for use in uses})
     ]
 

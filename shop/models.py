@@ -68,7 +68,7 @@ class Product(MeshModel):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
 
-    owner_field = "owner"
+    owner_field = editor_field = "owner"
     change_refusal = "Only who created a product changes it."
     objects = ProductQuerySet.as_manager()
 
@@ -243,7 +243,7 @@ class Order(MeshModel):
         """Whether the actor may cancel the order, or pay it at a provider; its seller may only read it."""
         return actor.is_admin or self.buyer_id == actor.id
 
-    def may_be_settled_by(self, actor: Actor) -> bool:
+    def may_be_marked_paid_by(self, actor: Actor) -> bool:
         """Whether the actor may report that the money has arrived."""
         return actor.is_admin or self.seller_id == actor.id
 

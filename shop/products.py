@@ -138,7 +138,7 @@ class ProductService(Service):
         """
         result = imports.run(self.actor, data.csv)
         self.changed(*result.created, *result.updated)
-        return result.told()
+        return result.counts()
 
     @query("GET /products/export", tool=False, media=sheets.MEDIA, filename="products.csv")
     def export_products(self) -> Iterator[str]:

@@ -54,7 +54,7 @@ def _permit_payment(order: Order, actor: Actor) -> None:
     """
     if settings.PAYMENTS in PROVIDERS:
         _permit_change(order, actor)
-    elif not order.may_be_settled_by(actor) and not (settings.PAYMENTS == TRUST and order.may_be_changed_by(actor)):
+    elif not order.may_be_marked_paid_by(actor) and not (settings.PAYMENTS == TRUST and order.may_be_changed_by(actor)):
         raise Forbidden("That its money has come is said by the owner of all products of an order, or by an ADMIN.")
 
 

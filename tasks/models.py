@@ -33,7 +33,7 @@ class Project(MeshModel):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
 
-    owner_field = "owner"
+    owner_field = editor_field = "owner"
     change_refusal = "Only its owner changes a project."
     objects = ProjectQuerySet.as_manager()
 

@@ -148,3 +148,13 @@ def test_agents_see_none_of_it(alice, bob):
         assert client.get(path).status_code == 302
     with nothing_changes():
         client.post(CONTACTS, {"action": "delete_selected", "_selected_action": [str(made)], "post": "yes"})
+
+
+def test_over_the_limit_nothing_more_is_done_in_the_admin(site, ada, settings):
+    ids = [create(ada, email=f"n{number}@example.com") for number in range(3)]
+    settings.MESH = {**settings.MESH, "RATE_LIMIT_WRITE": "1/min"}
+    act(site, "delete_selected", ids[0], post="yes")
+    left = list(Contact.objects.values_list("pk", flat=True))
+    words = act(site, "delete_selected", *ids[1:], post="yes")
+    assert words.count("At most 1 requests in 60 seconds.") == 2
+    assert list(Contact.objects.values_list("pk", flat=True)) == left

@@ -138,3 +138,35 @@ def test_refusals_have_the_same_headers(db, settings, path):
     answers = [Client().post(path, sent if path == "/unsubscribe" else {"email": "a@example.com"}) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [200, 429]
     assert guarded(answers[1])
+
+
+BROKEN_FORMS = {
+    "no boundary": ("multipart/form-data", b"a=1"),
+    "a boundary that is none": ("multipart/form-data; boundary=\xe4".encode("latin-1").decode("latin-1"), b"a=1"),
+    "too many fields": ("application/x-www-form-urlencoded", b"&".join(b"a%d=1" % n for n in range(1001))),
+}
+
+
+@each_page
+@pytest.mark.parametrize("form", BROKEN_FORMS)
+def test_a_form_that_cannot_be_read_is_the_senders_fault(db, caplog, path, form):
+    content_type, body = BROKEN_FORMS[form]
+    answer = Client().generic("POST", path, body, content_type)
+    assert answer.status_code == 400
+    assert guarded(answer) is True
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+@each_page
+def test_a_form_that_is_too_large_is_told_so(db, path):
+    answer = Client().post(path, {"token": "a" * 3_000_000}, content_type="application/x-www-form-urlencoded")
+    assert answer.status_code == 413
+    assert guarded(answer) is True
+
+
+@each_page
+def test_looking_at_a_page_counts_as_a_request_of_the_address(db, settings, path):
+    settings.MESH = {**settings.MESH, "RATE_LIMIT_READ": "2/min"}
+    answers = [Client().get(path) for _ in range(3)]
+    assert [answer.status_code for answer in answers][-1] == 429
+    assert (answers[-1]["Retry-After"], answers[-1]["RateLimit"]) == ("60", '"read";r=0;t=60')

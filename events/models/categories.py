@@ -35,7 +35,7 @@ class Category(MeshModel):
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
 
     versioned: ClassVar[bool] = True
-    owner_field = "creator"
+    owner_field = editor_field = "creator"
     change_refusal = "Only who created a category changes it."
     objects = CategoryQuerySet.as_manager()
 

@@ -90,7 +90,7 @@ class Event(MeshModel):
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
 
     versioned: ClassVar[bool] = True
-    owner_field = "owner"
+    owner_field = editor_field = "owner"
     change_refusal = "Only its owner changes an event."
     objects = EventQuerySet.as_manager()
 

@@ -99,9 +99,8 @@ def cached(
         computing = True
         while computing and time.monotonic() < deadline:
             time.sleep(_POLL)
-            computing = attempt(("EXISTS", f"{key}:lock")) == [
-                1
-            ]  # checked before the answer, which is stored before the lock is released
+            # The lock is checked first: the answer is stored before the lock is released.
+            computing = attempt(("EXISTS", f"{key}:lock")) == [1]
             if (answer := _unpack(look_up(key), owner)) is not None:
                 return answer
     try:

@@ -273,7 +273,7 @@ def _referred(each: DocumentKind, bodies: Sequence[BaseModel]) -> dict[tuple[str
 
 
 def _row(each: DocumentKind, body: BaseModel, references: dict[tuple[str, Any], int], user_id: int) -> Model:
-    """The row for a body, not yet written. Raises _Unknown."""
+    """The row for a body, not yet written. Raises _UnknownReference."""
     row = each.model()
     for name, (field_name, key) in _sources(each).items():
         field: Any = each.model._meta.get_field(field_name)

@@ -190,7 +190,7 @@ def _delete_selected(admin: MeshModelAdmin, request: HttpRequest, queryset: Quer
 def _admitted(request: HttpRequest) -> tuple[Admission, Mesh]:
     """The admission of this request, made once, so that the request counts once however many rows it changes."""
     if "meshwork.admission" not in request.META:
-        admission = Admission(request, _by_session, changes=True, door="admin")
+        admission = Admission(request, _by_session, changes=request.method == "POST", door="admin")
         request.META["meshwork.admission"] = admission, admission.enter()
     admitted: tuple[Admission, Mesh] = request.META["meshwork.admission"]
     return admitted

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import structlog
-from django.core.exceptions import DisallowedHost
+from django.core.exceptions import BadRequest, DisallowedHost, RequestDataTooBig, SuspiciousOperation
 from django.db import DatabaseError, InterfaceError
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
 from django.http.response import HttpResponseBase
 
 from mesh.calling import cache
@@ -20,7 +21,7 @@ from mesh.declarations.invocation import Answer, Door
 from mesh.declarations.operations import Operation
 from mesh.doors.http.requests import UNKNOWN_HOST, client_of, host_of, request_id_of
 from mesh.doors.http.responses import Reply
-from mesh.errors import Malformed, MeshError
+from mesh.errors import Malformed, MeshError, RateLimited, TooLarge
 from mesh.rows import versions
 from mesh.stores.postgres import refusal_of
 
@@ -69,20 +70,15 @@ class Admission:
         self._limit_key = ""
         self._usage: Usage | None = None
         self._is_counted = False
+        self._limited: RateLimited | None = None
 
     def respond(self, answer: Callable[[], R], refuse: Callable[[MeshError], R]) -> R:
         """The response of `answer`, or of `refuse` for the error that it raised; records what the request cost."""
         started = time.perf_counter()
         try:
-            response = self._answer_counted(answer)
-        except MeshError as refusal:
-            response = refuse(refusal)
-        except DisallowedHost:
-            response = refuse(Malformed(UNKNOWN_HOST))
-        except (DatabaseError, InterfaceError) as error:
-            response = refuse(refusal_of(error) or self._log_bug())
-        except Exception:
-            response = refuse(self._log_bug())
+            response = answer()
+        except Exception as error:
+            response = refuse(self._count_refusal(self._refusal_of(error)))
         response["X-Content-Type-Options"] = "nosniff"
         if self._usage is not None:
             for name, value in self._usage.headers(self._kind).items():
@@ -140,26 +136,49 @@ class Admission:
         return mesh.run(operation, values, arguments, idempotency_key=idempotency_key, dry_run=dry_run, fresh=fresh)
 
     def count(self) -> None:
-        """Counts the request, unless it has been counted. Raises RateLimited."""
+        """Counts the request, unless it has been counted. Raises RateLimited, each time if the limit is exceeded."""
         self._look_up("")
 
     def _look_up(self, key: str) -> bytes | None:
         """Reads a key of the cache (empty: none). The first call also counts the request, in the same round trip."""
+        if self._limited is not None:
+            raise self._limited
         if self._is_counted:
             return cache.look_up(key)
         self._is_counted = True
         counted = count_request("WRITE" if self._kind == "write" else "READ", self._limit_key, key)
         self._usage = counted.requests
-        counted.refuse()
+        try:
+            counted.refuse()
+        except RateLimited as limited:
+            self._limited = limited
+            raise
         return counted.cached_value if counted.looked_up else cache.look_up(key)
 
-    def _answer_counted(self, answer: Callable[[], R]) -> R:
+    def _refusal_of(self, error: Exception) -> MeshError:
+        match error:
+            case MeshError():
+                return error
+            case DisallowedHost():
+                return Malformed(UNKNOWN_HOST)
+            case RequestDataTooBig():
+                return TooLarge("The form is too large.")
+            case SuspiciousOperation() | BadRequest() | MultiPartParserError():
+                return Malformed("The form cannot be read, or has too many fields.")
+            case UnreadablePostError():
+                return Malformed("The form did not arrive.")
+            case DatabaseError() | InterfaceError() if (refusal := refusal_of(error)) is not None:
+                return refusal
+        return self._log_bug()
+
+    def _count_refusal(self, refusal: MeshError) -> MeshError:
+        """Counts a refused request, unless it was counted; the refusal, or that of an exceeded rate limit."""
+        self._limit_key = self._limit_key or of_address(client_of(self.request).address)
         try:
-            return answer()
-        except MeshError:
-            self._limit_key = self._limit_key or of_address(client_of(self.request).address)
             self.count()
-            raise
+        except RateLimited as limited:
+            return limited
+        return refusal
 
     def _log_bug(self) -> MeshError:
         log.exception("bug")

@@ -177,7 +177,7 @@ class Imported(Generic[M]):
     updated: list[M] = field(default_factory=list)
     unchanged: list[M] = field(default_factory=list)
 
-    def told(self) -> ImportedOut:
+    def counts(self) -> ImportedOut:
         return ImportedOut(created=len(self.created), updated=len(self.updated), unchanged=len(self.unchanged))
 
 

@@ -9,8 +9,9 @@ from mesh.stores.postgres import fetch
 def begin_due(jobs: Mapping[str, JobOptions]) -> list[int]:
     """Begins those of these periodic jobs whose time has come, and returns the ids of the jobs.
 
-    One that waits or runs already is not begun again. A job that is new to the schedule has its time when its interval
-    has passed. What is begun is sent like all that no message leads to (`overdue.claim_unsent`).
+    One that waits or runs already is not begun again. A job that is new to the schedule is first due
+    after one interval. The relay sends a message for each job that was begun, as for all jobs without one
+    (`overdue.claim_unsent`).
     """
     columns = [[getattr(options, name) for options in jobs.values()] for name in ("every", "queue", "lease")]
     return [row[0] for row in fetch(_BEGIN, [list(jobs), *columns])]
@@ -27,6 +28,7 @@ WITH job AS (
 ), due AS (
     SELECT operation, queue, lease FROM mesh_periodicjob AS known JOIN job USING (operation)
     WHERE begun_at <= clock_timestamp() - make_interval(secs => every)
+        OR begun_at > clock_timestamp() + interval '1 minute'  -- by a clock that was wrong
     FOR NO KEY UPDATE OF known SKIP LOCKED
 ), marked AS (
     UPDATE mesh_periodicjob AS known SET begun_at = clock_timestamp() FROM due WHERE known.operation = due.operation

@@ -73,6 +73,8 @@ class MeshModel(models.Model):
 
     #: The lookup that leads to a row's owner, a user, whose rows are limited (`mesh/execution/quotas.py`).
     owner_field: ClassVar[str] = ""
+    #: The foreign key to the user who may change a row; if it is empty, only ADMINs may.
+    editor_field: ClassVar[str] = ""
     #: The message for an actor who sees a row but may not change it.
     change_refusal: ClassVar[str] = "Only its owner may change it."
 
@@ -84,8 +86,8 @@ class MeshModel(models.Model):
         abstract = True
 
     def may_be_changed_by(self, actor: Actor) -> bool:
-        """Whether an actor who sees the row may also change it; by default its owner and ADMINs."""
-        return bool(actor.is_admin or getattr(self, f"{self.owner_field}_id") == actor.id)
+        """Whether an actor who sees the row may also change it; by default ADMINs and the user in `editor_field`."""
+        return bool(actor.is_admin or (self.editor_field and getattr(self, f"{self.editor_field}_id") == actor.id))
 
     def assign(self, fields: Mapping[str, Any]) -> None:
         """Sets these fields, without saving them."""

@@ -179,7 +179,7 @@ def test_a_mails_only_job_that_calls_out_is_found(throwaway):
 
         @job(queue="mail", mails_only=True)
         def announce(self) -> Generator[None, None, None]:
-            """Foretell."""
+            """Announce."""
             yield
 
     assert found() == [("mesh.E012", "Oracles.announce is mails_only, so it must not call out: a dry run runs it.")]

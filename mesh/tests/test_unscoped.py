@@ -58,5 +58,5 @@ def test_a_place_that_is_listed_in_vain_stops_the_start(monkeypatch):
     monkeypatch.setattr("mesh.unscoped.PLACES", PLACES | {"app.services.ThingService.gone": "it was there once"})
     (error,) = check_unscoped_reads(None)
     assert (error.id, error.msg) == (
-        "mesh.E019", "app.services.ThingService.gone is listed as reading past all scopes, and does not."
+        "mesh.E019", "app.services.ThingService.gone is listed as reading rows past visibility, and does not."
     )  # fmt: skip

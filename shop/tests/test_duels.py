@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.tests.assertions import at_once
-from mesh.worker.tasks import tick
+from mesh.tests.jobs import run_periodic
 from shop.models import Order
 from shop.tests.conftest import counters, order, out_of_balance, reserve
 from shop.tests.races import all_adds_up, moved, statuses, take_locks_off, without_constraints
@@ -46,7 +46,7 @@ def make_overdue(number):
     Order.objects.filter(pk=number).update(reserved_until=timezone.now() - timedelta(seconds=1))
 
 
-expire = partial(tick, "expire_reservations")
+expire = partial(run_periodic, "expire_reservations")
 
 
 def test_of_paying_and_cancelling_at_once_one_wins(alice, bob, product):

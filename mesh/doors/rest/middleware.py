@@ -96,9 +96,8 @@ def for_django(response: HttpResponseBase | Reply) -> HttpResponseBase:
 
 def _with_request_id(request: HttpRequest, respond: Callable[[], HttpResponseBase | Reply]) -> HttpResponseBase | Reply:
     """The response, with the request id in it and in every log line meanwhile. Also logs the request itself."""
-    request_id = request.META["HTTP_X_REQUEST_ID"] = request_id_of(
-        request
-    )  # later calls of request_id_of find the same id
+    # Kept in the request, so that later calls of request_id_of return the same id.
+    request_id = request.META["HTTP_X_REQUEST_ID"] = request_id_of(request)
     structlog.contextvars.bind_contextvars(request_id=request_id)
     started = time.perf_counter()
     try:

@@ -62,7 +62,7 @@ class Relay:
     def step(self) -> None:
         """Starts periodic jobs that are due, sends messages that were lost, and runs jobs that nobody claims."""
         try:
-            begin_due(registry.periodic_jobs())
+            self._begin_periodic_jobs()
             away = time.monotonic() < self._away_until
             unsent = [] if away else overdue.claim_unsent(woken=_woken_operations())
             if unsent and not self._sent(unsent):
@@ -74,6 +74,13 @@ class Relay:
             log.exception("relay_failed")
         finally:
             close_old_connections()
+
+    def _begin_periodic_jobs(self) -> None:
+        """What fails here, such as a table that `migrate` has yet to make, keeps no other job from being run."""
+        try:
+            begin_due(registry.periodic_jobs())
+        except DatabaseError as error:
+            log.warning("schedule_failed", error=str(error))
 
     def _sent(self, jobs: list[messages.Sent]) -> bool:
         try:

@@ -22,6 +22,7 @@ class ThingQuerySet(MeshQuerySet["Thing"]):
 class Thing(MeshModel):
     versioned: ClassVar[bool] = True
     owner_field: ClassVar[str] = "owner"
+    editor_field: ClassVar[str] = "owner"
     change_refusal = "It is shared with you, not yours."
 
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, db_constraint=False, related_name="+")

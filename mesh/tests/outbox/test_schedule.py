@@ -106,3 +106,10 @@ def test_two_relays_and_a_worker_run_what_is_due(db):
     with relay(), relay(), worker():
         eventually(lambda: Outbox.objects.filter(operation="prune", status="done").exists())
         assert Outbox.objects.filter(operation="prune").count() == 1
+
+
+def test_a_time_in_the_future_is_of_a_clock_that_was_wrong(db):
+    schedule.begin_due(PRUNE)
+    make_due(hours=-2)
+    assert len(schedule.begin_due(PRUNE)) == 1
+    assert schedule.begin_due(PRUNE) == []

@@ -154,7 +154,7 @@ def test_a_worker_killed_in_the_middle_of_a_summary_is_replaced_by_another(alice
     found = alice.api.get(f"/notes/{note['id']}").json
     assert (found["status"], found["summary"]) == ("done", "An offer.")
     assert runs() == 1
-    assert Outbox.objects.get().attempt == 2
+    assert Outbox.objects.get(operation="summarize_note").attempt == 2
 
 
 def test_a_relay_killed_between_marking_and_sending_loses_nothing(alice, broker):
