@@ -129,7 +129,7 @@ def test_crossed_orders_never_wait_for_each_other_in_a_circle(product, web, star
         assert set(answers[1::2]) <= {200, 409}  # 409: not reserved yet
     eventually(none_is_pending)
     assert statuses()["CANCELLED"] == 150
-    assert statuses().keys() == {"CANCELLED", "PAID", "RESERVED"}
+    assert {"CANCELLED", "PAID"} <= statuses().keys() <= {"CANCELLED", "PAID", "RESERVED"}  # RESERVED after a 409
     eventually(every_run_went_well)
     assert deadlocks() == before
     all_adds_up()

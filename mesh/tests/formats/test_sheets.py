@@ -228,8 +228,8 @@ def test_a_fault_has_a_place_in_the_sheet_or_is_about_all_of_it():
 
 
 def test_what_became_of_the_rows_is_counted():
-    told = Imported(created=["a"], updated=["b", "c"], unchanged=[]).told()
-    assert told.model_dump() == {"created": 1, "updated": 2, "unchanged": 0}
+    counts = Imported(created=["a"], updated=["b", "c"], unchanged=[]).counts()
+    assert counts.model_dump() == {"created": 1, "updated": 2, "unchanged": 0}
 
 
 def long_sheet(rows: int) -> str:
