@@ -86,17 +86,17 @@ class Admission:
         self._record_cost(response, time.perf_counter() - started)
         return response
 
-    def enter(self, cache_tags: Sequence[str] = ()) -> Mesh:
+    def enter(self, cache_tags: Sequence[str] = (), **logged: str) -> Mesh:
         """Authenticates, and returns all operations with the actor's rights. Raises MeshError.
 
-        `cache_tags`: those of the query that will be called, if its answer may be cached.
+        `cache_tags`: those of the query that will be called, if its answer may be cached. `logged`: what else is in
+        every log line of this request.
         """
         host_of(self.request)
         client = client_of(self.request)
         actor, known_versions = self._authenticate(self.request, cache_tags)
-        structlog.contextvars.bind_contextvars(user_id=actor.id)
-        if actor.key_id is not None:
-            structlog.contextvars.bind_contextvars(api_key_id=actor.key_id)
+        key = {} if actor.key_id is None else {"api_key_id": actor.key_id}
+        structlog.contextvars.bind_contextvars(user_id=actor.id, **key, **logged)
         mesh = Mesh(
             actor,
             door=self.door,
@@ -123,7 +123,6 @@ class Admission:
         `bind` reads the arguments. It runs after the permission check, since a body may take long to arrive. A query
         that may be cached is counted by its cache lookup, in the same round trip to Redis.
         """
-        structlog.contextvars.bind_contextvars(operation=operation.name)
         account, counter = operation.declaration.account, operation.declaration.counter
         if fresh or not operation.declaration.ttl:
             self.count()

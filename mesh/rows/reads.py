@@ -158,13 +158,9 @@ def read_page(rows: QuerySet[Any], schema: type[BaseModel], page: PageParams) ->
     projection = _projection(cast(type[Model], rows.model), schema)
     where_page = f"WHERE {projection.key} = ANY(ARRAY(SELECT id FROM page)) ORDER BY {projection.key} DESC"
     if page.after is None:
-        select = projection.select.replace("SELECT ", "SELECT (SELECT count(*) FROM chosen), ", 1)
-        # Counting ends at MAX_COUNT, newest first, so that an index in this order gives both the count and the page,
-        # and a page takes no longer where a table has a million rows more.
-        chosen = f"chosen (id) AS MATERIALIZED (SELECT id FROM ({ids}) AS visible (id) ORDER BY 1 DESC LIMIT %s)"
-        with_clause = f"{chosen}, {_page_from(projection, 'SELECT id FROM chosen')}"
-        values = (*params, MAX_COUNT + 1, page.limit + 1, *projection.params)
-        page_rows = fetch(f"WITH {with_clause} {select} {where_page}", values)
+        with_clause, values = _first_page(projection, ids, params, page.limit + 1)
+        select = projection.select.replace("SELECT ", "SELECT (SELECT count(*) FROM counted), ", 1)
+        page_rows = fetch(f"WITH {with_clause} {select} {where_page}", (*values, *projection.params))
         count, width = (page_rows[0][0] if page_rows else 0), 2
     else:
         with_clause = _page_from(projection, f"SELECT id FROM ({ids}) AS chosen (id) WHERE id < %s")
@@ -181,6 +177,23 @@ def read_page(rows: QuerySet[Any], schema: type[BaseModel], page: PageParams) ->
     if count is not None and count > MAX_COUNT:
         body |= {"count": MAX_COUNT, "more": True}
     return Encoded(_encode(body), next_cursor=cursor)
+
+
+def _first_page(projection: _Projection, ids: str, params: Row, limit: int) -> tuple[str, Row]:
+    """`counted (id) AS …, page (id) AS …` and their parameters: counting ends at one more than MAX_COUNT.
+
+    With parameters, the ids are few for most people: they are computed once. If there are more than are counted, the
+    page comes off an index in its order. Without parameters, `ids` is nearly the whole table: one index counts it, and
+    another one gives the newest rows.
+    """
+    if not params:
+        counted = f"counted (id) AS NOT MATERIALIZED (SELECT id FROM ({ids}) AS visible (id) LIMIT %s)"
+        return f"{counted}, {_page_from(projection, f'SELECT id FROM ({ids}) AS visible (id)')}", (MAX_COUNT + 1, limit)
+    counted = f"counted (id) AS MATERIALIZED (SELECT id FROM ({ids}) AS visible (id) LIMIT %s)"
+    few, many = (f"(SELECT count(*) FROM counted) {sign} {MAX_COUNT}" for sign in ("<=", ">"))
+    newest = f"SELECT id FROM ({ids}) AS visible (id) WHERE {many} ORDER BY 1 DESC LIMIT %s"
+    chosen = f"SELECT id FROM (SELECT id FROM counted WHERE {few} UNION ALL ({newest})) AS chosen (id)"
+    return f"{counted}, {_page_from(projection, chosen)}", (*params, MAX_COUNT + 1, *params, limit, limit)
 
 
 def _page_from(projection: _Projection, ids: str) -> str:

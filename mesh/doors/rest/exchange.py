@@ -64,7 +64,7 @@ def _response(
 
     def respond() -> HttpResponseBase | Reply:
         result = admission.call(
-            admission.enter(operation.cache_tags_of(path_parameters)),
+            admission.enter(operation.cache_tags_of(path_parameters), operation=operation.name),
             operation,
             bind,
             idempotency_key=request.META.get("HTTP_IDEMPOTENCY_KEY", ""),
