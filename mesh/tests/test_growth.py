@@ -22,6 +22,8 @@ from notes.extractive import ExtractiveSummarizer
 from notes.languages import language_of
 from notes.sentences import Sentence, sentences
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime(2026, 3, 4, 10, tzinfo=UTC)
 
 MARKS = (

@@ -176,7 +176,12 @@ def test_all_at_once_never_take_more_than_there_are(monkeypatch):
     assert concurrency._places._taken == {}
 
 
-def test_at_most_half_of_the_threads_wait_for_bodies(settings):
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(concurrency, "_BODY_WAIT", 0.01)
+
+
+def test_at_most_half_of_the_threads_wait_for_bodies(settings, impatient):
     settings.WEB_THREADS = 4
     with concurrency.body("a"), concurrency.body("b"), pytest.raises(concurrency.Busy), concurrency.body("c"):
         pass
@@ -184,7 +189,7 @@ def test_at_most_half_of_the_threads_wait_for_bodies(settings):
         pass
 
 
-def test_who_sends_bodies_slowly_from_one_address_leaves_places_for_others(settings):
+def test_who_sends_bodies_slowly_from_one_address_leaves_places_for_others(settings, impatient):
     settings.WEB_THREADS = 4
     with concurrency.body("a"), pytest.raises(concurrency.Busy), concurrency.body("a"):
         pass
