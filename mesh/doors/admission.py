@@ -50,8 +50,8 @@ class Admission:
     """One request, from authentication to the answer or the refusal.
 
     `respond` turns whatever happens inside it into a response. `enter` authenticates. `call` counts the request,
-    checks permission, binds the arguments and calls. A door that does not `call` must `count`. Every refused request
-    has been counted: against its user, or against its address if the user is unknown.
+    checks permission, binds the arguments and calls. A door that does not `call` must `count`. Every request that
+    `respond` refuses has been counted: against its user, or against its address if the user is unknown.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The schedule: periodic jobs are begun by the relay, each once, however many relays run."""
+"""The schedule: the relay begins periodic jobs, each once, however many relays run."""
 
 from collections.abc import Mapping
 
@@ -7,11 +7,10 @@ from mesh.stores.postgres import fetch
 
 
 def begin_due(jobs: Mapping[str, JobOptions]) -> list[int]:
-    """Begins those of these periodic jobs whose time has come, and returns the ids of the jobs.
+    """Begins those of these periodic jobs that are due, and returns the ids of the new rows.
 
-    One that waits or runs already is not begun again. A job that is new to the schedule is first due
-    after one interval. The relay sends a message for each job that was begun, as for all jobs without one
-    (`overdue.claim_unsent`).
+    A job that waits or runs already is not begun again. A job that is new to the schedule is first due after one
+    interval. The relay sends a message for each new row, as for all jobs without one (`overdue.claim_unsent`).
     """
     columns = [[getattr(options, name) for options in jobs.values()] for name in ("every", "queue", "lease")]
     return [row[0] for row in fetch(_BEGIN, [list(jobs), *columns])]
@@ -28,7 +27,7 @@ WITH job AS (
 ), due AS (
     SELECT operation, queue, lease FROM mesh_periodicjob AS known JOIN job USING (operation)
     WHERE begun_at <= clock_timestamp() - make_interval(secs => every)
-        OR begun_at > clock_timestamp() + interval '1 minute'  -- by a clock that was wrong
+        OR begun_at > clock_timestamp() + interval '1 minute'  -- begun by a clock that was wrong
     FOR NO KEY UPDATE OF known SKIP LOCKED
 ), marked AS (
     UPDATE mesh_periodicjob AS known SET begun_at = clock_timestamp() FROM due WHERE known.operation = due.operation
